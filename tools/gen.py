@@ -1,4 +1,4 @@
-"""Generate gen/ and the protocol reference from proto/; with --check, prove that they are current."""
+"""Generate gen/ and the references in docs/; with --check, prove that they are current."""
 
 import argparse
 import filecmp

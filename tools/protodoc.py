@@ -31,9 +31,7 @@ Comments = dict[tuple[int, ...], str]
 
 def reference(descriptor_set: bytes) -> str:
     """Return the reference of every service, method, message, field, enum and error."""
-    files = [
-        f for f in FileDescriptorSet.FromString(descriptor_set).file if f.package == PACKAGE
-    ]
+    files = [f for f in FileDescriptorSet.FromString(descriptor_set).file if f.package == PACKAGE]
     files.sort(key=lambda f: (not f.service, f.name))
     lines = [
         "# Protocol reference",
@@ -103,9 +101,7 @@ def _enum(enum: EnumDescriptorProto, comments: Comments, path: tuple[int, ...]) 
     yield ""
 
 
-def _message(
-    message: DescriptorProto, comments: Comments, path: tuple[int, ...]
-) -> Iterator[str]:
+def _message(message: DescriptorProto, comments: Comments, path: tuple[int, ...]) -> Iterator[str]:
     yield f"### {message.name}"
     yield ""
     yield comments.get(path, "")

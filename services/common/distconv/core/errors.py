@@ -41,7 +41,9 @@ class InvalidArgumentError(DistconvError):
     def __init__(
         self, message: str, *, field: str = "", metadata: Mapping[str, str] | None = None
     ) -> None:
-        super().__init__(message, metadata={**({"field": field} if field else {}), **(metadata or {})})
+        super().__init__(
+            message, metadata={**({"field": field} if field else {}), **(metadata or {})}
+        )
 
     @property
     def field(self) -> str:

@@ -1,0 +1,1 @@
+"""The event bus; its port and adapters come with the fleet."""

@@ -1,0 +1,1 @@
+"""gRPC for every process: servers, channels, errors on the wire, who asks, and conversions."""

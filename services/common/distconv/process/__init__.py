@@ -1,0 +1,1 @@
+"""What every process does alike: settings with their sources, logs, and signals."""

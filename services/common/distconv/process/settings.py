@@ -1,0 +1,109 @@
+"""Settings: defaults ← TOML file ← environment ← flags, typed, and shown with their sources."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import platformdirs
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+from distconv.core.errors import InvalidArgumentError
+
+
+class ProcessSettings(BaseSettings):
+    """The settings of one process; a subclass sets `env_prefix` and `table`.
+
+    `table` is the table of the TOML file that holds them: the file of a machine
+    may serve several processes.
+    """
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003  # the library's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments alone: `load` merges the sources itself, to know where each came from."""
+        return (init_settings,)
+
+
+S = TypeVar("S", bound=ProcessSettings)
+
+
+def default_data_dir() -> Path:
+    """Return where distconv keeps its data unless told otherwise."""
+    return Path(platformdirs.user_data_dir("distconv"))
+
+
+def load(
+    model: type[S], *, table: str, flags: Mapping[str, Any], config_file: Path | None
+) -> tuple[S, dict[str, str]]:
+    """Return the settings and the source of each.
+
+    `flags` with the value None were not given. Environment variables are
+    `DISTCONV_<TABLE>_<FIELD>`. Raises InvalidArgumentError naming the setting,
+    its source and what is wrong.
+    """
+    merged: dict[str, Any] = {}
+    sources = dict.fromkeys(model.model_fields, "default")
+    for source, values in (
+        (f"file {config_file}", _from_file(config_file, table)),
+        ("environment", _from_environment(model, table)),
+        ("flag", {k: v for k, v in flags.items() if v is not None}),
+    ):
+        for key, value in values.items():
+            merged[key] = value
+            sources[key] = source
+    try:
+        return model(**merged), sources
+    except ValidationError as error:
+        raise InvalidArgumentError(_sentence(error, sources)) from error
+
+
+def show(settings: ProcessSettings, sources: Mapping[str, str]) -> str:
+    """Return one line per setting: its name, value, source and meaning."""
+    lines = []
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        lines.append(f"{name} = {value!s:<40} # {sources[name]}; {field.description or ''}")
+    return "\n".join(lines)
+
+
+def _from_file(path: Path | None, table: str) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InvalidArgumentError(f"cannot read the settings {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InvalidArgumentError(f"the settings {path} are not TOML: {error}") from error
+    found = content.get(table, {})
+    if not isinstance(found, dict):
+        raise InvalidArgumentError(f"'{table}' in {path} is not a table")
+    return found
+
+
+def _from_environment(model: type[ProcessSettings], table: str) -> dict[str, str]:
+    prefix = f"DISTCONV_{table.upper()}_"
+    return {
+        name: os.environ[prefix + name.upper()]
+        for name in model.model_fields
+        if prefix + name.upper() in os.environ
+    }
+
+
+def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
+    parts = []
+    for problem in error.errors():
+        name = ".".join(str(part) for part in problem["loc"])
+        parts.append(f"setting '{name}' ({sources.get(name, 'unknown')}): {problem['msg']}")
+    return "; ".join(parts)

@@ -1,0 +1,60 @@
+"""Failure and JobProgress ↔ their messages."""
+
+from distconv.core.failure import Failure
+from distconv.core.progress import JobProgress
+from distconv.rpc.convert.times import duration, timestamp, to_datetime, to_timedelta
+from distconv.v1 import job_pb2 as pb
+
+
+def failure(value: Failure) -> pb.Failure:
+    """Convert a failure to its message."""
+    return pb.Failure(
+        reason=value.reason,
+        message=value.message,
+        retryable=value.retryable,
+        argv=value.argv,
+        exit_code=value.exit_code,
+        stderr_tail=value.stderr_tail,
+    )
+
+
+def to_failure(message: pb.Failure) -> Failure:
+    """Convert a message to a failure."""
+    return Failure(
+        reason=message.reason,
+        message=message.message,
+        retryable=message.retryable,
+        argv=tuple(message.argv),
+        exit_code=message.exit_code if message.HasField("exit_code") else None,
+        stderr_tail=tuple(message.stderr_tail),
+    )
+
+
+def progress(value: JobProgress) -> pb.JobProgress:
+    """Convert progress to its message."""
+    return pb.JobProgress(
+        fraction=value.fraction,
+        frame_count=value.frame_count,
+        fps=value.fps,
+        speed=value.speed,
+        out_time=duration(value.out_time),
+        read_bytes=value.read_bytes,
+        written_bytes=value.written_bytes,
+        eta=duration(value.eta),
+        update_time=timestamp(value.update_time),
+    )
+
+
+def to_progress(message: pb.JobProgress) -> JobProgress:
+    """Convert a message to progress."""
+    return JobProgress(
+        fraction=message.fraction if message.HasField("fraction") else None,
+        frame_count=message.frame_count,
+        fps=message.fps,
+        speed=message.speed,
+        out_time=to_timedelta(message.out_time),
+        read_bytes=message.read_bytes,
+        written_bytes=message.written_bytes,
+        eta=to_timedelta(message.eta) if message.HasField("eta") else None,
+        update_time=to_datetime(message.update_time) if message.HasField("update_time") else None,
+    )

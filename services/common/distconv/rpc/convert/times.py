@@ -1,0 +1,34 @@
+"""datetime and timedelta ↔ Timestamp and Duration."""
+
+from datetime import UTC, datetime, timedelta
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+
+
+def timestamp(value: datetime | None) -> Timestamp | None:
+    """Convert an aware time; None stays None, which leaves a message field unset."""
+    if value is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(value.astimezone(UTC))
+    return message
+
+
+def to_datetime(message: Timestamp) -> datetime:
+    """Convert a set timestamp to an aware UTC time."""
+    return message.ToDatetime(tzinfo=UTC)
+
+
+def duration(value: timedelta | None) -> Duration | None:
+    """Convert a span; None stays None."""
+    if value is None:
+        return None
+    message = Duration()
+    message.FromTimedelta(value)
+    return message
+
+
+def to_timedelta(message: Duration) -> timedelta:
+    """Convert a set duration."""
+    return message.ToTimedelta()

@@ -1,0 +1,115 @@
+"""The error tree on the wire: DistconvError ↔ google.rpc.Status with ErrorInfo and BadRequest."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc_status import rpc_status
+
+from distconv.core import errors as tree
+
+_DOMAIN = "distconv"
+# Status details travel in HTTP/2 headers, 8 KiB in all by default.
+_MAX_MESSAGE_CHARS = 2_000
+
+# The first class that matches counts: leaves before branches.
+_CODES: tuple[tuple[type[tree.DistconvError], grpc.StatusCode], ...] = (
+    (tree.InvalidArgumentError, grpc.StatusCode.INVALID_ARGUMENT),
+    (tree.NotFoundError, grpc.StatusCode.NOT_FOUND),
+    (tree.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
+    (tree.StaleLeaseError, grpc.StatusCode.ABORTED),
+    (tree.FailedPreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
+    (tree.OutOfRangeError, grpc.StatusCode.OUT_OF_RANGE),
+    (tree.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
+    (tree.PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
+    (tree.UnavailableError, grpc.StatusCode.UNAVAILABLE),
+    (tree.DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
+    (tree.ResourceExhaustedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (tree.DataLossError, grpc.StatusCode.DATA_LOSS),
+    (tree.UnimplementedError, grpc.StatusCode.UNIMPLEMENTED),
+    (tree.CancelledError, grpc.StatusCode.CANCELLED),
+    (tree.CorruptSourceError, grpc.StatusCode.INVALID_ARGUMENT),
+    (tree.UnsupportedSourceError, grpc.StatusCode.INVALID_ARGUMENT),
+    (tree.ImpossibleProfileError, grpc.StatusCode.INVALID_ARGUMENT),
+    (tree.MissingEncoderError, grpc.StatusCode.FAILED_PRECONDITION),
+    (tree.VerificationError, grpc.StatusCode.DATA_LOSS),
+    (tree.MediaError, grpc.StatusCode.ABORTED),
+    (tree.DistconvError, grpc.StatusCode.INTERNAL),
+)
+
+
+def _leaves(cls: type[tree.DistconvError]) -> Iterator[type[tree.DistconvError]]:
+    yield cls
+    for child in cls.__subclasses__():
+        yield from _leaves(child)
+
+
+_BY_REASON: dict[str, type[tree.DistconvError]] = {
+    cls.reason: cls for cls in _leaves(tree.DistconvError) if "reason" in vars(cls)
+}
+_BY_CODE: dict[grpc.StatusCode, type[tree.DistconvError]] = {
+    code: cls for cls, code in reversed(_CODES) if not issubclass(cls, tree.MediaError)
+}
+
+
+def to_status(error: tree.DistconvError) -> status_pb2.Status:
+    """Put an error of the tree on the wire."""
+    code = next(code for cls, code in _CODES if isinstance(error, cls))
+    message = error.message[:_MAX_MESSAGE_CHARS]
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata)
+    details = [_pack(info)]
+    if isinstance(error, tree.InvalidArgumentError) and error.field:
+        violation = error_details_pb2.BadRequest.FieldViolation(
+            field=error.field, description=message
+        )
+        details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+    return status_pb2.Status(code=code.value[0], message=message, details=details)
+
+
+def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed
+
+
+def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.DistconvError:
+    """Make of a failed call the error that the server raised, or the one that fits its code."""
+    message = error.details() or error.code().name
+    status = rpc_status.from_call(error)
+    for detail in status.details if status is not None else ():
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info) and info.domain == _DOMAIN:
+            return _rebuild(
+                _BY_REASON.get(info.reason, _BY_CODE.get(error.code(), tree.DistconvError)),
+                message,
+                dict(info.metadata),
+            )
+    if error.code() is grpc.StatusCode.UNAVAILABLE:
+        where = f" at {address}" if address else ""
+        message = (
+            f"no server answers{where} ({_first_line(message)}); "
+            "start one with `dcctl up`, or correct --server"
+        )
+    return _BY_CODE.get(error.code(), tree.InternalError)(message)
+
+
+def _rebuild(
+    cls: type[tree.DistconvError], message: str, metadata: dict[str, str]
+) -> tree.DistconvError:
+    return cls(message, metadata=metadata)
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0][:200] if text else ""
+
+
+@contextmanager
+def translated(address: str = "") -> Iterator[None]:
+    """Turn AioRpcError into the tree's errors; `address` names the server in messages."""
+    try:
+        yield
+    except grpc.aio.AioRpcError as error:
+        raise from_rpc_error(error, address=address) from error
