@@ -1,8 +1,11 @@
 """The one place where errors become statuses and callers become principals."""
 
+# grpc's classes are generic in their stubs only.
+from __future__ import annotations
+
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 import grpc.aio
@@ -21,7 +24,8 @@ _OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 Authenticate = Callable[[], Principal]
 
-_Context = grpc.aio.ServicerContext[Any, Any]
+if TYPE_CHECKING:
+    _Context = grpc.aio.ServicerContext[Any, Any]
 
 
 class GuardInterceptor(grpc.aio.ServerInterceptor):
