@@ -1,0 +1,1 @@
+"""The media path: probing, planning, running and checking ffmpeg, with no gRPC in it."""
