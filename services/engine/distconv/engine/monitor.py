@@ -1,0 +1,47 @@
+"""The port through which an engine measures its machine."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol
+
+GROUP = "distconv.monitors"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """What a machine is."""
+
+    cpu_count: int
+    cpu_model: str
+    memory_bytes: int
+    platform: str
+    architecture: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metrics:
+    """What a machine does now; `cpu_fraction` is 0..1 over all processors since the last call."""
+
+    cpu_fraction: float
+    memory_used_bytes: int
+    scratch_free_bytes: int
+    load_1m: float
+
+
+class ResourceMonitor(Protocol):
+    """Measure a machine; quick enough for the event loop (under a millisecond)."""
+
+    def machine(self) -> Machine:
+        """Return what the machine is."""
+        ...
+
+    def measure(self, scratch: Path) -> Metrics:
+        """Return what it does now; `scratch` is on the disk whose room counts."""
+        ...
+
+
+def find_monitors() -> Mapping[str, type[ResourceMonitor]]:
+    """Return the installed monitors by name."""
+    return {point.name: point.load() for point in entry_points(group=GROUP)}

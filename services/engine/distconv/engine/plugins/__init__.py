@@ -1,0 +1,1 @@
+"""The transcoders and monitors that come with distconv."""

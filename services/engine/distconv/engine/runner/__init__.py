@@ -1,0 +1,1 @@
+"""The runner: a process that owns one attempt, its source, its encoder and its sink."""

@@ -1,0 +1,26 @@
+"""What a supervisor tells its runners once, before their attempt."""
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunnerConfig:
+    """The settings that a runner needs, and the tool that the supervisor chose."""
+
+    ffmpeg: str
+    log_level: str
+    progress_interval_s: float
+    media_patience_s: float
+    upload_window_bytes: int
+    read_ahead_bytes: int
+
+    def to_bytes(self) -> bytes:
+        """Write it for the pipe."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """Read it from the pipe."""
+        return cls(**json.loads(data))

@@ -1,0 +1,72 @@
+"""The engine's settings."""
+
+import os
+import socket
+from pathlib import Path
+
+from pydantic import Field
+
+from distconv.process.settings import ProcessSettings, default_data_dir
+
+TABLE = "engine"
+
+
+class EngineSettings(ProcessSettings):
+    """Every limit, timeout and threshold of an engine."""
+
+    dispatch_addresses: tuple[str, ...] = Field(
+        default=("127.0.0.1:7400",), min_length=1, description="dispatch servers, host:port each"
+    )
+    data_dir: Path = Field(
+        default_factory=lambda: default_data_dir() / "engine",
+        description="where the engine keeps its identity",
+    )
+    display_name: str = Field(
+        default_factory=socket.gethostname,
+        min_length=1,
+        max_length=63,
+        description="what people call it",
+    )
+    slots: int = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) // 8),
+        ge=1,
+        le=256,
+        description="attempts at once, 1..256; default one per eight processors",
+    )
+    tags: tuple[str, ...] = Field(default=(), description="tags that jobs may ask for")
+    ffmpeg: Path | None = Field(
+        default=None, description="the ffmpeg to use; default: on PATH, else the bundled one"
+    )
+    progress_interval_s: float = Field(
+        default=0.5, ge=0.05, le=60, description="seconds between reports of progress, 0.05..60"
+    )
+    reconnect_min_s: float = Field(
+        default=0.2, ge=0.01, le=60, description="first pause before connecting again, seconds"
+    )
+    reconnect_max_s: float = Field(
+        default=5.0, ge=0.01, le=600, description="longest pause before connecting again, seconds"
+    )
+    media_patience_s: float = Field(
+        default=120.0,
+        ge=0,
+        le=86_400,
+        description="how long an attempt waits for a storage that is away, seconds",
+    )
+    upload_window_bytes: int = Field(
+        default=8 * 1024 * 1024,
+        ge=1024 * 1024,
+        le=1024**3,
+        description="output kept in memory until storage has acknowledged it, bytes",
+    )
+    read_ahead_bytes: int = Field(
+        default=4 * 1024 * 1024,
+        ge=256 * 1024,
+        le=1024**3,
+        description="source asked for ahead of the encoder, bytes",
+    )
+    cancel_grace_s: float = Field(
+        default=3.0,
+        ge=0.1,
+        le=60,
+        description="from asking a runner to stop until it is killed, seconds",
+    )

@@ -1,0 +1,100 @@
+"""What reading and writing at storage have in common: the channel, patience, and tokens."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from distconv.core.errors import (
+    DataLossError,
+    DeadlineExceededError,
+    DistconvError,
+    UnavailableError,
+)
+from distconv.engine.work import MediaGrant
+from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
+from distconv.rpc.errors import translated
+from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
+
+T = TypeVar("T")
+
+CHUNK_BYTES = 256 * 1024
+_FIRST_PAUSE_S = 0.1
+_LONGEST_PAUSE_S = 5.0
+_PASSING = (UnavailableError, DeadlineExceededError)
+# A bit may flip on the way; bytes that are damaged again and again are damaged at their origin.
+_DAMAGED_IN_A_ROW = 3
+
+
+class StorageLink:
+    """A channel to the storage of one grant; use as a context manager."""
+
+    def __init__(self, grant: MediaGrant, *, patience_s: float) -> None:
+        self.grant = grant
+        self.patience_s = patience_s
+        self.metadata = bearer_metadata(grant.token)
+        self._turn = 0
+        self.address = grant.addresses[0]
+        self._channel = open_channel(self.address)
+        self.stub = StorageServiceStub(self._channel)
+
+    async def close(self) -> None:
+        """Close the channel."""
+        await self._channel.close()
+
+    async def next_address(self) -> None:
+        """Go on with the next storage server of the grant, if there are several."""
+        if len(self.grant.addresses) > 1:
+            await self._channel.close()
+            self._turn += 1
+            self.address = self.grant.addresses[self._turn % len(self.grant.addresses)]
+            self._channel = open_channel(self.address)
+            self.stub = StorageServiceStub(self._channel)
+
+    async def unary(
+        self, call: Callable[[], Awaitable[T]], *, timeout_s: float = UNARY_TIMEOUT_S
+    ) -> T:
+        """Make an idempotent call, again while storage is away, as long as patience lasts.
+
+        `call` has to set no deadline of its own. Raises the tree's errors.
+        """
+        patience = Patience(self)
+        while True:
+            try:
+                with translated(self.address):
+                    async with asyncio.timeout(timeout_s):
+                        return await call()
+            except TimeoutError:
+                await patience.lose(
+                    DeadlineExceededError(f"storage at {self.address} gave no answer in time")
+                )
+            except DistconvError as error:
+                await patience.lose(error)
+
+
+class Patience:
+    """Count how long storage has been away and pause between tries."""
+
+    def __init__(self, link: StorageLink) -> None:
+        self._link = link
+        self._away_since: float | None = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._damaged = 0
+
+    def reset(self) -> None:
+        """Note that storage answered."""
+        self._away_since = None
+        self._pause_s = _FIRST_PAUSE_S
+        self._damaged = 0
+
+    async def lose(self, error: DistconvError) -> None:
+        """Pause before another try; raise `error` when it does not pass or patience has ended."""
+        now = asyncio.get_running_loop().time()
+        if self._away_since is None:
+            self._away_since = now
+        self._damaged += isinstance(error, DataLossError)
+        passes = isinstance(error, _PASSING) or 0 < self._damaged < _DAMAGED_IN_A_ROW
+        if not passes or now - self._away_since >= self._link.patience_s:
+            raise error
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        await self._link.next_address()

@@ -1,0 +1,194 @@
+"""The engine's values ↔ the contract's messages."""
+
+from typing import assert_never
+
+from distconv.core.errors import InvalidArgumentError
+from distconv.core.failure import Failure
+from distconv.core.report import Note, NoteSeverity
+from distconv.engine.work import (
+    Assignment,
+    AttemptPhase,
+    AttemptReport,
+    AttemptResult,
+    Cancelled,
+    LogLines,
+    MediaGrant,
+    Probed,
+    ProbeWork,
+    Returned,
+    Said,
+    SealedResult,
+    Transcoded,
+    TranscodeWork,
+)
+from distconv.rpc.convert import job, media, profile
+from distconv.rpc.convert.times import to_datetime, to_timedelta
+from distconv.v1 import engine_service_pb2 as pb
+from distconv.v1 import job_pb2, object_pb2
+
+_PHASES = {
+    AttemptPhase.STARTING: pb.ATTEMPT_PHASE_STARTING,
+    AttemptPhase.ENCODING: pb.ATTEMPT_PHASE_ENCODING,
+    AttemptPhase.FINISHING: pb.ATTEMPT_PHASE_FINISHING,
+    AttemptPhase.ENDED: pb.ATTEMPT_PHASE_ENDED,
+}
+_PHASES_BACK = {number: phase for phase, number in _PHASES.items()}
+_SEVERITIES = {
+    NoteSeverity.INFO: job_pb2.NOTE_SEVERITY_INFO,
+    NoteSeverity.WARNING: job_pb2.NOTE_SEVERITY_WARNING,
+    NoteSeverity.LOST: job_pb2.NOTE_SEVERITY_LOST,
+}
+
+
+def to_assignment(message: pb.Assignment, *, dispatch_address: str) -> Assignment:
+    """Read an assignment; storage without an address listens where dispatch does.
+
+    Raises InvalidArgumentError when it is of a kind that this engine does not know.
+    """
+    work: ProbeWork | TranscodeWork
+    if message.HasField("probe"):
+        work = ProbeWork(
+            source=_to_grant(message.probe.source, dispatch_address),
+            size_bytes=message.probe.size_bytes,
+        )
+    elif message.HasField("transcode"):
+        work = _to_transcode(message.transcode, dispatch_address)
+    else:
+        raise InvalidArgumentError("the assignment is of a kind that this engine does not know")
+    return Assignment(
+        attempt=message.attempt,
+        fencing_token=message.fencing_token,
+        lease_expire_time=to_datetime(message.lease_expire_time),
+        work=work,
+    )
+
+
+def _to_transcode(message: pb.TranscodeWork, dispatch_address: str) -> TranscodeWork:
+    if message.transfer_mode == pb.TRANSFER_MODE_FILE:
+        raise InvalidArgumentError("this engine does not transfer files yet, it streams only")
+    return TranscodeWork(
+        source=_to_grant(message.source, dispatch_address),
+        media=media.to_media_info(message.media),
+        sink=_to_grant(message.sink, dispatch_address),
+        profile=profile.to_profile(message.profile),
+        stall_timeout=to_timedelta(message.stall_timeout),
+    )
+
+
+def _to_grant(message: object_pb2.MediaAccess, dispatch_address: str) -> MediaGrant:
+    return MediaGrant(
+        addresses=tuple(message.storage_addresses) or (dispatch_address,),
+        token=message.token,
+        object_name=message.object,
+    )
+
+
+def report(value: AttemptReport) -> pb.AttemptReport:
+    """Convert a report to its message."""
+    return pb.AttemptReport(
+        attempt=value.attempt,
+        fencing_token=value.fencing_token,
+        phase=_PHASES[value.phase],
+        progress=job.progress(value.progress),
+    )
+
+
+def to_report(message: pb.AttemptReport) -> AttemptReport:
+    """Read a report, as the supervisor does from its runners."""
+    return AttemptReport(
+        attempt=message.attempt,
+        fencing_token=message.fencing_token,
+        phase=_PHASES_BACK[message.phase],
+        progress=job.to_progress(message.progress),
+    )
+
+
+def result(value: AttemptResult) -> pb.AttemptResult:
+    """Convert a result to its message."""
+    message = pb.AttemptResult(attempt=value.attempt, fencing_token=value.fencing_token)
+    match value.outcome:
+        case Probed(media=info):
+            message.probe.media.CopyFrom(media.media_info(info))
+        case Transcoded() as done:
+            message.transcode.CopyFrom(_transcoded(done))
+        case Failure() as failure:
+            message.failure.CopyFrom(job.failure(failure))
+        case Returned(reason=reason):
+            message.returned.reason = reason
+        case Cancelled():
+            message.cancelled.SetInParent()
+        case unknown:
+            assert_never(unknown)
+    return message
+
+
+def _transcoded(done: Transcoded) -> pb.TranscodeOutcome:
+    return pb.TranscodeOutcome(
+        object=done.object_name,
+        size_bytes=done.size_bytes,
+        sha256=done.sha256,
+        source_census=media.media_census(done.source_census),
+        output_census=media.media_census(done.output_census),
+        media=media.media_info(done.media),
+        notes=[note(n) for n in done.notes],
+        frame_count=done.frame_count,
+        argv=done.argv,
+    )
+
+
+def note(value: Note) -> job_pb2.ReportNote:
+    """Convert a note to its message."""
+    return job_pb2.ReportNote(
+        severity=_SEVERITIES[value.severity],
+        stream_index=value.stream_index,
+        message=value.message,
+    )
+
+
+def runner_frame(value: AttemptReport | AttemptResult | LogLines) -> bytes:
+    """Write what a runner says; it uses the messages of the session."""
+    match value:
+        case AttemptReport():
+            message = pb.EngineMessage(heartbeat=pb.Heartbeat(attempts=[report(value)]))
+        case AttemptResult():
+            message = pb.EngineMessage(attempt_result=result(value))
+        case LogLines():
+            message = pb.EngineMessage(log_excerpt=log_excerpt(value))
+        case unknown:
+            assert_never(unknown)
+    return message.SerializeToString()
+
+
+def read_runner_frame(frame: bytes) -> Said:
+    """Read what a runner said."""
+    message = pb.EngineMessage.FromString(frame)
+    if message.HasField("attempt_result"):
+        return seal(message.attempt_result)
+    if message.HasField("log_excerpt"):
+        excerpt = message.log_excerpt
+        return LogLines(attempt=excerpt.attempt, lines=tuple(excerpt.lines))
+    return to_report(message.heartbeat.attempts[0])
+
+
+def seal(message: pb.AttemptResult) -> SealedResult:
+    """Close a result up for keeping."""
+    return SealedResult(
+        attempt=message.attempt,
+        fencing_token=message.fencing_token,
+        payload=message.SerializeToString(),
+    )
+
+
+def sealed(value: AttemptResult) -> SealedResult:
+    """Close up a result that the supervisor makes itself."""
+    return seal(result(value))
+
+
+def unseal(value: SealedResult) -> pb.AttemptResult:
+    """Open a result for sending."""
+    return pb.AttemptResult.FromString(value.payload)
+
+
+def log_excerpt(value: LogLines) -> pb.LogExcerpt:
+    """Convert log lines to their message, within its bounds."""
+    return pb.LogExcerpt(attempt=value.attempt, lines=[line[:1_000] for line in value.lines[-200:]])

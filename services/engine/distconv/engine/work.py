@@ -1,0 +1,134 @@
+"""What an engine is asked to do and what it says of it, as values without gRPC."""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from distconv.core.failure import Failure
+from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.profile import Profile
+from distconv.core.progress import JobProgress
+from distconv.core.report import Note
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaGrant:
+    """Signed access to one object: where storage listens, and the secret token."""
+
+    addresses: tuple[str, ...]
+    token: str = field(repr=False)
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeWork:
+    """Find out what a source is."""
+
+    source: MediaGrant
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscodeWork:
+    """Encode a source; the attempt ends as stalled after `stall_timeout` without progress."""
+
+    source: MediaGrant
+    media: MediaInfo
+    sink: MediaGrant
+    profile: Profile
+    stall_timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Work under a lease."""
+
+    attempt: str
+    fencing_token: int
+    lease_expire_time: datetime
+    work: ProbeWork | TranscodeWork
+
+
+class AttemptPhase(StrEnum):
+    """What an attempt is doing."""
+
+    STARTING = "starting"
+    ENCODING = "encoding"
+    FINISHING = "finishing"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptReport:
+    """An attempt as the engine sees it now."""
+
+    attempt: str
+    fencing_token: int
+    phase: AttemptPhase
+    progress: JobProgress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """A probe succeeded."""
+
+    media: MediaInfo
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transcoded:
+    """A transcode succeeded: its output is committed and was checked."""
+
+    object_name: str
+    size_bytes: int
+    sha256: str
+    source_census: MediaCensus
+    output_census: MediaCensus
+    media: MediaInfo
+    notes: tuple[Note, ...]
+    frame_count: int
+    argv: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Returned:
+    """The engine gives the attempt back unfinished."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cancelled:
+    """The attempt was cancelled as dispatch asked."""
+
+
+Outcome = Probed | Transcoded | Failure | Returned | Cancelled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttemptResult:
+    """How an attempt ended."""
+
+    attempt: str
+    fencing_token: int
+    outcome: Outcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealedResult:
+    """How an attempt ended, as it goes on the wire; the supervisor looks no further."""
+
+    attempt: str
+    fencing_token: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogLines:
+    """Lines of an attempt's log that are worth keeping."""
+
+    attempt: str
+    lines: tuple[str, ...]
+
+
+Said = AttemptReport | SealedResult | LogLines
