@@ -9,17 +9,19 @@ import tempfile
 from pathlib import Path
 
 from protodoc import reference
+from statedoc import state_machine
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
 GEN = ROOT / "gen"
-REFERENCE = ROOT / "docs" / "protocol-reference.md"
+DOCS = ROOT / "docs"
+REFERENCE = DOCS / "protocol-reference.md"
 # Not generated, but needed beside what is: PEP 561, and the package itself.
 KEPT = {"py.typed", "__init__.py"}
 
 
-def generate(out: Path) -> str:
-    """Run protoc into `out` and return the text of the reference."""
+def generate(out: Path) -> dict[Path, str]:
+    """Run protoc into `out` and return the texts of the pages that are made."""
     sources = sorted(str(p) for p in PROTO.rglob("*.proto"))
     descriptors = out / "descriptors.bin"
     command = [
@@ -36,12 +38,15 @@ def generate(out: Path) -> str:
     )
     if done.returncode:
         sys.exit(done.stderr)
-    text = reference(descriptors.read_bytes())
+    pages = {
+        REFERENCE: reference(descriptors.read_bytes()),
+        DOCS / "state-machine.md": state_machine(),
+    }
     descriptors.unlink()
-    return text
+    return pages
 
 
-def differences(fresh: Path, text: str) -> list[str]:
+def differences(fresh: Path, pages: dict[Path, str]) -> list[str]:
     """Name every generated file that is missing, stale or too many."""
     new = {p.relative_to(fresh) for p in fresh.rglob("*") if p.is_file()}
     old = {
@@ -53,8 +58,11 @@ def differences(fresh: Path, text: str) -> list[str]:
     found += [
         f"gen/{p}" for p in sorted(new & old) if not filecmp.cmp(fresh / p, GEN / p, shallow=False)
     ]
-    if not REFERENCE.exists() or REFERENCE.read_text() != text:
-        found.append(str(REFERENCE.relative_to(ROOT)))
+    found += [
+        str(page.relative_to(ROOT))
+        for page, text in pages.items()
+        if not page.exists() or page.read_text() != text
+    ]
     return found
 
 
@@ -65,9 +73,9 @@ def main() -> int:
     check: bool = parser.parse_args().check
     with tempfile.TemporaryDirectory() as folder:
         fresh = Path(folder)
-        text = generate(fresh)
+        pages = generate(fresh)
         if check:
-            stale = differences(fresh, text)
+            stale = differences(fresh, pages)
             for name in stale:
                 print(f"stale: {name}")
             if stale:
@@ -78,7 +86,8 @@ def main() -> int:
                 target = GEN / path.relative_to(fresh)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 target.write_bytes(path.read_bytes())
-        REFERENCE.write_text(text)
+        for page, text in pages.items():
+            page.write_text(text)
     return 0
 
 

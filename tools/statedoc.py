@@ -1,0 +1,36 @@
+"""Draw docs/state-machine.md from the tables in distconv.core."""
+
+from collections import defaultdict
+
+from distconv.core.states import TABLE, TERMINAL, Command, JobEvent, JobState
+
+
+def state_machine() -> str:
+    """Return the page: a diagram, the table, and what events and commands mean."""
+    lines = [
+        "# The life of a job",
+        "",
+        "Drawn from the table in `distconv.core.states` by `make gen`; do not edit.",
+        "Every move is stored in the transaction that causes it. A pair of state and event that",
+        "is not here is refused with `ILLEGAL_TRANSITION`.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> PENDING",
+    ]
+    arrows: dict[tuple[JobState, JobState], list[str]] = defaultdict(list)
+    for (state, event), transition in TABLE.items():
+        arrows[state, transition.state].append(event.name)
+    lines += [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in JobState if state in TERMINAL]
+    lines += ["```", "", "| state | event | next state | commands |", "| --- | --- | --- | --- |"]
+    for state in JobState:
+        for event in JobEvent:
+            if (found := TABLE.get((state, event))) is not None:
+                commands = ", ".join(c.name for c in found.commands) or "—"
+                lines.append(f"| {state} | {event.name} | {found.state} | {commands} |")
+    lines += ["", "| event | means that |", "| --- | --- |"]
+    lines += [f"| {event.name} | {event.value} |" for event in JobEvent]
+    lines += ["", "| command | asks to |", "| --- | --- |"]
+    lines += [f"| {command.name} | {command.value} |" for command in Command]
+    return "\n".join(lines) + "\n"
