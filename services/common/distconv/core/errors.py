@@ -17,7 +17,7 @@ class DistconvError(Exception):
     `metadata` holds ids and limits for programs, never secrets.
     """
 
-    reason: ClassVar[str] = "INTERNAL"
+    reason: ClassVar[str] = "UNKNOWN"
     retryable: ClassVar[bool] = False
 
     def __init__(self, message: str, *, metadata: Mapping[str, str] | None = None) -> None:
@@ -28,6 +28,8 @@ class DistconvError(Exception):
 
 class InternalError(DistconvError):
     """A fault of distconv itself; the message carries an id to look up in the logs."""
+
+    reason = "INTERNAL"
 
 
 # --- what the caller asked for is wrong ---------------------------------------------------
