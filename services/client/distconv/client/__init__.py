@@ -1,0 +1,93 @@
+"""The client SDK of distconv: send a video, follow the job, get the result back.
+
+    from distconv.client import Client
+
+    async with Client("127.0.0.1:7400") as client:
+        await client.transcode(Path("in.mov"), Path("out.mp4"), profile="h264-720p")
+
+Names are loaded when they are first used, so that commands start fast.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from distconv.client.client import Client
+    from distconv.client.engine import Engine, EngineState
+    from distconv.client.failures import JobCancelledError, JobFailedError
+    from distconv.client.job import Attempt, Job, JobOutput, JobPage, JobSource, Task
+    from distconv.client.patience import Break
+    from distconv.client.server import ServerInfo
+    from distconv.client.stored import Direction, StoredObject, Transfer
+    from distconv.client.transcode import TranscodeResult
+    from distconv.core.errors import DistconvError
+    from distconv.core.failure import Failure
+    from distconv.core.media import MediaInfo
+    from distconv.core.profile import Container, Profile
+    from distconv.core.progress import JobProgress
+    from distconv.core.report import Note
+    from distconv.core.states import JobState
+
+_HOMES = {
+    "Attempt": "distconv.client.job",
+    "Break": "distconv.client.patience",
+    "Client": "distconv.client.client",
+    "Container": "distconv.core.profile",
+    "Direction": "distconv.client.stored",
+    "DistconvError": "distconv.core.errors",
+    "Engine": "distconv.client.engine",
+    "EngineState": "distconv.client.engine",
+    "Failure": "distconv.core.failure",
+    "Job": "distconv.client.job",
+    "JobCancelledError": "distconv.client.failures",
+    "JobFailedError": "distconv.client.failures",
+    "JobOutput": "distconv.client.job",
+    "JobPage": "distconv.client.job",
+    "JobProgress": "distconv.core.progress",
+    "JobSource": "distconv.client.job",
+    "JobState": "distconv.core.states",
+    "MediaInfo": "distconv.core.media",
+    "Note": "distconv.core.report",
+    "Profile": "distconv.core.profile",
+    "ServerInfo": "distconv.client.server",
+    "StoredObject": "distconv.client.stored",
+    "Task": "distconv.client.job",
+    "TranscodeResult": "distconv.client.transcode",
+    "Transfer": "distconv.client.stored",
+}
+
+__all__ = [
+    "Attempt",
+    "Break",
+    "Client",
+    "Container",
+    "Direction",
+    "DistconvError",
+    "Engine",
+    "EngineState",
+    "Failure",
+    "Job",
+    "JobCancelledError",
+    "JobFailedError",
+    "JobOutput",
+    "JobPage",
+    "JobProgress",
+    "JobSource",
+    "JobState",
+    "MediaInfo",
+    "Note",
+    "Profile",
+    "ServerInfo",
+    "StoredObject",
+    "Task",
+    "TranscodeResult",
+    "Transfer",
+]
+
+
+def __getattr__(name: str) -> object:
+    try:
+        home = _HOMES[name]
+    except KeyError:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+    return getattr(import_module(home), name)

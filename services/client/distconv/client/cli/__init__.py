@@ -1,0 +1,1 @@
+"""dcctl: distconv from the command line, one module per command group."""

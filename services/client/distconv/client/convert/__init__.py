@@ -1,0 +1,1 @@
+"""Conversions from the contract's messages to the values of the SDK."""

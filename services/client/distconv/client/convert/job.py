@@ -1,0 +1,114 @@
+"""Job, Task, Attempt messages → values."""
+
+from distconv.client.convert.enums import by_name
+from distconv.client.convert.times import optional_time
+from distconv.client.job import (
+    Attempt,
+    AttemptState,
+    Job,
+    JobOutput,
+    JobSource,
+    Task,
+    TaskKind,
+    TaskState,
+)
+from distconv.core.report import Note, NoteSeverity
+from distconv.core.states import JobState
+from distconv.rpc.convert.job import to_failure, to_progress
+from distconv.rpc.convert.media import to_media_census, to_media_info
+from distconv.rpc.convert.profile import to_profile
+from distconv.rpc.convert.times import to_timedelta
+from distconv.v1 import job_pb2 as pb
+
+_SEVERITIES = {
+    pb.NOTE_SEVERITY_INFO: NoteSeverity.INFO,
+    pb.NOTE_SEVERITY_WARNING: NoteSeverity.WARNING,
+    pb.NOTE_SEVERITY_LOST: NoteSeverity.LOST,
+}
+
+
+def to_job(message: pb.Job) -> Job:
+    """Convert a message to a job."""
+    return Job(
+        name=message.name,
+        state=by_name(pb.JobState.Name, message.state, JobState, "JOB_STATE_"),
+        source=_to_source(message.source),
+        profile=message.profile,
+        profile_spec=to_profile(message.profile_spec) if message.HasField("profile_spec") else None,
+        priority=message.priority,
+        deadline=optional_time(message, "deadline"),
+        ttl=to_timedelta(message.ttl) if message.HasField("ttl") else None,
+        max_retries=message.max_retries if message.HasField("max_retries") else None,
+        labels=dict(message.labels),
+        tenant=message.tenant,
+        creator=message.creator,
+        create_time=optional_time(message, "create_time"),
+        update_time=optional_time(message, "update_time"),
+        start_time=optional_time(message, "start_time"),
+        end_time=optional_time(message, "end_time"),
+        retry_time=optional_time(message, "retry_time"),
+        delete_time=optional_time(message, "delete_time"),
+        etag=message.etag,
+        progress=to_progress(message.progress) if message.HasField("progress") else None,
+        engine=message.engine,
+        retry_count=message.retry_count,
+        error=to_failure(message.error) if message.HasField("error") else None,
+        output=_to_output(message.output) if message.HasField("output") else None,
+        wait_reason=message.wait_reason,
+    )
+
+
+def to_task(message: pb.Task) -> Task:
+    """Convert a message to a task."""
+    return Task(
+        name=message.name,
+        kind=by_name(pb.TaskKind.Name, message.kind, TaskKind, "TASK_KIND_"),
+        state=by_name(pb.TaskState.Name, message.state, TaskState, "TASK_STATE_"),
+        depends_on=tuple(message.depends_on),
+        attempts=tuple(_to_attempt(a) for a in message.attempts),
+        create_time=optional_time(message, "create_time"),
+    )
+
+
+def _to_source(message: pb.JobSource) -> JobSource:
+    return JobSource(
+        object=message.object,
+        file_name=message.file_name,
+        size_bytes=message.size_bytes,
+        media=to_media_info(message.media) if message.HasField("media") else None,
+    )
+
+
+def _to_output(message: pb.JobOutput) -> JobOutput:
+    return JobOutput(
+        object=message.object,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        media=to_media_info(message.media) if message.HasField("media") else None,
+        census=to_media_census(message.census) if message.HasField("census") else None,
+        notes=tuple(_to_note(n) for n in message.notes),
+    )
+
+
+def _to_note(message: pb.ReportNote) -> Note:
+    return Note(
+        severity=_SEVERITIES.get(message.severity, NoteSeverity.WARNING),
+        message=message.message,
+        stream_index=message.stream_index if message.HasField("stream_index") else None,
+    )
+
+
+def _to_attempt(message: pb.Attempt) -> Attempt:
+    return Attempt(
+        name=message.name,
+        state=by_name(pb.AttemptState.Name, message.state, AttemptState, "ATTEMPT_STATE_"),
+        engine=message.engine,
+        fencing_token=message.fencing_token,
+        lease_expire_time=optional_time(message, "lease_expire_time"),
+        create_time=optional_time(message, "create_time"),
+        start_time=optional_time(message, "start_time"),
+        end_time=optional_time(message, "end_time"),
+        decision=message.decision,
+        error=to_failure(message.error) if message.HasField("error") else None,
+        log_excerpt=tuple(message.log_excerpt),
+    )

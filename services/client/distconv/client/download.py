@@ -1,0 +1,139 @@
+"""Fetch an object from storage into a file, and go on where it broke off."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import google_crc32c
+import grpc.aio
+
+from distconv.client.access import ObjectAccess
+from distconv.client.connection import Connection
+from distconv.client.partial import PartialFile
+from distconv.client.source import BLOCK_BYTES
+from distconv.client.stored import Direction, StoredObject, Transfer
+from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
+from distconv.core.errors import DataLossError, UnavailableError
+from distconv.rpc.errors import translated
+from distconv.v1 import object_pb2 as pb
+from distconv.v1 import storage_service_pb2 as storage
+
+if TYPE_CHECKING:
+    ReadCall = grpc.aio.StreamStreamCall[storage.ReadRequest, storage.ReadResponse]
+
+OnTransfer = Callable[[Transfer], None]
+
+
+async def download(
+    connection: Connection,
+    name: str,
+    target: PartialFile,
+    on_progress: OnTransfer | None = None,
+) -> StoredObject:
+    """Fetch the object `name` into `target` and put it in its place, checked and durable."""
+    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_READ, name)
+    return await _Fetching(connection, access, target, on_progress).run()
+
+
+class _Fetching:
+    """One download under way."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        access: ObjectAccess,
+        target: PartialFile,
+        on_progress: OnTransfer | None,
+    ) -> None:
+        self._connection = connection
+        self._access = access
+        self._target = target
+        self._on_progress = on_progress
+        self._patience = connection.patience()
+        self._stored: StoredObject | None = None
+        self._damaged = 0
+
+    async def run(self) -> StoredObject:
+        """Describe the object, fetch it to its end, commit it."""
+        stored = await persistently(self._access, self._patience, self._describe)
+        self._stored = stored
+        await self._target.reserve(stored.size_bytes)
+        self._report()
+        while self._target.written_bytes < stored.size_bytes:
+            await persistently(self._access, self._patience, self._fetch)
+        await self._target.commit(size_bytes=stored.size_bytes, sha256=stored.sha256)
+        return stored
+
+    async def _describe(self) -> StoredObject:
+        response = await self._connection.once(
+            self._access.stub.GetObject,
+            storage.GetObjectRequest(name=self._access.object),
+            metadata=self._access.metadata,
+            address=self._access.address,
+        )
+        found = response.object
+        return StoredObject(name=found.name, size_bytes=found.size_bytes, sha256=found.sha256)
+
+    async def _fetch(self) -> None:
+        try:
+            await self._stream()
+        except DataLossError:
+            self._damaged += 1
+            if self._damaged > MAX_DAMAGED:
+                raise
+            return
+        if self._stored is not None and self._target.written_bytes < self._stored.size_bytes:
+            raise UnavailableError("the stream of the download ended before everything was there")
+
+    async def _stream(self) -> None:
+        request = storage.ReadRequest(
+            object=self._access.object, range=pb.ByteRange(offset=self._target.written_bytes)
+        )
+        with translated(self._access.address):
+            call = self._access.stub.Read(iter([request]), metadata=tuple(self._access.metadata))
+            try:
+                await self._receive(call)
+            finally:
+                call.cancel()
+
+    async def _receive(self, call: "ReadCall") -> None:
+        waiting: list[bytes] = []
+        waiting_bytes = 0
+        expected = self._target.written_bytes
+        async with stall_guard("download") as guard:
+            async for response in call:
+                guard.moved()
+                self._patience.progressed()
+                if response.HasField("chunk"):
+                    waiting.append(_checked(response.chunk, expected))
+                    expected += len(response.chunk.data)
+                    waiting_bytes += len(response.chunk.data)
+                if waiting_bytes >= BLOCK_BYTES or response.range_done:
+                    await self._keep(waiting)
+                    waiting, waiting_bytes = [], 0
+                if response.range_done:
+                    return
+            await self._keep(waiting)
+
+    async def _keep(self, parts: list[bytes]) -> None:
+        await self._target.append(parts)
+        self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is not None and self._stored is not None:
+            self._on_progress(
+                Transfer(
+                    direction=Direction.DOWNLOAD,
+                    done_bytes=self._target.written_bytes,
+                    total_bytes=self._stored.size_bytes,
+                )
+            )
+
+
+def _checked(chunk: pb.Chunk, expected_offset: int) -> bytes:
+    if chunk.offset != expected_offset:
+        raise DataLossError(
+            f"storage sent bytes from {chunk.offset} where those from {expected_offset} were next"
+        )
+    if google_crc32c.value(chunk.data) != chunk.crc32c:
+        raise DataLossError(f"a chunk at byte {chunk.offset} arrived damaged (CRC32C)")
+    return chunk.data

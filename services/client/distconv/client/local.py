@@ -1,0 +1,107 @@
+"""What can be said of a source and an output before anything is sent: files and folders."""
+
+import os
+import shutil
+import stat
+from pathlib import Path
+
+from distconv.core.errors import (
+    AlreadyExistsError,
+    CorruptSourceError,
+    DiskFullError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+)
+
+# No video is smaller, and a disk with less left is full for every purpose.
+_LEAST_ROOM_BYTES = 64 * 1024
+
+
+def check_source(path: Path) -> int:
+    """Return the size of a readable, regular, not empty file, bytes.
+
+    Raises InvalidArgumentError (field `source`) or CorruptSourceError (empty).
+    """
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InvalidArgumentError(f"the input '{path}' {_why(error)}", field="source") from error
+    if stat.S_ISDIR(found.st_mode):
+        raise InvalidArgumentError(
+            f"the input '{path}' is a folder; name a video file", field="source"
+        )
+    if not stat.S_ISREG(found.st_mode):
+        raise InvalidArgumentError(
+            f"the input '{path}' is not a regular file; write it to one first", field="source"
+        )
+    if not os.access(path, os.R_OK):
+        raise InvalidArgumentError(
+            f"the input '{path}' cannot be read: permission denied", field="source"
+        )
+    if found.st_size == 0:
+        raise CorruptSourceError(f"the input '{path}' is empty (0 bytes); there is no video in it")
+    return found.st_size
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Check that a file could be written at `path`.
+
+    Raises AlreadyExistsError (unless `overwrite`), InvalidArgumentError (field
+    `output`), PermissionDeniedError and DiskFullError.
+    """
+    folder = path.parent
+    if not folder.is_dir():
+        raise InvalidArgumentError(
+            f"the output's folder '{folder}' does not exist; make it first", field="output"
+        )
+    if path.is_dir():
+        raise InvalidArgumentError(f"the output '{path}' is a folder", field="output")
+    if os.path.lexists(path):
+        if not path.is_file():
+            raise InvalidArgumentError(
+                f"the output '{path}' exists and is not a regular file", field="output"
+            )
+        if not overwrite:
+            raise AlreadyExistsError(
+                f"the output '{path}' exists; pass --overwrite to replace it, or choose another",
+                metadata={"path": str(path)},
+            )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionDeniedError(
+            f"cannot write into the output's folder '{folder}': permission denied"
+        )
+    check_room(folder, _LEAST_ROOM_BYTES, what=f"the output '{path}'")
+
+
+def check_room(folder: Path, size_bytes: int, *, what: str) -> None:
+    """Raise DiskFullError when `folder`'s disk has less than `size_bytes` free."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return  # what cannot be measured is found out by writing
+    if free < size_bytes:
+        raise disk_full(what, folder, free_bytes=free, needed_bytes=size_bytes)
+
+
+def disk_full(
+    what: str, folder: Path, *, free_bytes: int | None = None, needed_bytes: int | None = None
+) -> DiskFullError:
+    """Make the error that says that there is no room for `what`."""
+    room = (
+        f" ({free_bytes:,} bytes free, {needed_bytes:,} needed)"
+        if free_bytes is not None and needed_bytes is not None
+        else ""
+    )
+    return DiskFullError(
+        f"no room for {what}: the disk of '{folder}' is full{room}; free some, or choose another"
+    )
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "does not exist"
+    if isinstance(error, PermissionError):
+        return "cannot be read: permission denied"
+    if isinstance(error, NotADirectoryError):
+        return "does not exist: a part of its path is not a folder"
+    return f"cannot be read: {error.strerror or error}"

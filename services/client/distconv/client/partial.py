@@ -1,0 +1,160 @@
+"""A download on its way to its place: written beside it, and moved there whole or not at all."""
+
+import asyncio
+import errno
+import hashlib
+import os
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from distconv.client.local import check_output, check_room, disk_full
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    DistconvError,
+    PermissionDeniedError,
+)
+
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# Linux takes 255 bytes for a name; this leaves room for the dot and the ending.
+_MAX_STEM_BYTES = 230
+
+
+class PartialFile:
+    """A file that appears at `path` only when it is whole; leaving it early removes it."""
+
+    def __init__(self, path: Path, *, overwrite: bool) -> None:
+        # A link is followed, so that the link stays and the file behind it changes.
+        self._path = path.resolve()
+        self._named = path
+        self._overwrite = overwrite
+        self._digest = hashlib.sha256()
+        self._descriptor = -1
+        self._temporary: Path | None = None
+        self.written_bytes = 0
+
+    async def __aenter__(self) -> Self:
+        await asyncio.to_thread(self._open)
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # Not in a thread: it must happen even while the loop is being torn down.
+        self._discard()
+
+    async def reserve(self, size_bytes: int) -> None:
+        """Raise DiskFullError at once when `size_bytes` will not fit."""
+        needed = size_bytes - self.written_bytes
+        await asyncio.to_thread(
+            check_room, self._path.parent, needed, what=f"the output '{self._named}'"
+        )
+
+    async def append(self, parts: Sequence[bytes]) -> None:
+        """Write `parts` at the end. Raises DiskFullError."""
+        await asyncio.to_thread(self._append, parts)
+
+    async def commit(self, *, size_bytes: int, sha256: str) -> None:
+        """Check what was written, make it durable, and move it to its place.
+
+        Raises DataLossError when it is not what it should be, AlreadyExistsError
+        when something came to stand there meanwhile.
+        """
+        found = self._digest.hexdigest()
+        if self.written_bytes != size_bytes or (sha256 and found != sha256):
+            raise DataLossError(
+                f"the download is not what was stored: {self.written_bytes} bytes with SHA-256 "
+                f"{found[:12]}…, not {size_bytes} with {sha256[:12]}…; try again"
+            )
+        await asyncio.to_thread(self._commit)
+
+    def _open(self) -> None:
+        check_output(self._path, overwrite=self._overwrite)
+        stem = self._path.name.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
+        temporary = self._path.parent / f".{stem}.part-{secrets.token_hex(4)}"
+        try:
+            self._descriptor = os.open(
+                temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666
+            )
+        except OSError as error:
+            raise self._wrapped(error) from error
+        self._temporary = temporary
+
+    def _append(self, parts: Sequence[bytes]) -> None:
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                try:
+                    count = os.write(self._descriptor, view)
+                except OSError as error:
+                    raise self._wrapped(error) from error
+                view = view[count:]
+            self._digest.update(part)
+            self.written_bytes += len(part)
+
+    def _commit(self) -> None:
+        assert self._temporary is not None  # noqa: S101  # opened before
+        try:
+            os.fsync(self._descriptor)
+            if self._overwrite:
+                self._temporary.replace(self._path)
+            else:
+                self._place_new(self._temporary)
+            self._temporary = None
+            _sync_folder(self._path.parent)
+        except FileExistsError as error:
+            raise AlreadyExistsError(
+                f"the output '{self._named}' came to exist meanwhile; pass --overwrite to "
+                "replace it, or choose another"
+            ) from error
+        except OSError as error:
+            raise self._wrapped(error) from error
+
+    def _place_new(self, temporary: Path) -> None:
+        try:
+            # A link never replaces what stands there, as a rename would.
+            self._path.hardlink_to(temporary)
+        except FileExistsError:
+            raise
+        except OSError:  # a file system without links
+            if self._path.exists():
+                raise FileExistsError(str(self._path)) from None
+            temporary.rename(self._path)
+        else:
+            temporary.unlink()
+
+    def _discard(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._temporary is not None:
+            self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+
+    def _wrapped(self, error: OSError) -> DistconvError:
+        if error.errno in _NO_ROOM:
+            return disk_full(f"the output '{self._named}'", self._path.parent)
+        if isinstance(error, PermissionError):
+            return PermissionDeniedError(
+                f"cannot write the output '{self._named}': permission denied"
+            )
+        return DistconvError(
+            f"writing the output '{self._named}' failed: {error.strerror or error}"
+        )
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some file systems have no such thing
+            raise
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,120 @@
+"""A local file on its way up: read, summed and digested off the event loop."""
+
+import asyncio
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO, Self
+
+import google_crc32c
+
+from distconv.client.local import check_source
+from distconv.core.errors import CorruptSourceError, FailedPreconditionError, InvalidArgumentError
+
+CHUNK_BYTES = 256 * 1024  # measured best for grpc.aio, in the clear and under TLS
+# Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB.
+BLOCK_BYTES = 4 * CHUNK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A chunk to be sent: where it lies, its bytes, their CRC32C."""
+
+    offset: int
+    data: bytes
+    crc32c: int
+
+
+class SourceFile:
+    """A file that is being uploaded; `size_bytes` is its size when it was opened.
+
+    The digest is made of the same bytes that are sent, once, in order; what was
+    sent out of order is read again at the end.
+    """
+
+    def __init__(self, file: BinaryIO, *, size_bytes: int, name: str, owned: bool) -> None:
+        self._file = file
+        self._owned = owned
+        self._digest = hashlib.sha256()
+        self._digested = 0
+        self.size_bytes = size_bytes
+        self.name = name
+
+    @classmethod
+    def open(cls, source: Path | BinaryIO) -> Self:
+        """Open a path, or take over an open seekable binary file, from its beginning.
+
+        Raises what `check_source` raises.
+        """
+        if isinstance(source, Path):
+            size = check_source(source)
+            try:
+                return cls(source.open("rb"), size_bytes=size, name=source.name, owned=True)
+            except OSError as error:
+                raise InvalidArgumentError(
+                    f"the input '{source}' cannot be read: {error.strerror}", field="source"
+                ) from error
+        size = source.seek(0, os.SEEK_END)
+        if size == 0:
+            raise CorruptSourceError("the input is empty (0 bytes); there is no video in it")
+        name = Path(str(getattr(source, "name", ""))).name
+        return cls(source, size_bytes=size, name=name, owned=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._owned:
+            self._file.close()
+
+    async def read(self, start: int, end: int) -> list[Piece]:
+        """Return the bytes from `start` to before `end` as chunks.
+
+        Raises FailedPreconditionError when the file has become shorter.
+        """
+        return await asyncio.to_thread(self._read, start, end)
+
+    async def sha256(self) -> str:
+        """Return the digest of the whole file, hexadecimal."""
+        return await asyncio.to_thread(self._finish_digest)
+
+    def _read(self, start: int, end: int) -> list[Piece]:
+        data = self._take(start, end)
+        if start <= self._digested < end:
+            self._digest.update(memoryview(data)[self._digested - start :])
+            self._digested = end
+        return [
+            Piece(start + at, part, google_crc32c.value(part))
+            for at in range(0, len(data), CHUNK_BYTES)
+            for part in (data[at : at + CHUNK_BYTES],)
+        ]
+
+    def _take(self, start: int, end: int) -> bytes:
+        try:
+            self._file.seek(start)
+            data = self._file.read(end - start)
+        except OSError as error:
+            raise InvalidArgumentError(
+                f"reading the input '{self.name}' failed: {error.strerror or error}",
+                field="source",
+            ) from error
+        if len(data) != end - start:
+            raise FailedPreconditionError(
+                f"the input '{self.name}' became shorter while it was being uploaded; "
+                "let whatever writes it end first"
+            )
+        return data
+
+    def _finish_digest(self) -> str:
+        while self._digested < self.size_bytes:
+            end = min(self._digested + BLOCK_BYTES, self.size_bytes)
+            self._digest.update(self._take(self._digested, end))
+            self._digested = end
+        return self._digest.hexdigest()

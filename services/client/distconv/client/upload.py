@@ -1,0 +1,196 @@
+"""Send a file to storage, and go on where it broke off."""
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from distconv.client.access import ObjectAccess
+from distconv.client.connection import Connection
+from distconv.client.ranges import RangeSet, Span, pieces
+from distconv.client.source import BLOCK_BYTES, SourceFile
+from distconv.client.stored import Direction, StoredObject, Transfer
+from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
+from distconv.client.window import Window
+from distconv.core.errors import DataLossError, DistconvError, UnavailableError
+from distconv.rpc.errors import translated
+from distconv.v1 import object_pb2 as pb
+from distconv.v1 import storage_service_pb2 as storage
+
+if TYPE_CHECKING:
+    WriteCall = grpc.aio.StreamStreamCall[storage.WriteRequest, storage.WriteResponse]
+
+OnTransfer = Callable[[Transfer], None]
+
+# Sent and not yet durable. Nothing of it is held here (what is sent again is
+# read again), so it is wide enough for a storage that syncs only now and then.
+_WINDOW_BYTES = 32 * 1024 * 1024
+# Finishing checks and syncs the whole file; storage may take minutes for a large one.
+_COMPLETE_TIMEOUT_S = 1800.0
+_ABORT_TIMEOUT_S = 2.0
+
+
+async def upload(
+    connection: Connection, source: SourceFile, on_progress: OnTransfer | None = None
+) -> StoredObject:
+    """Upload `source` as a new object and return it once it is committed.
+
+    After an error or cancellation the upload is given up on the server too, as
+    far as the server can be reached.
+    """
+    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
+    sending = _Sending(connection, access, source, on_progress)
+    try:
+        return await sending.run()
+    except BaseException:
+        await asyncio.shield(sending.abort())
+        raise
+
+
+class _Sending:
+    """One upload under way."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        access: ObjectAccess,
+        source: SourceFile,
+        on_progress: OnTransfer | None,
+    ) -> None:
+        self._connection = connection
+        self._access = access
+        self._source = source
+        self._on_progress = on_progress
+        self._patience = connection.patience()
+        self._received = RangeSet()
+        self._uncertain = False
+        self._damaged = 0
+        self._name = ""
+
+    async def run(self) -> StoredObject:
+        """Open the upload, send what is missing until nothing is, and complete it."""
+        await persistently(self._access, self._patience, self._create)
+        while self._received.missing(self._source.size_bytes):
+            await persistently(self._access, self._patience, self._send_missing)
+        return await persistently(self._access, self._patience, self._complete)
+
+    async def abort(self) -> None:
+        """Give the upload up, if the server can be reached."""
+        if not self._name:
+            return
+        # Storage gives up by itself, later, what nobody goes on with.
+        with suppress(DistconvError):
+            await self._connection.once(
+                self._access.stub.AbortUpload,
+                storage.AbortUploadRequest(name=self._name),
+                timeout_s=_ABORT_TIMEOUT_S,
+                metadata=self._access.metadata,
+            )
+
+    async def _create(self) -> None:
+        response = await self._connection.once(
+            self._access.stub.CreateUpload,
+            storage.CreateUploadRequest(
+                object=self._access.object, size_bytes=self._source.size_bytes
+            ),
+            metadata=self._access.metadata,
+            address=self._access.address,
+        )
+        self._name = response.upload.name
+        self._take(response.upload)
+
+    async def _ask(self) -> None:
+        response = await self._connection.once(
+            self._access.stub.GetUpload,
+            storage.GetUploadRequest(name=self._name),
+            metadata=self._access.metadata,
+            address=self._access.address,
+        )
+        self._take(response.upload)
+
+    def _take(self, upload: pb.Upload) -> None:
+        self._received = RangeSet((r.offset, r.offset + r.length) for r in upload.received)
+        self._uncertain = False
+        self._report()
+
+    async def _send_missing(self) -> None:
+        if self._uncertain:
+            await self._ask()
+        missing = self._received.missing(self._source.size_bytes)
+        if not missing:
+            return
+        self._uncertain = True
+        try:
+            await self._stream(missing)
+        except DataLossError:
+            self._damaged += 1
+            if self._damaged > MAX_DAMAGED:
+                raise
+            return
+        if self._received.missing(self._source.size_bytes):
+            raise UnavailableError("the stream of the upload ended before everything was there")
+
+    async def _stream(self, missing: Iterable[Span]) -> None:
+        window = Window(_WINDOW_BYTES)
+        with translated(self._access.address):
+            call = self._access.stub.Write(metadata=tuple(self._access.metadata))
+            try:
+                with unwrapped():
+                    async with stall_guard("upload") as guard, asyncio.TaskGroup() as group:
+                        group.create_task(self._send(call, missing, window, guard))
+                        group.create_task(self._receive(call, window, guard))
+            finally:
+                call.cancel()
+
+    async def _send(
+        self, call: "WriteCall", missing: Iterable[Span], window: Window, guard: StallGuard
+    ) -> None:
+        name = self._name
+        for start, end in pieces(missing, BLOCK_BYTES):
+            for piece in await self._source.read(start, end):
+                await window.take(len(piece.data))
+                chunk = pb.Chunk(offset=piece.offset, data=piece.data, crc32c=piece.crc32c)
+                try:
+                    await call.write(storage.WriteRequest(upload=name, chunk=chunk))
+                except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+                    return  # the call has ended; the receiver tells why
+                guard.moved()
+                name = ""
+        await call.done_writing()
+
+    async def _receive(self, call: "WriteCall", window: Window, guard: StallGuard) -> None:
+        async for response in call:
+            guard.moved()
+            self._patience.progressed()
+            self._access.accepted()
+            for acknowledged in response.acknowledged:
+                end = acknowledged.offset + acknowledged.length
+                window.release(self._received.add(acknowledged.offset, end))
+            self._report()
+
+    async def _complete(self) -> StoredObject:
+        response = await self._connection.once(
+            self._access.stub.CompleteUpload,
+            storage.CompleteUploadRequest(
+                name=self._name,
+                size_bytes=self._source.size_bytes,
+                sha256=await self._source.sha256(),
+            ),
+            timeout_s=_COMPLETE_TIMEOUT_S,
+            metadata=self._access.metadata,
+            address=self._access.address,
+        )
+        stored = response.object
+        return StoredObject(name=stored.name, size_bytes=stored.size_bytes, sha256=stored.sha256)
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                Transfer(
+                    direction=Direction.UPLOAD,
+                    done_bytes=len(self._received),
+                    total_bytes=self._source.size_bytes,
+                )
+            )
