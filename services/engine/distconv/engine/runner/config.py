@@ -2,14 +2,15 @@
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Self
+from typing import Any, Self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunnerConfig:
     """The settings that a runner needs, and the tool that the supervisor chose."""
 
-    ffmpeg: str
+    transcoder: str
+    transcoder_state: dict[str, Any]
     log_level: str
     progress_interval_s: float
     media_patience_s: float

@@ -1,0 +1,120 @@
+"""The port through which an engine uses a transcoding tool."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Protocol, Self
+
+from distconv.core.media import Chapter, MediaCensus, MediaInfo
+from distconv.core.profile import Container, Profile
+from distconv.core.report import Note
+from distconv.media.ports import ByteSink, RangedSource
+from distconv.media.probe.prober import WarmProber
+
+GROUP = "distconv.transcoders"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolInfo:
+    """A tool and what it can do; the same `build_id` gives the same bytes for the same task."""
+
+    name: str
+    version: str
+    build_id: str
+    encoders: frozenset[str]
+    decoders: frozenset[str]
+    muxers: frozenset[str]
+    demuxers: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncodeReport:
+    """How far an encode has come; `started` is the first, made when the tool runs."""
+
+    frame_count: int = 0
+    out_time_s: float = 0.0
+    read_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoded:
+    """What an encode did, as far as the tool's side knows."""
+
+    source_census: MediaCensus
+    frame_count: int
+    argv: tuple[str, ...]
+
+
+class Plan(Protocol):
+    """A command for one source and profile, and what will become of every stream."""
+
+    @property
+    def container(self) -> Container:
+        """The container of the output at rest."""
+        ...
+
+    @property
+    def chapters(self) -> tuple[Chapter, ...]:
+        """Chapters that finishing has to write because the pipe loses them."""
+        ...
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the output will not hold as the source does."""
+        ...
+
+    async def run(
+        self,
+        source: RangedSource,
+        sink: ByteSink,
+        *,
+        prober: WarmProber,
+        stall_timeout_s: float,
+        read_ahead_bytes: int,
+        on_report: Callable[[EncodeReport], None],
+    ) -> Encoded:
+        """Encode; cancelling the task ends the tool. Raises the tree's media errors."""
+        ...
+
+    def verify(self, encoded: Encoded, output: MediaCensus) -> tuple[Note, ...]:
+        """Compare what was fed with what came out; return what was odd.
+
+        Raises VerificationError or CorruptSourceError.
+        """
+        ...
+
+
+class Transcoder(Protocol):
+    """A transcoding tool. Instances are made by `detect`, and once more in every runner."""
+
+    @classmethod
+    async def detect(cls, configured: Path | None) -> Self:
+        """Find the tool on this machine. Raises MissingEncoderError."""
+        ...
+
+    @classmethod
+    def restore(cls, state: Mapping[str, object]) -> Self:
+        """Make the same again from `state` without asking the tool."""
+        ...
+
+    def state(self) -> Mapping[str, object]:
+        """Return what `restore` needs, as JSON can hold it."""
+        ...
+
+    @property
+    def info(self) -> ToolInfo:
+        """Return what the tool can do."""
+        ...
+
+    def plan(self, profile: Profile, media: MediaInfo) -> Plan:
+        """Plan an encode. Raises ImpossibleProfileError or MissingEncoderError."""
+        ...
+
+
+def find_transcoder(name: str) -> type[Transcoder]:
+    """Return an installed transcoder. Raises LookupError."""
+    for point in entry_points(group=GROUP, name=name):
+        found: type[Transcoder] = point.load()
+        return found
+    raise LookupError(f"no transcoder '{name}' is installed")
