@@ -156,6 +156,8 @@ def _video(place: Place, raw: Mapping[str, object]) -> VideoSettings:
         threads=place.integer("video.threads", raw.get("threads", 0), 0, MAX_THREADS),
         ten_bit=None if ten_bit is None else place.flag("video.ten_bit", ten_bit),
     )
+    if codec in (VideoCodec.AV1, VideoCodec.VP9) and settings.crf != int(settings.crf):
+        raise place.wrong("video.crf", f"is {settings.crf:g}; {codec} takes whole numbers only")
     for key, side in (("max_width", settings.max_width), ("max_height", settings.max_height)):
         if 0 < side < 16:
             raise place.wrong(f"video.{key}", f"is {side}; it must be 16 to {MAX_SIDE}{even}")

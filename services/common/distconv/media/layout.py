@@ -20,11 +20,11 @@ from distconv.media.structure.boxes import Box, TopLevel, require_index, scan_to
 from distconv.media.structure.chunks import ChunkTable, read_tables
 
 # Demuxers that need no seeking: what they read is whole as it comes.
-PIPEABLE = frozenset(
-    ["matroska", "mpegts", "mpeg", "flv", "ogg", "nut", "ivf", "obu", "wav", "w64", "mp3", "aac"]
-    + ["flac", "ac3", "eac3", "dts", "truehd", "h264", "hevc", "mpegvideo", "m4v", "asf", "avi"]
-    + ["dv", "yuv4mpegpipe", "vc1", "gxf"]
-)
+PIPEABLE = frozenset({
+    "aac", "ac3", "asf", "avi", "dts", "dv", "eac3", "flac", "flv", "gxf", "h264", "hevc", "ivf",
+    "m4v", "matroska", "mp3", "mpeg", "mpegts", "mpegvideo", "nut", "obu", "ogg", "truehd", "vc1",
+    "w64", "wav", "yuv4mpegpipe",
+})  # fmt: skip
 _MAX_32 = (1 << 32) - 1
 _MDAT_HEADER_BYTES = 16
 

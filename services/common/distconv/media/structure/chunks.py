@@ -12,6 +12,7 @@ from itertools import repeat
 from distconv.core.errors import CorruptSourceError, UnsupportedSourceError
 from distconv.media.structure.boxes import Box, child, children, parse_header
 
+MAX_TRACKS = 128
 _STBL = (b"mdia", b"minf", b"stbl")
 
 
@@ -49,7 +50,7 @@ def read_tables(moov: memoryview) -> tuple[ChunkTable, ...]:
     compressed one.
     """
     top = root(moov)
-    tables = []
+    tables: list[ChunkTable] = []
     for box in children(moov, top):
         if box.kind == b"cmov":
             raise UnsupportedSourceError(
@@ -57,6 +58,8 @@ def read_tables(moov: memoryview) -> tuple[ChunkTable, ...]:
             )
         if box.kind == b"trak":
             tables += _track(moov, top, box)
+        if len(tables) > MAX_TRACKS:
+            raise UnsupportedSourceError(f"the MP4 has more than {MAX_TRACKS} tracks")
     return tuple(tables)
 
 
@@ -145,10 +148,11 @@ def _chunk_times(
     times, clock, run, left = array("Q"), 0, 0, flat[0] if runs else 0
     for count in counts:
         times.append(min(clock * 1000 // timescale, 1 << 62))
-        while count and run < runs:
-            step = min(count, left)
+        todo = count
+        while todo and run < runs:
+            step = min(todo, left)
             clock += step * flat[2 * run + 1]
-            count, left = count - step, left - step
+            todo, left = todo - step, left - step
             if left == 0:
                 run += 1
                 left = flat[2 * run] if run < runs else 0

@@ -1,0 +1,12 @@
+"""From a profile and a probed source to ffmpeg's command line; pure functions."""
+
+from distconv.media.plan.build import plan_transcode
+from distconv.media.plan.values import (
+    Note,
+    OutputStream,
+    Severity,
+    StreamMode,
+    TranscodePlan,
+)
+
+__all__ = ["Note", "OutputStream", "Severity", "StreamMode", "TranscodePlan", "plan_transcode"]

@@ -1,0 +1,190 @@
+"""Put a plan together: every stream on purpose, then the muxer."""
+
+from collections.abc import Iterator
+
+from distconv.core.errors import ImpossibleProfileError, MissingEncoderError
+from distconv.core.media import MediaInfo, StreamInfo, StreamKind
+from distconv.core.profile import Container, Profile
+from distconv.media.ffmpeg import FfmpegBuild
+from distconv.media.finish import FinishSpec, FinishStream
+from distconv.media.plan.audio import choose_audio
+from distconv.media.plan.others import (
+    choose_attachment,
+    choose_cover,
+    choose_data,
+    choose_subtitle,
+)
+from distconv.media.plan.values import (
+    Choice,
+    Note,
+    OutputStream,
+    Severity,
+    StreamMode,
+    TranscodePlan,
+)
+from distconv.media.plan.video import choose_video
+
+_MUXERS = {Container.MP4: "mp4", Container.MKV: "matroska", Container.WEBM: "webm"}
+_ORDER = (
+    StreamKind.VIDEO, StreamKind.AUDIO, StreamKind.SUBTITLE, StreamKind.ATTACHMENT, StreamKind.DATA,
+)  # fmt: skip
+# Statistics that mkvmerge writes about the packets: false once these are others.
+_STALE = (
+    "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES",
+    "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_TAGS",
+)  # fmt: skip
+_BRANDS = ("major_brand", "minor_version", "compatible_brands")
+
+
+def plan_transcode(profile: Profile, info: MediaInfo, build: FfmpegBuild) -> TranscodePlan:
+    """Plan how ffmpeg makes `profile` of a source; pure.
+
+    Raises ImpossibleProfileError when the profile cannot be applied to this
+    source, MissingEncoderError when the build lacks what it takes.
+    """
+    _check_kinds(profile, info)
+    choices = [c for s in _in_order(info) if (c := _choose(s, profile)) is not None]
+    mapped = [c for c in choices if c.mode not in (None, StreamMode.CARRY)]
+    carried = [c for c in choices if c.mode is StreamMode.CARRY]
+    if not mapped:
+        raise ImpossibleProfileError(f"profile '{profile.name}' leaves nothing of this source")
+    encoders = frozenset(c.encoder for c in choices if c.encoder)
+    _check_build(build, encoders, _MUXERS[profile.container])
+    return TranscodePlan(
+        profile=profile.name,
+        container=profile.container,
+        demuxer=info.container,
+        wire_format=_MUXERS[profile.container],
+        output_args=(
+            *_mapping(mapped),
+            *_metadata(profile, info, mapped),
+            *_muxing(profile.container, mapped),
+        ),
+        streams=tuple(
+            OutputStream(
+                index=k if c.mode is not StreamMode.CARRY else -1,
+                source=c.source,
+                mode=c.mode or StreamMode.COPY,
+                codec=c.codec,
+            )
+            for k, c in enumerate([*mapped, *carried])
+        ),
+        finish=_finish(profile, info, mapped),
+        notes=tuple(note for c in choices for note in c.notes) + _chapter_notes(profile, info),
+        encoders=encoders,
+    )
+
+
+def _check_kinds(profile: Profile, info: MediaInfo) -> None:
+    kinds = {s.kind for s in info.streams if not s.attached_picture}
+    if profile.video is not None and StreamKind.VIDEO not in kinds and not _is_copy(profile):
+        hint = "; for sound alone use audio-aac or audio-opus" if StreamKind.AUDIO in kinds else ""
+        raise ImpossibleProfileError(
+            f"profile '{profile.name}' makes video, but the source has no video stream{hint}"
+        )
+    if profile.video is None and StreamKind.AUDIO not in kinds:
+        raise ImpossibleProfileError(
+            f"profile '{profile.name}' makes sound alone, but the source has no audio stream; "
+            "use a profile with video"
+        )
+
+
+def _is_copy(profile: Profile) -> bool:
+    return profile.video is not None and profile.video.codec == "copy"
+
+
+def _check_build(build: FfmpegBuild, encoders: frozenset[str], muxer: str) -> None:
+    missing = [f"encoder {name}" for name in sorted(encoders - build.encoders)]
+    if muxer not in build.muxers:
+        missing.append(f"muxer {muxer}")
+    if missing:
+        raise MissingEncoderError(f"ffmpeg {build.version} lacks {', '.join(missing)}")
+
+
+def _in_order(info: MediaInfo) -> list[StreamInfo]:
+    """Return the streams by kind, and in the source's order within each."""
+    return sorted(info.streams, key=lambda s: (_ORDER.index(s.kind), s.index))
+
+
+def _choose(stream: StreamInfo, profile: Profile) -> Choice | None:
+    if stream.attached_picture:
+        return choose_cover(stream, profile)
+    if stream.kind is StreamKind.VIDEO:
+        return choose_video(stream, profile.video, profile.container) if profile.video else None
+    if stream.kind is StreamKind.AUDIO:
+        return choose_audio(stream, profile.audio, profile.container) if profile.audio else None
+    if stream.kind is StreamKind.SUBTITLE:
+        return choose_subtitle(stream, profile.container) if profile.subtitles else None
+    if stream.kind is StreamKind.ATTACHMENT:
+        return choose_attachment(stream, profile.container) if profile.attachments else None
+    return choose_data(stream, profile.container)
+
+
+def _mapping(mapped: list[Choice]) -> Iterator[str]:
+    for choice in mapped:
+        yield from ("-map", f"0:{choice.source.index}")
+    for number, choice in enumerate(mapped):
+        for name, value in choice.options:
+            yield from (f"-{name}:{number}", value)
+
+
+def _metadata(profile: Profile, info: MediaInfo, mapped: list[Choice]) -> Iterator[str]:
+    yield from ("-map_metadata", "0" if profile.metadata else "-1")
+    yield from ("-map_chapters", "0" if profile.chapters else "-1")
+    yield from ("-metadata", "encoder=")  # it names the source's writer, not ours
+    if info.container == "mov" and profile.container is not Container.MP4:
+        for name in _BRANDS:
+            yield from ("-metadata", f"{name}=")
+    for number, choice in enumerate(mapped):
+        yield from _stream_metadata(f":{number}", choice, profile)
+
+
+def _stream_metadata(at: str, choice: Choice, profile: Profile) -> Iterator[str]:
+    source = choice.source
+    if choice.mode is not StreamMode.COPY:
+        for name in ("encoder", *_STALE):
+            yield from (f"-metadata:s{at}", f"{name}=")
+    if source.language:
+        yield from (f"-metadata:s{at}", f"language={source.language}")
+    if source.title and profile.metadata:
+        yield from (f"-metadata:s{at}", f"title={source.title}")
+    if source.kind is not StreamKind.ATTACHMENT:
+        yield from (f"-disposition{at}", "+".join(source.dispositions) or "0")
+
+
+def _muxing(container: Container, mapped: list[Choice]) -> Iterator[str]:
+    yield "-bitexact"  # no random ids, no dates: the same task gives the same bytes
+    if container is Container.MP4:
+        # delay_moov, never empty_moov: that one loses edit lists and shifts
+        # video against audio.
+        flags = ["delay_moov", "default_base_moof", "skip_trailer"]
+        if any(c.source.kind is StreamKind.VIDEO for c in mapped):
+            flags.insert(0, "frag_keyframe")
+            yield from ("-min_frag_duration", "2000000")  # µs; for streams of key frames alone
+        else:
+            yield from ("-frag_duration", "5000000")  # µs
+        yield from ("-movflags", "+" + "+".join(flags))
+    yield from ("-f", _MUXERS[container])
+
+
+def _finish(profile: Profile, info: MediaInfo, mapped: list[Choice]) -> FinishSpec:
+    return FinishSpec(
+        container=profile.container,
+        streams=tuple(
+            FinishStream(
+                kind=c.source.kind,
+                language=c.source.language,
+                title=c.source.title if profile.metadata else "",
+                dispositions=c.source.dispositions,
+            )
+            for c in mapped
+        ),
+        chapters=info.chapters if profile.chapters else (),
+    )
+
+
+def _chapter_notes(profile: Profile, info: MediaInfo) -> tuple[Note, ...]:
+    if profile.chapters or not info.chapters:
+        return ()
+    message = f"{len(info.chapters)} chapters dropped, as the profile says"
+    return (Note(severity=Severity.INFO, message=message),)

@@ -1,0 +1,129 @@
+"""What a plan consists of."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+
+from distconv.core.media import StreamInfo, StreamKind
+from distconv.core.profile import Container
+from distconv.media.finish import FinishSpec
+
+PROGRESS_PERIOD_S = 0.5
+
+
+class Severity(StrEnum):
+    """How much a note matters: for information, a change one may see, or something lost."""
+
+    INFO = "info"
+    WARNING = "warning"
+    LOSS = "loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """One line of the report: what was converted or lost, and why.
+
+    `stream` is the index of the source's stream; None when it is about the whole.
+    """
+
+    severity: Severity
+    message: str
+    stream: int | None = None
+
+
+class StreamMode(StrEnum):
+    """How a stream gets into the output."""
+
+    COPY = "copy"
+    ENCODE = "encode"
+    CONVERT = "convert"  # a subtitle from one text form to another
+    CARRY = "carry"  # a cover picture: put in when the file is finished
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputStream:
+    """A stream of the output and where it comes from.
+
+    `index` is its index in what ffmpeg writes; -1 for CARRY, which ffmpeg does
+    not write. `codec` is ffmpeg's name of what it holds then.
+    """
+
+    index: int
+    source: StreamInfo
+    mode: StreamMode
+    codec: str
+
+    @property
+    def kind(self) -> StreamKind:
+        """Return its kind."""
+        return self.source.kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TranscodePlan:
+    """What to run, what to expect of it, and what to tell the user.
+
+    `wire_format` is the muxer that writes to the pipe, `finish` what is to be
+    done at rest to make `container` of it.
+    """
+
+    profile: str
+    container: Container
+    demuxer: str
+    wire_format: str
+    output_args: tuple[str, ...]
+    streams: tuple[OutputStream, ...]
+    finish: FinishSpec
+    notes: tuple[Note, ...] = ()
+    encoders: frozenset[str] = field(default_factory=frozenset)
+
+    def argv(self, ffmpeg: Path, progress_fd: int) -> tuple[str, ...]:
+        """Return the command that reads the source from stdin and writes to stdout."""
+        return self._argv(ffmpeg, progress_fd, "pipe:0", "pipe")
+
+    def file_argv(self, ffmpeg: Path, progress_fd: int, source: Path) -> tuple[str, ...]:
+        """Return the command that reads the source from a file and writes to stdout."""
+        return self._argv(ffmpeg, progress_fd, f"file:{source}", "file,pipe")
+
+    def _argv(self, ffmpeg: Path, progress_fd: int, source: str, protocols: str) -> tuple[str, ...]:
+        return (
+            *(str(ffmpeg), "-nostdin", "-hide_banner", "-loglevel", "warning", "-nostats"),
+            *("-progress", f"pipe:{progress_fd}", "-stats_period", f"{PROGRESS_PERIOD_S:g}"),
+            *("-protocol_whitelist", protocols, "-format_whitelist", self.demuxer),
+            *("-f", self.demuxer, "-i", source),
+            *self.output_args,
+            "pipe:1",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What becomes of one stream of the source.
+
+    `mode` None drops it. `options` are ffmpeg's per-stream options without
+    their stream specifier.
+    """
+
+    source: StreamInfo
+    mode: StreamMode | None
+    codec: str = ""
+    encoder: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+    notes: tuple[Note, ...] = ()
+
+
+def lost(source: StreamInfo, message: str) -> Choice:
+    """Drop a stream, and say why."""
+    note = Note(severity=Severity.LOSS, stream=source.index, message=message)
+    return Choice(source=source, mode=None, notes=(note,))
+
+
+def copied(source: StreamInfo, *options: tuple[str, str], notes: tuple[Note, ...] = ()) -> Choice:
+    """Keep a stream's packets as they are."""
+    return Choice(
+        source=source,
+        mode=StreamMode.COPY,
+        codec=source.codec,
+        options=(("c", "copy"), *options),
+        notes=notes,
+    )
