@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from distconv.core.clock import Clock
-from distconv.core.errors import FailedPreconditionError
+from distconv.core.errors import FailedPreconditionError, InvalidArgumentError
 from distconv.core.ids import ID_LENGTH, new_id, parse_id_prefix
 
 
@@ -33,8 +33,11 @@ def load_or_make_identity(folder: Path, clock: Clock) -> str:
 
 def _checked(path: Path) -> str:
     text = path.read_text(encoding="utf-8", errors="replace").strip()
-    if len(text) != ID_LENGTH or parse_id_prefix(text) != text:
-        raise FailedPreconditionError(
-            f"{path} does not hold an engine's id; delete it to make a new identity"
-        )
-    return text
+    try:
+        if len(text) == ID_LENGTH and parse_id_prefix(text) == text:
+            return text
+    except InvalidArgumentError:
+        pass
+    raise FailedPreconditionError(
+        f"{path} does not hold an engine's id; delete it to make a new identity"
+    )

@@ -8,6 +8,8 @@ from distconv.core.progress import JobProgress
 
 # Long enough to be steady, short enough to follow a change of scene.
 WINDOW_S = 5.0
+# A day for a second of film is a standstill, and no time to promise.
+_SLOWEST = 1 / 86_400
 
 
 class ProgressMeter:
@@ -48,6 +50,6 @@ class ProgressMeter:
         return min(max(out_time_s / self._duration_s, 0.0), 1.0)
 
     def _eta(self, out_time_s: float, speed: float) -> timedelta | None:
-        if not self._duration_s or speed <= 0:
+        if not self._duration_s or speed < _SLOWEST:
             return None
         return timedelta(seconds=max(self._duration_s - out_time_s, 0.0) / speed)

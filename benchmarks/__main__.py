@@ -1,0 +1,30 @@
+"""Run the benchmarks named on the command line, all of them without names."""
+
+import sys
+
+from benchmarks import latency, memory, startup, stream
+
+BENCHMARKS = {
+    "stream": stream.run,
+    "memory": memory.run,
+    "latency": latency.run,
+    "startup": startup.run,
+}
+
+
+def main(names: list[str]) -> int:
+    """Run them; the exit code is 1 when a bar was missed, 2 for an unknown name."""
+    unknown = [name for name in names if name not in BENCHMARKS]
+    if unknown:
+        print(f"no benchmark '{unknown[0]}'; there are: {', '.join(BENCHMARKS)}", file=sys.stderr)
+        return 2
+    passed = True
+    for name in names or BENCHMARKS:
+        for result in BENCHMARKS[name]():
+            result.report()
+            passed = passed and result.passes
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
