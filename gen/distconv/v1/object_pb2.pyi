@@ -315,28 +315,24 @@ Global___Upload: _TypeAlias = Upload  # noqa: Y015
 @_typing.final
 class FinishSpec(_message.Message):
     """How storage finishes a media file before it commits it: what a pipe cannot give (an index at
-    the front, durations, cues) is made by a stream-copy remux.
+    the front, durations, cues, cover pictures) is made by a stream-copy remux. What the pipe could
+    not carry stands in the stream itself, in a last box (MP4: `uuid`) or element (Matroska: `Void`)
+    that every reader skips.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
 
     CONTAINER_FIELD_NUMBER: _builtins.int
-    CHAPTERS_FIELD_NUMBER: _builtins.int
     container: _profile_pb2.Container.ValueType
     """The container to make; UNSPECIFIED stores the bytes as they came."""
-    @_builtins.property
-    def chapters(self) -> _containers.RepeatedCompositeFieldContainer[_media_pb2.Chapter]:
-        """Chapters to write, for containers that lose them on a pipe."""
-
     def __init__(
         self,
         *,
         container: _profile_pb2.Container.ValueType = ...,
-        chapters: _abc.Iterable[_media_pb2.Chapter] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chapters", b"chapters", "container", b"container"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

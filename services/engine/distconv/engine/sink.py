@@ -10,7 +10,7 @@ import google_crc32c
 import grpc.aio
 
 from distconv.core.errors import DistconvError, InternalError, UnavailableError
-from distconv.core.media import Chapter, MediaCensus, MediaInfo
+from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
 from distconv.engine.storage_link import CHUNK_BYTES, Patience, StorageLink
 from distconv.media.ports import Buffer
@@ -61,14 +61,11 @@ class StorageSink:
         """Return how much was written so far."""
         return self._offset
 
-    async def open(self, *, container: Container, chapters: Sequence[Chapter]) -> None:
+    async def open(self, container: Container) -> None:
         """Open the upload. Raises the tree's errors."""
         request = pb.CreateUploadRequest(
             object=self._link.grant.object_name,
-            finish=object_pb2.FinishSpec(
-                container=profile.container(container),
-                chapters=[media.chapter(c) for c in chapters],
-            ),
+            finish=object_pb2.FinishSpec(container=profile.container(container)),
         )
         answer = await self._link.unary(
             lambda: self._link.stub.CreateUpload(request, metadata=self._link.metadata)

@@ -6,7 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, Self
 
-from distconv.core.media import Chapter, MediaCensus, MediaInfo
+from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.report import Note
 from distconv.media.ports import ByteSink, RangedSource
@@ -52,11 +52,6 @@ class Plan(Protocol):
     @property
     def container(self) -> Container:
         """The container of the output at rest."""
-        ...
-
-    @property
-    def chapters(self) -> tuple[Chapter, ...]:
-        """Chapters that finishing has to write because the pipe loses them."""
         ...
 
     @property

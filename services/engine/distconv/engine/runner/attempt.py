@@ -76,7 +76,7 @@ class AttemptRunner:
         ):
             sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
             try:
-                await sink.open(container=plan.container, chapters=plan.chapters)
+                await sink.open(plan.container)
                 encoded = await plan.run(
                     source,
                     sink,
