@@ -132,7 +132,8 @@ class StreamCensus:
 
     Times are seconds on the container's clock: `first_time_s` is the lowest
     presentation time, `end_time_s` the highest presentation time plus that
-    packet's duration. `packet_bytes` is the sum of payload sizes.
+    packet's duration. `packet_bytes` is the sum of payload sizes. Packets that
+    an edit list hides are not counted.
     """
 
     index: int

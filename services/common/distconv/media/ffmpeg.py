@@ -5,9 +5,10 @@ import hashlib
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from distconv.core.errors import DistconvError, EncodeFailedError, MissingEncoderError
 from distconv.media.process import RunLimits, first_error, run_process
@@ -49,6 +50,34 @@ class FfmpegBuild:
     muxers: frozenset[str]
     demuxers: frozenset[str]
     options: frozenset[str]
+
+    def to_plain(self) -> dict[str, object]:
+        """Return it as JSON can hold it."""
+        names = ("encoders", "decoders", "muxers", "demuxers", "options")
+        return {
+            **{name: sorted(getattr(self, name)) for name in names},
+            "path": str(self.path),
+            "version": self.version,
+            "release": list(self.release),
+            "build_id": self.build_id,
+            "configuration": self.configuration,
+        }
+
+    @classmethod
+    def from_plain(cls, raw: Mapping[str, Any]) -> Self:
+        """Make it again of what `to_plain` returned."""
+        return cls(
+            path=Path(raw["path"]),
+            version=str(raw["version"]),
+            release=(int(raw["release"][0]), int(raw["release"][1])),
+            build_id=str(raw["build_id"]),
+            configuration=str(raw["configuration"]),
+            encoders=frozenset(raw["encoders"]),
+            decoders=frozenset(raw["decoders"]),
+            muxers=frozenset(raw["muxers"]),
+            demuxers=frozenset(raw["demuxers"]),
+            options=frozenset(raw["options"]),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

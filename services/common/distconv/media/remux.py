@@ -50,6 +50,8 @@ async def finish_file(
     `target` may exist half-made after a failure: its removal is the caller's.
     Raises DiskFullError, EncodeFailedError, StalledError or DataLossError.
     """
+    # the child's folder is another
+    source, target = source.absolute(), target.absolute()  # noqa: ASYNC240 - touches no disk
     spec = await asyncio.to_thread(read_trailer, source)
     spec = spec or FinishSpec(container=container, streams=())
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".finish-") as folder:

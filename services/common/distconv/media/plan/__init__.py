@@ -2,11 +2,9 @@
 
 from distconv.media.plan.build import plan_transcode
 from distconv.media.plan.values import (
-    Note,
     OutputStream,
-    Severity,
     StreamMode,
     TranscodePlan,
 )
 
-__all__ = ["Note", "OutputStream", "Severity", "StreamMode", "TranscodePlan", "plan_transcode"]
+__all__ = ["OutputStream", "StreamMode", "TranscodePlan", "plan_transcode"]

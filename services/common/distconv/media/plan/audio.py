@@ -3,7 +3,8 @@
 from distconv.core.errors import ImpossibleProfileError
 from distconv.core.media import StreamInfo
 from distconv.core.profile import AudioCodec, AudioSettings, Container
-from distconv.media.plan.values import Choice, Note, Severity, StreamMode, copied
+from distconv.core.report import Note, NoteSeverity
+from distconv.media.plan.values import Choice, StreamMode, copied
 
 ENCODERS = {AudioCodec.AAC: "aac", AudioCodec.OPUS: "libopus"}
 _COPYABLE = {
@@ -95,11 +96,11 @@ def _notes(stream: StreamInfo, layout: str, channels: int, rate: int) -> list[No
     notes = []
     if channels < stream.channels:
         text = f"{stream.channels} channels mixed down to {layout}"
-        notes.append(Note(severity=Severity.WARNING, stream=stream.index, message=text))
+        notes.append(Note(severity=NoteSeverity.WARNING, stream_index=stream.index, message=text))
     elif layout != stream.channel_layout:
         text = f"channel layout {stream.channel_layout or 'unknown'} mapped to {layout}"
-        notes.append(Note(severity=Severity.INFO, stream=stream.index, message=text))
+        notes.append(Note(severity=NoteSeverity.INFO, stream_index=stream.index, message=text))
     if rate != stream.sample_rate:
         text = f"resampled from {stream.sample_rate} to {rate} Hz"
-        notes.append(Note(severity=Severity.INFO, stream=stream.index, message=text))
+        notes.append(Note(severity=NoteSeverity.INFO, stream_index=stream.index, message=text))
     return notes

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from distconv.core.errors import ImpossibleProfileError, MissingEncoderError
 from distconv.core.media import MediaInfo, StreamInfo, StreamKind
 from distconv.core.profile import Container, Profile
+from distconv.core.report import Note, NoteSeverity
 from distconv.media.ffmpeg import FfmpegBuild
 from distconv.media.finish import FinishSpec, FinishStream
 from distconv.media.plan.audio import choose_audio
@@ -16,9 +17,7 @@ from distconv.media.plan.others import (
 )
 from distconv.media.plan.values import (
     Choice,
-    Note,
     OutputStream,
-    Severity,
     StreamMode,
     TranscodePlan,
 )
@@ -187,4 +186,4 @@ def _chapter_notes(profile: Profile, info: MediaInfo) -> tuple[Note, ...]:
     if profile.chapters or not info.chapters:
         return ()
     message = f"{len(info.chapters)} chapters dropped, as the profile says"
-    return (Note(severity=Severity.INFO, message=message),)
+    return (Note(severity=NoteSeverity.INFO, message=message),)

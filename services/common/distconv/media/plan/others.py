@@ -2,7 +2,8 @@
 
 from distconv.core.media import StreamInfo
 from distconv.core.profile import Container, Profile
-from distconv.media.plan.values import Choice, Note, Severity, StreamMode, copied, lost
+from distconv.core.report import Note, NoteSeverity
+from distconv.media.plan.values import Choice, StreamMode, copied, lost
 
 _TEXT = frozenset({"subrip", "ass", "ssa", "webvtt", "mov_text", "text", "eia_608", "subviewer"})
 _MKV_COPY = frozenset(
@@ -25,16 +26,16 @@ def choose_subtitle(stream: StreamInfo, container: Container) -> Choice:
         what = "picture subtitles" if stream.codec else "a subtitle of an unknown kind"
         return lost(stream, f"{container} cannot hold {what} ({stream.codec}); mkv can")
     message = f"subtitles converted from {stream.codec} to {codec}"
-    severity = Severity.INFO
+    severity = NoteSeverity.INFO
     if stream.codec in _STYLED:
-        message, severity = f"{message}: fonts and positions are not kept", Severity.WARNING
+        message, severity = f"{message}: fonts and positions are not kept", NoteSeverity.WARNING
     return Choice(
         source=stream,
         mode=StreamMode.CONVERT,
         codec=codec,
         encoder=_TEXT_ENCODER[container],
         options=(("c", _TEXT_ENCODER[container]),),
-        notes=(Note(severity=severity, stream=stream.index, message=message),),
+        notes=(Note(severity=severity, stream_index=stream.index, message=message),),
     )
 
 
@@ -59,8 +60,8 @@ def choose_data(stream: StreamInfo, container: Container) -> Choice:
     """Decide what becomes of a data stream."""
     if stream.codec == "tmcd":
         note = Note(
-            severity=Severity.INFO,
-            stream=stream.index,
+            severity=NoteSeverity.INFO,
+            stream_index=stream.index,
             message="the time code track is kept as the video's time code tag",
         )
         return Choice(source=stream, mode=None, notes=(note,))

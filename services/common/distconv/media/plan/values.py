@@ -6,29 +6,11 @@ from pathlib import Path
 
 from distconv.core.media import StreamInfo, StreamKind
 from distconv.core.profile import Container
+from distconv.core.report import Note, NoteSeverity
+from distconv.core.verify import ExpectedStream
 from distconv.media.finish import FinishSpec
 
 PROGRESS_PERIOD_S = 0.5
-
-
-class Severity(StrEnum):
-    """How much a note matters: for information, a change one may see, or something lost."""
-
-    INFO = "info"
-    WARNING = "warning"
-    LOSS = "loss"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Note:
-    """One line of the report: what was converted or lost, and why.
-
-    `stream` is the index of the source's stream; None when it is about the whole.
-    """
-
-    severity: Severity
-    message: str
-    stream: int | None = None
 
 
 class StreamMode(StrEnum):
@@ -77,6 +59,20 @@ class TranscodePlan:
     notes: tuple[Note, ...] = ()
     encoders: frozenset[str] = field(default_factory=frozenset)
 
+    @property
+    def expected(self) -> tuple[ExpectedStream, ...]:
+        """Return what a census of the output has to show; for `distconv.core.verify`."""
+        return tuple(
+            ExpectedStream(
+                source_index=s.source.index,
+                output_index=s.index,
+                kind=s.kind,
+                copied=s.mode is StreamMode.COPY,
+            )
+            for s in self.streams
+            if s.mode is not StreamMode.CARRY
+        )
+
     def argv(self, ffmpeg: Path, progress_fd: int) -> tuple[str, ...]:
         """Return the command that reads the source from stdin and writes to stdout."""
         return self._argv(ffmpeg, progress_fd, "pipe:0", "pipe")
@@ -114,7 +110,7 @@ class Choice:
 
 def lost(source: StreamInfo, message: str) -> Choice:
     """Drop a stream, and say why."""
-    note = Note(severity=Severity.LOSS, stream=source.index, message=message)
+    note = Note(severity=NoteSeverity.LOST, stream_index=source.index, message=message)
     return Choice(source=source, mode=None, notes=(note,))
 
 

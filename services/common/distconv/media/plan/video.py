@@ -5,6 +5,7 @@ from collections.abc import Callable
 from distconv.core.errors import ImpossibleProfileError
 from distconv.core.media import StreamInfo
 from distconv.core.profile import Container, VideoCodec, VideoSettings
+from distconv.core.report import Note, NoteSeverity
 from distconv.media.plan import hdr
 from distconv.media.plan.picture import (
     Size,
@@ -14,7 +15,7 @@ from distconv.media.plan.picture import (
     threads_for,
     upright,
 )
-from distconv.media.plan.values import Choice, Note, Severity, StreamMode, copied
+from distconv.media.plan.values import Choice, StreamMode, copied
 
 ENCODERS = {
     VideoCodec.H264: "libx264",
@@ -185,25 +186,25 @@ _ENCODER_OPTIONS: dict[VideoCodec, Callable[[StreamInfo, VideoSettings, Size], O
 
 
 def _notes(stream: StreamInfo, size: Size, *, deep: bool) -> list[Note]:
-    def note(severity: Severity, message: str) -> Note:
-        return Note(severity=severity, stream=stream.index, message=message)
+    def note(severity: NoteSeverity, message: str) -> Note:
+        return Note(severity=severity, stream_index=stream.index, message=message)
 
     notes = []
     seen = upright(stream)
     if size != seen:
         text = f"scaled from {seen.width}×{seen.height} to {size.width}×{size.height}"
-        notes.append(note(Severity.INFO, text))
+        notes.append(note(NoteSeverity.INFO, text))
     if stream.rotation_degrees:
-        notes.append(note(Severity.INFO, f"turned upright by {stream.rotation_degrees}°"))
+        notes.append(note(NoteSeverity.INFO, f"turned upright by {stream.rotation_degrees}°"))
     if interlaced(stream):
-        notes.append(note(Severity.INFO, "deinterlaced, frame for frame"))
+        notes.append(note(NoteSeverity.INFO, "deinterlaced, frame for frame"))
     if is_deep(stream.pixel_format) and not deep:
         text = "more than 8 bits per sample reduced to 8, as the profile says"
         if hdr.is_hdr(stream):
             text += ": the picture stays HDR without tone mapping, and may show bands"
-        notes.append(note(Severity.WARNING, text))
+        notes.append(note(NoteSeverity.WARNING, text))
     if any(mark in stream.pixel_format for mark in ("422", "444", "rgb", "gbr", "bgr")):
-        notes.append(note(Severity.INFO, f"{stream.pixel_format} converted to 4:2:0"))
+        notes.append(note(NoteSeverity.INFO, f"{stream.pixel_format} converted to 4:2:0"))
     if stream.pixel_format.startswith(("yuva", "rgba", "bgra", "argb", "gbrap", "ya8")):
-        notes.append(note(Severity.LOSS, "transparency is not kept"))
+        notes.append(note(NoteSeverity.LOST, "transparency is not kept"))
     return notes

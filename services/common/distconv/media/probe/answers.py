@@ -1,5 +1,6 @@
 """Turn the child's plain values into the core's; the child is not trusted, so types are checked."""
 
+import base64
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -14,6 +15,7 @@ from distconv.core.media import (
     StreamInfo,
     StreamKind,
 )
+from distconv.media.finish import Picture
 
 _T = TypeVar("_T")
 _TEXTS = (
@@ -66,6 +68,18 @@ def media_census(answer: Mapping[str, Any], *, read_bytes: int) -> MediaCensus:
             complete=bool(answer["complete"]),
             problem=str(answer["problem"]),
         )
+    )
+
+
+def cover_pictures(answer: Mapping[str, Any]) -> dict[int, Picture]:
+    """Return a census's cover pictures by stream; raise CorruptSourceError when they are none."""
+    return _checked(
+        lambda: {
+            int(p["index"]): Picture(
+                codec=str(p["codec"]), data=base64.b64decode(p["data"], validate=True)
+            )
+            for p in answer["pictures"]
+        }
     )
 
 

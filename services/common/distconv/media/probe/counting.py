@@ -4,16 +4,43 @@ The loop body runs once for each packet: it is kept to plain integers, about a
 microsecond beside what demuxing itself costs.
 """
 
+import base64
 from typing import Any
 
 import av
 from av.container import InputContainer
+from av.stream import Disposition
 
 from distconv.media.probe.naming import codec_name, kind_name
 
+# Broadcast streams mark a packet at every lost bit of the air: that is no truncation.
+_LOSSY = frozenset({"mpegts", "mpeg", "ogg"})
+_MAX_PICTURE_BYTES = 8 << 20
+
+
+class _Pictures:
+    """Keep the cover pictures, which come as the first packet of their streams."""
+
+    def __init__(self, container: InputContainer) -> None:
+        self.found: list[dict[str, Any]] = []
+        self._left = _MAX_PICTURE_BYTES
+        self.wanted = {
+            s.index: codec_name(s)
+            for s in container.streams
+            if Disposition.attached_pic in s.disposition
+        }
+
+    def take(self, packet: Any) -> None:
+        """Keep a picture while all together stay within bounds."""
+        codec = self.wanted.pop(packet.stream_index)
+        if packet.size <= self._left:
+            self._left -= packet.size
+            data = base64.b64encode(bytes(packet)).decode()
+            self.found.append({"index": packet.stream_index, "codec": codec, "data": data})
+
 
 class _Count:
-    __slots__ = ("corrupt", "end", "first", "last_dts", "packet_bytes", "packets")
+    __slots__ = ("corrupt", "end", "first", "packet_bytes", "packets")
 
     def __init__(self) -> None:
         self.packets = 0
@@ -21,29 +48,41 @@ class _Count:
         self.corrupt = 0
         self.first: int | None = None
         self.end: int | None = None
-        self.last_dts: int | None = None
+
+    def add(self, size: int, time: int | None, duration: int) -> None:
+        self.packets += 1
+        self.packet_bytes += size
+        if time is None:
+            return
+        if self.first is None or time < self.first:
+            self.first = time
+        if self.end is None or time + duration > self.end:
+            self.end = time + duration
 
 
 def count_packets(container: InputContainer) -> dict[str, Any]:
     """Demux everything; return a MediaCensus as plain values (without `read_bytes`)."""
     counts: dict[int, _Count] = {s.index: _Count() for s in container.streams}
+    pictures = _Pictures(container)
     problem = ""
     try:
-        _count(container, counts)
+        _count(container, counts, pictures)
     except av.FFmpegError as error:
         problem = f"demuxing broke off: {error.strerror}"
     corrupt = sum(c.corrupt for c in counts.values())
-    if not problem and corrupt:
+    name = container.format.name.split(",")[0]
+    if not problem and corrupt and name not in _LOSSY:
         problem = f"{corrupt} packets are damaged or cut short"
     return {
-        "container": container.format.name.split(",")[0],
+        "container": name,
         "streams": [_stream(s, counts[s.index]) for s in container.streams if s.index in counts],
         "complete": not problem,
         "problem": problem,
+        "pictures": pictures.found,
     }
 
 
-def _count(container: InputContainer, counts: dict[int, _Count]) -> None:
+def _count(container: InputContainer, counts: dict[int, _Count], pictures: "_Pictures") -> None:
     for packet in container.demux():
         size = packet.size
         if not size and packet.dts is None:
@@ -51,19 +90,14 @@ def _count(container: InputContainer, counts: dict[int, _Count]) -> None:
         count = counts.get(packet.stream_index)
         if count is None:  # a stream that appeared later
             count = counts[packet.stream_index] = _Count()
-        count.packets += 1
-        count.packet_bytes += size
+        if packet.is_discard:  # an edit list hides it: it is decoded and never shown
+            continue
+        if packet.stream_index in pictures.wanted:
+            pictures.take(packet)
+        time = packet.pts
+        count.add(size, packet.dts if time is None else time, packet.duration or 0)
         if packet.is_corrupt:
             count.corrupt += 1
-        time = packet.pts
-        if time is None:
-            time = packet.dts
-        if time is not None:
-            if count.first is None or time < count.first:
-                count.first = time
-            end = time + (packet.duration or 0)
-            if count.end is None or end > count.end:
-                count.end = end
 
 
 def _stream(stream: Any, count: _Count) -> dict[str, Any]:

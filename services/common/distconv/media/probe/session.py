@@ -12,10 +12,11 @@ from typing import Any, Self
 from distconv.core.errors import CorruptSourceError, MediaError, UnsupportedSourceError
 from distconv.core.media import MediaCensus
 from distconv.media.child import Child, start
+from distconv.media.finish import Picture
 from distconv.media.pipes import PipeReader, PipeWriter, open_pipe
 from distconv.media.ports import Buffer, RangedSource
 from distconv.media.probe import wire
-from distconv.media.probe.answers import media_census
+from distconv.media.probe.answers import cover_pictures, media_census
 from distconv.media.sandbox import Limits, Sandbox
 
 # It writes nothing, and 2 GiB of address space is far above what demuxing and
@@ -151,12 +152,16 @@ class ProbeSession:
 
 
 class StreamedCensus:
-    """Count a stream piece by piece; a child that dies is reported at the end."""
+    """Count a stream piece by piece; a child that dies is reported at the end.
+
+    `pictures` are the cover pictures by their streams' indices, once finished.
+    """
 
     def __init__(self, session: ProbeSession) -> None:
         self._session = session
         self._broken = False
         self._bytes = 0
+        self.pictures: dict[int, Picture] = {}
 
     async def write(self, data: Buffer) -> None:
         """Give the next piece."""
@@ -172,7 +177,9 @@ class StreamedCensus:
 
         Raises CorruptSourceError when nothing could be made of it.
         """
-        return media_census(await self._session.end_raw(), read_bytes=self._bytes)
+        answer = await self._session.end_raw()
+        self.pictures = cover_pictures(answer)
+        return media_census(answer, read_bytes=self._bytes)
 
 
 def _failure(raw: dict[str, str]) -> MediaError:
