@@ -33,11 +33,16 @@ def is_break(error: DistconvError) -> bool:
     A server that is shutting down cuts streams with CANCELLED; a proxy or a
     reset shows as INTERNAL without the incident that a server's own fault has.
     """
-    if type(error) is InternalError:
-        return "incident" not in error.metadata
-    return isinstance(error, UnavailableError | DeadlineExceededError) or (
-        type(error) is CancelledError
+    return (
+        isinstance(error, UnavailableError | DeadlineExceededError)
+        or type(error) is CancelledError
+        or is_unexplained(error)
     )
+
+
+def is_unexplained(error: DistconvError) -> bool:
+    """Tell whether the transport failed without the server's own word on why."""
+    return type(error) in (DistconvError, InternalError) and "incident" not in error.metadata
 
 
 class Patience:

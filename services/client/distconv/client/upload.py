@@ -9,6 +9,7 @@ import grpc.aio
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
+from distconv.client.patience import is_unexplained
 from distconv.client.ranges import RangeSet, Span, pieces
 from distconv.client.source import BLOCK_BYTES, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
@@ -30,6 +31,8 @@ _WINDOW_BYTES = 32 * 1024 * 1024
 # Finishing checks and syncs the whole file; storage may take minutes for a large one.
 _COMPLETE_TIMEOUT_S = 1800.0
 _ABORT_TIMEOUT_S = 2.0
+# How long a careful start waits for the word on its first chunk.
+_FIRST_WORD_S = 1.0
 
 
 async def upload(
@@ -66,6 +69,7 @@ class _Sending:
         self._patience = connection.patience()
         self._received = RangeSet()
         self._uncertain = False
+        self._careful = False
         self._damaged = 0
         self._name = ""
 
@@ -129,6 +133,11 @@ class _Sending:
             if self._damaged > MAX_DAMAGED:
                 raise
             return
+        except DistconvError as error:
+            # grpc.aio loses the server's status when a message was just being
+            # sent. Next time one chunk goes alone, so that the status arrives.
+            self._careful = is_unexplained(error)
+            raise
         if self._received.missing(self._source.size_bytes):
             raise UnavailableError("the stream of the upload ended before everything was there")
 
@@ -158,6 +167,10 @@ class _Sending:
                     return  # the call has ended; the receiver tells why
                 guard.moved()
                 name = ""
+                if self._careful:
+                    with suppress(TimeoutError):
+                        await asyncio.wait_for(window.drained(), _FIRST_WORD_S)
+                    self._careful = False
         await call.done_writing()
 
     async def _receive(self, call: "WriteCall", window: Window, guard: StallGuard) -> None:

@@ -22,6 +22,12 @@ class Window:
             await self._room.wait()
         self._taken += count
 
+    async def drained(self) -> None:
+        """Wait until nothing is under way."""
+        while self._taken:
+            self._room.clear()
+            await self._room.wait()
+
     def release(self, count: int) -> None:
         """Count `count` bytes as arrived."""
         self._taken = max(0, self._taken - count)

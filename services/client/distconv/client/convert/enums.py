@@ -13,7 +13,8 @@ _N = TypeVar("_N", bound=int)
 def by_name(name_of: Callable[[_N], str], number: _N, kind: type[_E], prefix: str) -> _E:
     """Return the member of `kind` whose value is the number's name without `prefix`.
 
-    `name_of` is the `Name` of the contract's enumeration. Raises InternalError for a number that this version does not know.
+    `name_of` is the `Name` of the contract's enumeration. Raises InternalError for a
+    number that this version does not know.
     """
     try:
         return kind(name_of(number).removeprefix(prefix))

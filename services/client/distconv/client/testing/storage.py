@@ -1,0 +1,160 @@
+"""The fake's StorageService."""
+# ruff: noqa: D102, N802  # the contract names and describes these methods
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+import grpc.aio
+
+from distconv.client.source import CHUNK_BYTES
+from distconv.client.testing.state import FakeState, FakeUpload, now
+from distconv.core.errors import (
+    DataLossError,
+    FailedPreconditionError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnavailableError,
+)
+from distconv.core.ids import new_id
+from distconv.v1 import object_pb2, storage_service_pb2_grpc
+from distconv.v1 import storage_service_pb2 as pb
+
+if TYPE_CHECKING:
+    Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
+    """Serve the data plane from a FakeState."""
+
+    def __init__(self, state: FakeState) -> None:
+        self._state = state
+
+    def _guard(self, context: Context) -> None:
+        if self._state.faults.refuse_tokens:
+            self._state.faults.refuse_tokens -= 1
+            raise UnauthenticatedError("the media token has expired; ask dispatch for another")
+        metadata = dict(context.invocation_metadata() or ())
+        if not str(metadata.get("authorization", "")).startswith("Bearer objects/"):
+            raise UnauthenticatedError("no media token")
+
+    async def CreateUpload(
+        self, request: pb.CreateUploadRequest, context: Context
+    ) -> pb.CreateUploadResponse:
+        self._guard(context)
+        for upload in self._state.uploads.values():
+            if upload.object == request.object:
+                return pb.CreateUploadResponse(upload=upload.message())
+        upload = FakeUpload(
+            name=f"uploads/{new_id(now())}",
+            object=request.object,
+            data=bytearray(request.size_bytes),
+        )
+        self._state.uploads[upload.name] = upload
+        return pb.CreateUploadResponse(upload=upload.message())
+
+    async def Write(
+        self, request_iterator: AsyncIterator[pb.WriteRequest], context: Context
+    ) -> AsyncIterator[pb.WriteResponse]:
+        self._guard(context)
+        cut = self._state.faults.next(self._state.faults.cut_writes)
+        upload: FakeUpload | None = None
+        async for request in request_iterator:
+            upload = upload or self._upload(request.upload)
+            chunk = request.chunk
+            if google_crc32c.value(chunk.data) != chunk.crc32c:
+                raise DataLossError("a chunk does not match its CRC32C")
+            if cut is not None and cut < len(chunk.data):
+                raise UnavailableError("cut")
+            cut = None if cut is None else cut - len(chunk.data)
+            end = chunk.offset + len(chunk.data)
+            upload.data[chunk.offset : end] = chunk.data
+            upload.received.add(chunk.offset, end)
+            upload.sent_bytes += len(chunk.data)
+            yield pb.WriteResponse(
+                acknowledged=[object_pb2.ByteRange(offset=chunk.offset, length=len(chunk.data))]
+            )
+
+    async def GetUpload(
+        self, request: pb.GetUploadRequest, context: Context
+    ) -> pb.GetUploadResponse:
+        self._guard(context)
+        return pb.GetUploadResponse(upload=self._upload(request.name).message())
+
+    async def CompleteUpload(
+        self, request: pb.CompleteUploadRequest, context: Context
+    ) -> pb.CompleteUploadResponse:
+        self._guard(context)
+        upload = self._upload(request.name)
+        if upload.received.missing(request.size_bytes):
+            raise FailedPreconditionError("bytes are missing")
+        if hashlib.sha256(upload.data).hexdigest() != request.sha256:
+            raise DataLossError("the digest does not match")
+        self._state.objects[upload.object] = bytes(upload.data)
+        return pb.CompleteUploadResponse(object=self._object(upload.object))
+
+    async def AbortUpload(
+        self, request: pb.AbortUploadRequest, context: Context
+    ) -> pb.AbortUploadResponse:
+        self._guard(context)
+        self._upload(request.name).aborted = True
+        return pb.AbortUploadResponse()
+
+    async def Read(
+        self, request_iterator: AsyncIterator[pb.ReadRequest], context: Context
+    ) -> AsyncIterator[pb.ReadResponse]:
+        self._guard(context)
+        cut = self._state.faults.next(self._state.faults.cut_reads)
+        async for request in request_iterator:
+            described = self._object(request.object)
+            data = self._state.objects[request.object]
+            end = request.range.offset + request.range.length if request.range.length else len(data)
+            yield pb.ReadResponse(object=described)
+            for start in range(request.range.offset, end, CHUNK_BYTES):
+                part = data[start : min(start + CHUNK_BYTES, end)]
+                if cut is not None and cut < len(part):
+                    raise UnavailableError("cut")
+                cut = None if cut is None else cut - len(part)
+                yield pb.ReadResponse(
+                    chunk=self._chunk(start, part), range_done=start + len(part) == end
+                )
+
+    async def GetObject(
+        self, request: pb.GetObjectRequest, context: Context
+    ) -> pb.GetObjectResponse:
+        self._guard(context)
+        return pb.GetObjectResponse(object=self._object(request.name))
+
+    async def DeleteObject(
+        self, request: pb.DeleteObjectRequest, context: Context
+    ) -> pb.DeleteObjectResponse:
+        self._guard(context)
+        self._state.objects.pop(request.name, None)
+        return pb.DeleteObjectResponse()
+
+    def _chunk(self, offset: int, data: bytes) -> object_pb2.Chunk:
+        crc32c = google_crc32c.value(data)
+        if self._state.faults.damage:
+            self._state.faults.damage -= 1
+            data = bytes([data[0] ^ 1]) + data[1:]
+        return object_pb2.Chunk(offset=offset, data=data, crc32c=crc32c)
+
+    def _object(self, name: str) -> object_pb2.Object:
+        data = self._state.objects.get(name)
+        if data is None:
+            raise NotFoundError(f"no object is named '{name}'")
+        return object_pb2.Object(
+            name=name,
+            state=object_pb2.OBJECT_STATE_COMMITTED,
+            size_bytes=len(data),
+            sha256=hashlib.sha256(data).hexdigest(),
+        )
+
+    def _upload(self, name: str) -> FakeUpload:
+        upload = self._state.uploads.get(name)
+        if upload is None or upload.aborted:
+            raise NotFoundError(f"no upload is named '{name}'")
+        return upload
