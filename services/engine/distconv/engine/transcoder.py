@@ -39,11 +39,15 @@ class EncodeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Encoded:
-    """What an encode did, as far as the tool's side knows."""
+    """What an encode did, as far as the tool's side knows.
+
+    `notes` say what the output does not hold as the source did.
+    """
 
     source_census: MediaCensus
     frame_count: int
     argv: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 class Plan(Protocol):
@@ -52,11 +56,6 @@ class Plan(Protocol):
     @property
     def container(self) -> Container:
         """The container of the output at rest."""
-        ...
-
-    @property
-    def notes(self) -> tuple[Note, ...]:
-        """What the output will not hold as the source does."""
         ...
 
     async def run(
@@ -72,11 +71,8 @@ class Plan(Protocol):
         """Encode; cancelling the task ends the tool. Raises the tree's media errors."""
         ...
 
-    def verify(self, encoded: Encoded, output: MediaCensus) -> tuple[Note, ...]:
-        """Compare what was fed with what came out; return what was odd.
-
-        Raises VerificationError or CorruptSourceError.
-        """
+    def verify(self, encoded: Encoded, output: MediaCensus) -> None:
+        """Compare what was fed with what came out. Raises VerificationError."""
         ...
 
 

@@ -1,12 +1,23 @@
 """Transcode with ffmpeg: the first transcoder."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, fields
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, Self
 
-from distconv.engine.transcoder import ToolInfo
+from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.profile import Container, Profile
+from distconv.core.verify import require_output
+from distconv.engine.transcoder import Encoded, EncodeReport, ToolInfo
+from distconv.media.feeding import PIECE_BYTES
 from distconv.media.ffmpeg import FfmpegBuild, locate_ffmpeg
+from distconv.media.plan import TranscodePlan, plan_transcode
+from distconv.media.ports import ByteSink, RangedSource
+from distconv.media.probe.prober import WarmProber
+from distconv.media.process import RunLimits
+from distconv.media.progress import Progress
+from distconv.media.sandbox import Limits, RlimitSandbox
+from distconv.media.transcode import TranscodeLimits, transcode
 
 _SETS = tuple(f.name for f in fields(FfmpegBuild) if f.type in ("frozenset[str]", frozenset[str]))
 
@@ -51,3 +62,84 @@ class FfmpegTranscoder:
             muxers=self._build.muxers,
             demuxers=self._build.demuxers,
         )
+
+    def plan(self, profile: Profile, media: MediaInfo) -> "FfmpegPlan":
+        """Plan an encode. Raises ImpossibleProfileError or MissingEncoderError."""
+        return FfmpegPlan(plan_transcode(profile, media, self._build), media, self._build)
+
+
+class FfmpegPlan:
+    """A Plan that runs ffmpeg between a source and a sink."""
+
+    def __init__(self, plan: TranscodePlan, media: MediaInfo, build: FfmpegBuild) -> None:
+        self._plan = plan
+        self._media = media
+        self._build = build
+
+    @property
+    def container(self) -> Container:
+        """The container of the output at rest."""
+        return self._plan.container
+
+    async def run(
+        self,
+        source: RangedSource,
+        sink: ByteSink,
+        *,
+        prober: WarmProber,
+        stall_timeout_s: float,
+        read_ahead_bytes: int,
+        on_report: Callable[[EncodeReport], None],
+    ) -> Encoded:
+        """Encode; cancelling the task ends ffmpeg."""
+        teller = _Teller(on_report)
+        outcome = await transcode(
+            source,
+            sink,
+            plan=self._plan,
+            info=self._media,
+            build=self._build,
+            sandbox=RlimitSandbox(),
+            prober=prober,
+            limits=TranscodeLimits(
+                # No regular file at all: everything goes through pipes.
+                run=RunLimits(sandbox=Limits(file_size_bytes=0), stall_timeout_s=stall_timeout_s),
+                read_ahead=max(1, read_ahead_bytes // PIECE_BYTES),
+            ),
+            on_start=lambda _: teller.tell(),
+            on_progress=teller.progressed,
+            on_read=teller.has_read,
+        )
+        return Encoded(
+            source_census=outcome.source_census,
+            frame_count=outcome.frame_count,
+            argv=outcome.run.argv,
+            notes=outcome.notes,
+        )
+
+    def verify(self, encoded: Encoded, output: MediaCensus) -> None:
+        """Compare what was fed with what came out. Raises VerificationError."""
+        require_output(encoded.source_census, output, self._plan.expected())
+
+
+class _Teller:
+    """Put what ffmpeg says and what was read together into reports."""
+
+    def __init__(self, on_report: Callable[[EncodeReport], None]) -> None:
+        self._on_report = on_report
+        self._last = EncodeReport()
+
+    def tell(self) -> None:
+        """Report what is known."""
+        self._on_report(self._last)
+
+    def progressed(self, progress: Progress) -> None:
+        """Take a report of ffmpeg's."""
+        self._last = replace(
+            self._last, frame_count=progress.frame, out_time_s=progress.out_time_s or 0.0
+        )
+        self.tell()
+
+    def has_read(self, read_bytes: int) -> None:
+        """Note how much of the source was read; the next report tells it."""
+        self._last = replace(self._last, read_bytes=read_bytes)

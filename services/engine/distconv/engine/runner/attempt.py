@@ -90,7 +90,7 @@ class AttemptRunner:
             except BaseException:
                 await sink.abort()
                 raise
-        odd = plan.verify(encoded, committed.census)
+        plan.verify(encoded, committed.census)
         return Transcoded(
             object_name=committed.object_name,
             size_bytes=committed.size_bytes,
@@ -98,7 +98,7 @@ class AttemptRunner:
             source_census=encoded.source_census,
             output_census=committed.census,
             media=committed.media,
-            notes=(*plan.notes, *odd),
+            notes=encoded.notes,
             frame_count=encoded.frame_count,
             argv=encoded.argv,
         )
