@@ -12,7 +12,7 @@ from benchmarks.result import Result
 from benchmarks.system import DCCTL, System, embedded, timed
 from distconv.core.profiles import load_catalogue
 from distconv.media.ffmpeg import locate_ffmpeg
-from distconv.media.plan import plan
+from distconv.media.plan import plan_transcode
 from distconv.media.ports import FileSource
 from distconv.media.probe.prober import probe
 from distconv.media.sandbox import RlimitSandbox
@@ -63,8 +63,12 @@ async def plain_argv(source: Path) -> list[str]:
     with FileSource(source) as opened:
         media = await probe(opened, sandbox=RlimitSandbox())
     build = await locate_ffmpeg(ffmpeg())
-    planned = plan(load_catalogue().get(PROFILE), media, build)
-    raise NotImplementedError(planned)
+    plan = plan_transcode(load_catalogue().get(PROFILE), media, build)
+    # Stream maps, filters and encoders to the letter; only where it reads and writes is different,
+    # and the muxer writes a plain file rather than fragments.
+    settings = list(plan.output_args[: plan.output_args.index("-bitexact")])
+    plain = [str(build.path), "-nostdin", "-v", "error", "-y", "-i", str(source)]
+    return [*plain, *settings, "-movflags", "+faststart"]
 
 
 def _through(system: System, source: Path, output: Path) -> tuple[float, float]:

@@ -119,7 +119,7 @@ class FfmpegPlan:
 
     def verify(self, encoded: Encoded, output: MediaCensus) -> None:
         """Compare what was fed with what came out. Raises VerificationError."""
-        require_output(encoded.source_census, output, self._plan.expected())
+        require_output(encoded.source_census, output, self._plan.expected)
 
 
 class _Teller:
