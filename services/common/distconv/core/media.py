@@ -132,8 +132,9 @@ class StreamCensus:
 
     Times are seconds on the container's clock: `first_time_s` is the lowest
     presentation time, `end_time_s` the highest presentation time plus that
-    packet's duration. `packet_bytes` is the sum of payload sizes. Packets that
-    an edit list hides are not counted.
+    packet's duration. `packet_bytes` is the sum of payload sizes. Of the packets,
+    `hidden_count` are decoded and never shown (an edit list cuts them away);
+    they do not count for the times.
     """
 
     index: int
@@ -143,6 +144,7 @@ class StreamCensus:
     packet_bytes: int
     first_time_s: float | None
     end_time_s: float | None
+    hidden_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

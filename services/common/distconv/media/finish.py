@@ -22,6 +22,10 @@ _T = TypeVar("_T")
 _MARK = bytes.fromhex("3c1d7a5e9b0f4e62a8d4f27c11c9e0b7")
 _FOOTER_BYTES = 4 + len(_MARK)
 MAX_TRAILER_BYTES = 64 << 20
+# The clock of an MP4's movie header, in Hz. ffmpeg's own choice, the least
+# common multiple of all tracks' clocks, is so fine that the length of a
+# chapter overflows after five minutes; a rounded 1/90000 s is half a sample.
+MOVIE_CLOCK = ("-movie_timescale", "90000")
 _IMAGE_TYPES = {"mjpeg": ("cover.jpg", "image/jpeg"), "png": ("cover.png", "image/png")}
 
 

@@ -14,7 +14,7 @@ from distconv.core.errors import DiskFullError, EncodeFailedError
 from distconv.core.media import StreamKind
 from distconv.core.profile import Container
 from distconv.media.ffmpeg import FfmpegBuild
-from distconv.media.finish import FinishSpec, read_trailer
+from distconv.media.finish import MOVIE_CLOCK, FinishSpec, read_trailer
 from distconv.media.process import Report, RunLimits, RunResult, run_process
 from distconv.media.sandbox import Sandbox
 
@@ -153,7 +153,7 @@ def _pictures(spec: FinishSpec, extras: Extras) -> Iterator[str]:
 
 def _muxing(container: Container) -> tuple[str, ...]:
     if container is Container.MP4:
-        return ("-movflags", "+faststart", "-f", "mp4")
+        return ("-movflags", "+faststart", *MOVIE_CLOCK, "-f", "mp4")
     return ("-cues_to_front", "1", "-f", _MUXERS[container])
 
 

@@ -88,7 +88,12 @@ class RlimitSandbox:
 
 def minimal_environment() -> dict[str, str]:
     """Return the environment of a child: nothing of ours, UTF-8, no home."""
-    return {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/nonexistent"}
+    return {
+        "PATH": "/usr/bin:/bin",
+        "LC_ALL": "C.UTF-8",
+        "HOME": "/nonexistent",
+        "SVT_LOG": "1",  # SVT-AV1 heeds no -loglevel: errors only
+    }
 
 
 def _render(limits: Limits) -> str:

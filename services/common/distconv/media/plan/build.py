@@ -7,7 +7,7 @@ from distconv.core.media import MediaInfo, StreamInfo, StreamKind
 from distconv.core.profile import Container, Profile
 from distconv.core.report import Note, NoteSeverity
 from distconv.media.ffmpeg import FfmpegBuild
-from distconv.media.finish import FinishSpec, FinishStream
+from distconv.media.finish import MOVIE_CLOCK, FinishSpec, FinishStream
 from distconv.media.plan.audio import choose_audio
 from distconv.media.plan.others import (
     choose_attachment,
@@ -42,7 +42,7 @@ def plan_transcode(profile: Profile, info: MediaInfo, build: FfmpegBuild) -> Tra
     source, MissingEncoderError when the build lacks what it takes.
     """
     _check_kinds(profile, info)
-    choices = [c for s in _in_order(info) if (c := _choose(s, profile)) is not None]
+    choices = [c for s in _in_order(info) if (c := _choose(s, info, profile)) is not None]
     mapped = [c for c in choices if c.mode not in (None, StreamMode.CARRY)]
     carried = [c for c in choices if c.mode is StreamMode.CARRY]
     if not mapped:
@@ -105,7 +105,7 @@ def _in_order(info: MediaInfo) -> list[StreamInfo]:
     return sorted(info.streams, key=lambda s: (_ORDER.index(s.kind), s.index))
 
 
-def _choose(stream: StreamInfo, profile: Profile) -> Choice | None:
+def _choose(stream: StreamInfo, info: MediaInfo, profile: Profile) -> Choice | None:
     if stream.attached_picture:
         return choose_cover(stream, profile)
     if stream.kind is StreamKind.VIDEO:
@@ -116,7 +116,7 @@ def _choose(stream: StreamInfo, profile: Profile) -> Choice | None:
         return choose_subtitle(stream, profile.container) if profile.subtitles else None
     if stream.kind is StreamKind.ATTACHMENT:
         return choose_attachment(stream, profile.container) if profile.attachments else None
-    return choose_data(stream, profile.container)
+    return choose_data(stream, info, profile.container)
 
 
 def _mapping(mapped: list[Choice]) -> Iterator[str]:
@@ -135,13 +135,16 @@ def _metadata(profile: Profile, info: MediaInfo, mapped: list[Choice]) -> Iterat
         for name in _BRANDS:
             yield from ("-metadata", f"{name}=")
     for number, choice in enumerate(mapped):
-        yield from _stream_metadata(f":{number}", choice, profile)
+        stale = ("encoder", *_STALE) if info.container == "matroska" else ("encoder",)
+        yield from _stream_metadata(f":{number}", choice, profile, stale)
 
 
-def _stream_metadata(at: str, choice: Choice, profile: Profile) -> Iterator[str]:
+def _stream_metadata(
+    at: str, choice: Choice, profile: Profile, stale: tuple[str, ...]
+) -> Iterator[str]:
     source = choice.source
     if choice.mode is not StreamMode.COPY:
-        for name in ("encoder", *_STALE):
+        for name in stale:
             yield from (f"-metadata:s{at}", f"{name}=")
     if source.language:
         yield from (f"-metadata:s{at}", f"language={source.language}")
@@ -162,7 +165,7 @@ def _muxing(container: Container, mapped: list[Choice]) -> Iterator[str]:
             yield from ("-min_frag_duration", "2000000")  # µs; for streams of key frames alone
         else:
             yield from ("-frag_duration", "5000000")  # µs
-        yield from ("-movflags", "+" + "+".join(flags))
+        yield from ("-movflags", "+" + "+".join(flags), *MOVIE_CLOCK)
     yield from ("-f", _MUXERS[container])
 
 

@@ -1,6 +1,6 @@
 """What becomes of subtitles, cover pictures, attachments and data."""
 
-from distconv.core.media import StreamInfo
+from distconv.core.media import MediaInfo, StreamInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.report import Note, NoteSeverity
 from distconv.media.plan.values import Choice, StreamMode, copied, lost
@@ -56,8 +56,11 @@ def choose_attachment(stream: StreamInfo, container: Container) -> Choice:
     return lost(stream, f"{container} cannot hold the attached file '{name}'; mkv can")
 
 
-def choose_data(stream: StreamInfo, container: Container) -> Choice:
+def choose_data(stream: StreamInfo, info: MediaInfo, container: Container) -> Choice:
     """Decide what becomes of a data stream."""
+    if info.container == "mov" and info.chapters and stream.codec == "bin_data":
+        # QuickTime keeps chapter titles in a text track: they are kept as chapters
+        return Choice(source=stream, mode=None)
     if stream.codec == "tmcd":
         note = Note(
             severity=NoteSeverity.INFO,

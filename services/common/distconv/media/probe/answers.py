@@ -116,6 +116,7 @@ def _stream_census(raw: Mapping[str, Any]) -> StreamCensus:
         codec=str(raw["codec"]),
         packet_count=int(raw["packet_count"]),
         packet_bytes=int(raw["packet_bytes"]),
+        hidden_count=int(raw["hidden_count"]),
         first_time_s=_optional_float(raw["first_time_s"]),
         end_time_s=_optional_float(raw["end_time_s"]),
     )

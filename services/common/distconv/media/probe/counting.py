@@ -40,12 +40,13 @@ class _Pictures:
 
 
 class _Count:
-    __slots__ = ("corrupt", "end", "first", "packet_bytes", "packets")
+    __slots__ = ("corrupt", "end", "first", "hidden", "packet_bytes", "packets")
 
     def __init__(self) -> None:
         self.packets = 0
         self.packet_bytes = 0
         self.corrupt = 0
+        self.hidden = 0
         self.first: int | None = None
         self.end: int | None = None
 
@@ -90,10 +91,12 @@ def _count(container: InputContainer, counts: dict[int, _Count], pictures: "_Pic
         count = counts.get(packet.stream_index)
         if count is None:  # a stream that appeared later
             count = counts[packet.stream_index] = _Count()
-        if packet.is_discard:  # an edit list hides it: it is decoded and never shown
-            continue
         if packet.stream_index in pictures.wanted:
             pictures.take(packet)
+        if packet.is_discard:  # an edit list hides it: it is decoded and never shown
+            count.hidden += 1
+            count.add(size, None, 0)
+            continue
         time = packet.pts
         count.add(size, packet.dts if time is None else time, packet.duration or 0)
         if packet.is_corrupt:
@@ -108,6 +111,7 @@ def _stream(stream: Any, count: _Count) -> dict[str, Any]:
         "codec": codec_name(stream),
         "packet_count": count.packets,
         "packet_bytes": count.packet_bytes,
+        "hidden_count": count.hidden,
         "first_time_s": None if count.first is None or not base else float(count.first * base),
         "end_time_s": None if count.end is None or not base else float(count.end * base),
     }

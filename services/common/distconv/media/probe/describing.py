@@ -59,7 +59,7 @@ def _stream(stream: Any) -> dict[str, Any]:
         "kind": naming.kind_name(stream.type),
         "codec": naming.codec_name(stream),
         "language": "" if language == "und" else language,
-        "title": tags.get("title", ""),
+        "title": tags.get("title", "") or tags.get("name", ""),  # MP4's 'name' box
         "dispositions": [d for d in dispositions if d != "attached_pic"],
         "attached_picture": attached,
         "start_time_s": _seconds(stream.start_time, base),

@@ -96,7 +96,8 @@ class ProbeSession:
     async def census_file(self, path: Path) -> MediaCensus:
         """Have the child count a finished file of ours."""
         await self.ready()
-        request = {"path": str(path), "formats": wire.SAFE_FORMATS}
+        # absolute: the child's folder is another
+        request = {"path": str(path.absolute()), "formats": wire.SAFE_FORMATS}  # noqa: ASYNC240
         await self._send(wire.CENSUS_FILE, json.dumps(request).encode())
         _, payload = await self._read_answer()
         size = await asyncio.to_thread(lambda: path.stat().st_size)
