@@ -1,0 +1,25 @@
+"""The bounds within which storage works, as one value; `settings.py` fills it."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+MIB = 1024 * 1024
+# The contract's largest chunk, object.proto.
+MAX_CHUNK_BYTES = MIB
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """The bounds; `settings.StorageSettings` says what each means."""
+
+    max_object_bytes: int = 1024**4
+    max_fragments: int = 65_536
+    min_free_bytes: int = 64 * MIB
+    write_batch_bytes: int = 2 * MIB
+    sync_bytes: int = 8 * MIB
+    sync_delay: timedelta = timedelta(milliseconds=50)
+    unsynced_limit_bytes: int = 32 * MIB
+    read_piece_bytes: int = 256 * 1024
+    read_ahead_bytes: int = MIB
+    upload_ttl: timedelta = timedelta(days=1)
+    rest_after: timedelta = timedelta(minutes=5)

@@ -1,0 +1,122 @@
+"""Names from outside, checked; keys for providers, built from checked ids alone."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from typing import Self
+
+from distconv.core.errors import InvalidArgumentError
+
+# Lower case only: some file systems do not tell case apart.
+_ID = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
+_NONCE = re.compile(r"[0-9a-f]{12}")
+_OBJECTS = "objects/"
+_UPLOADS = "uploads/"
+_SHOWN_CHARS = 60
+
+
+def shown(text: str) -> str:
+    """Return `text` fit for a message: quoted, control characters escaped, cut when long."""
+    cut = text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
+    return ascii(cut) if not cut.isprintable() else f"'{cut}'"
+
+
+def object_name(object_id: str) -> str:
+    """Return the resource name of an object."""
+    return _OBJECTS + object_id
+
+
+def parse_object(name: str, *, field: str) -> str:
+    """Return the id in `objects/{id}`. Raises InvalidArgumentError naming `field`."""
+    object_id = name.removeprefix(_OBJECTS)
+    if not name.startswith(_OBJECTS) or not _ID.fullmatch(object_id):
+        raise InvalidArgumentError(
+            f"{shown(name)} does not name an object; write objects/ID as the media access does",
+            field=field,
+        )
+    return object_id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadId:
+    """An upload of an object: the object's id, and what tells its uploads apart."""
+
+    object_id: str
+    nonce: str
+
+    @classmethod
+    def new(cls, object_id: str) -> Self:
+        """Make an id for another upload of the object."""
+        return cls(object_id=object_id, nonce=secrets.token_hex(6))
+
+    @classmethod
+    def parse(cls, name: str, *, field: str) -> Self:
+        """Return the id in `uploads/{object id}.{nonce}`.
+
+        Raises InvalidArgumentError naming `field`.
+        """
+        object_id, _, nonce = name.removeprefix(_UPLOADS).partition(".")
+        if (
+            not name.startswith(_UPLOADS)
+            or not _ID.fullmatch(object_id)
+            or not _NONCE.fullmatch(nonce)
+        ):
+            raise InvalidArgumentError(
+                f"{shown(name)} does not name an upload; use the name that CreateUpload answered",
+                field=field,
+            )
+        return cls(object_id=object_id, nonce=nonce)
+
+    @property
+    def name(self) -> str:
+        """Return the resource name."""
+        return f"{_UPLOADS}{self.object_id}.{self.nonce}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """An object of a tenant, and the keys of all that belongs to it."""
+
+    tenant: str
+    object_id: str
+
+    def __post_init__(self) -> None:
+        for value in (self.tenant, self.object_id):
+            if not _ID.fullmatch(value):
+                raise InvalidArgumentError(f"{shown(value)} is not an id")
+
+    @property
+    def data_key(self) -> str:
+        """Return where the content of the committed object lies."""
+        return f"{self.tenant}/data/{self.object_id}"
+
+    @property
+    def object_key(self) -> str:
+        """Return where the record of the committed object lies; its presence is the commit."""
+        return f"{self.tenant}/objects/{self.object_id}"
+
+    @property
+    def upload_key(self) -> str:
+        """Return where the record of the upload under way lies."""
+        return f"{self.tenant}/uploads/{self.object_id}"
+
+    def staging_key(self, upload_id: UploadId) -> str:
+        """Return where the bytes of one upload gather."""
+        return f"{self.tenant}/data/{self.object_id}.{upload_id.nonce}"
+
+
+def objects_prefix(tenant: str) -> str:
+    """Return the prefix of the keys of a tenant's object records."""
+    return f"{tenant}/objects/"
+
+
+def uploads_prefix(tenant: str) -> str:
+    """Return the prefix of the keys of a tenant's upload records."""
+    return f"{tenant}/uploads/"
+
+
+def parse_staging(key: str) -> tuple[Place, str]:
+    """Return the object and the nonce that `Place.staging_key` made a key of."""
+    tenant, _, name = key.split("/")
+    object_id, _, nonce = name.partition(".")
+    return Place(tenant=tenant, object_id=object_id), nonce

@@ -1,0 +1,77 @@
+"""Records and ranges ↔ the contract's messages."""
+
+from collections.abc import Iterable
+
+from distconv.rpc.convert.media import media_census, media_info
+from distconv.rpc.convert.times import timestamp
+from distconv.storage.names import UploadId, object_name
+from distconv.storage.ranges import Range
+from distconv.storage.records import ObjectRecord, UploadRecord
+from distconv.storage.upload import Upload
+from distconv.v1 import object_pb2 as pb
+
+
+def byte_ranges(ranges: Iterable[Range]) -> list[pb.ByteRange]:
+    """Convert ranges from start and end to offset and length."""
+    return [pb.ByteRange(offset=start, length=end - start) for start, end in ranges]
+
+
+def committed_object(record: ObjectRecord) -> pb.Object:
+    """Describe a committed object."""
+    return pb.Object(
+        name=object_name(record.object_id),
+        state=pb.OBJECT_STATE_COMMITTED,
+        size_bytes=record.size_bytes,
+        sha256=record.sha256,
+        create_time=timestamp(record.create_time),
+        commit_time=timestamp(record.commit_time),
+        tenant=record.tenant,
+    )
+
+
+def uploading_object(record: UploadRecord) -> pb.Object:
+    """Describe an object that is being uploaded."""
+    return pb.Object(
+        name=object_name(record.object_id),
+        state=pb.OBJECT_STATE_UPLOADING,
+        size_bytes=record.size_bytes,
+        create_time=timestamp(record.create_time),
+        tenant=record.tenant,
+    )
+
+
+def finish_report(record: ObjectRecord) -> pb.FinishReport | None:
+    """Describe what finishing found; None when the object was not finished."""
+    if record.finished is None:
+        return None
+    return pb.FinishReport(
+        media=media_info(record.finished.media),
+        census=media_census(record.finished.census),
+        received_sha256=record.received_sha256,
+        received_size_bytes=record.received_size_bytes,
+    )
+
+
+def open_upload(upload: Upload) -> pb.Upload:
+    """Describe an upload that is open or being completed."""
+    return pb.Upload(
+        name=upload.id.name,
+        object=object_name(upload.record.object_id),
+        state=pb.UPLOAD_STATE_COMPLETING if upload.completing else pb.UPLOAD_STATE_OPEN,
+        size_bytes=upload.record.size_bytes,
+        received=byte_ranges(upload.durable),
+        create_time=timestamp(upload.record.create_time),
+        expire_time=timestamp(upload.expire_time),
+    )
+
+
+def completed_upload(record: ObjectRecord) -> pb.Upload:
+    """Describe an upload by the object that it became."""
+    return pb.Upload(
+        name=UploadId(object_id=record.object_id, nonce=record.nonce).name,
+        object=object_name(record.object_id),
+        state=pb.UPLOAD_STATE_COMPLETED,
+        size_bytes=record.received_size_bytes,
+        received=byte_ranges([(0, record.received_size_bytes)]),
+        create_time=timestamp(record.create_time),
+    )

@@ -1,0 +1,218 @@
+"""Local disk.
+
+    ROOT/lock              held by the one process that uses the folder
+    ROOT/objects/KEY       what is stored, each file whole
+    ROOT/staging/…         uploads under way: `.part` and `.journal`
+    ROOT/scratch/…         temporary files; emptied at every start
+
+All of it has to lie on one file system, so that a rename or a link publishes.
+"""
+
+import fcntl
+import os
+import shutil
+import stat as modes
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+
+from distconv.core.errors import InternalError, UnavailableError, UnimplementedError
+from distconv.storage.providers import local_files as files
+from distconv.storage.providers.disk_errors import disk_errors
+from distconv.storage.providers.local_staging import JOURNAL, PART, LocalStaging
+from distconv.storage.providers.port import Stat
+from distconv.storage.threads import Threads
+
+# No key segment holds it, so that a key can be one file name.
+_SEPARATOR = "~"
+
+
+class LocalReader:
+    """Implement `Reader` over one open file."""
+
+    def __init__(self, fd: int, key: str, threads: Threads) -> None:
+        self._fd = fd
+        self._key = key
+        self._threads = threads
+        self.size_bytes = os.fstat(fd).st_size
+
+    async def read(self, offset: int, length: int, *, piece_bytes: int) -> list[bytes]:
+        """Read a range; one hop off the loop for all of its pieces."""
+        with disk_errors(self._key):
+            return await self._threads.run(files.read_pieces, self._fd, offset, length, piece_bytes)
+
+    async def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+class LocalProvider:
+    """Implement `Provider` on a folder."""
+
+    def __init__(self, root: Path, threads: Threads) -> None:
+        self._root = root.absolute()
+        self._threads = threads
+        self._lock_fd = -1
+
+    async def start(self) -> None:
+        """Make the folders, take the lock, empty the scratch folder."""
+        with disk_errors("the storage folder"):
+            await self._threads.run(self._start)
+
+    def _start(self) -> None:
+        for name in ("objects", "staging", "scratch"):
+            files.make_folder(self._root / name)
+        self._lock_fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+            raise UnavailableError(
+                f"another storage process uses {self._root}; stop it, or choose another --data-dir"
+            ) from error
+        for leftover in (self._root / "scratch").iterdir():
+            _remove(leftover)
+
+    async def close(self) -> None:
+        """Give the lock back."""
+        if self._lock_fd >= 0:
+            os.close(self._lock_fd)
+            self._lock_fd = -1
+
+    async def free_bytes(self) -> int | None:
+        """Return what the disk has left for this process."""
+        with disk_errors("the storage folder"):
+            return (await self._threads.run(shutil.disk_usage, self._root)).free
+
+    async def get(self, key: str) -> bytes:
+        """Return a small file whole."""
+        with disk_errors(key, reading=True):
+            return await self._threads.run(self._path(key).read_bytes)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Write a small file: aside, fsync, rename, fsync of its folder."""
+        with disk_errors(key):
+            await self._threads.run(files.write_whole, self._scratch, self._path(key), data)
+
+    async def stat(self, key: str) -> Stat:
+        """Describe a file."""
+        with disk_errors(key, reading=True):
+            return _stat(key, await self._threads.run(self._path(key).stat))
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return the keys under a folder, sorted."""
+        with disk_errors(prefix):
+            return await self._threads.run(self._list, prefix)
+
+    def _list(self, prefix: str) -> list[str]:
+        base = self._root / "objects"
+        keys = []
+        for folder, _, names in os.walk(self._path(prefix.removesuffix("/")) if prefix else base):
+            above = Path(folder).relative_to(base)
+            keys += [f"{above}/{name}" for name in names]
+        return sorted(keys)
+
+    async def open(self, key: str) -> LocalReader:
+        """Open a file."""
+        with disk_errors(key, reading=True):
+            fd = await self._threads.run(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+        return LocalReader(fd, key, self._threads)
+
+    async def delete(self, key: str) -> None:
+        """Delete a file."""
+        with disk_errors(key):
+            await self._threads.run(self._path(key).unlink, missing_ok=True)
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a file: aside, fsync, rename, fsync of its folder."""
+        with disk_errors(source, reading=True):
+            await self._threads.run(
+                files.copy_whole, self._scratch, self._path(source), self._path(target)
+            )
+
+    async def url(self, key: str, ttl: timedelta) -> str:  # noqa: ARG002  # the port's signature
+        """Refuse: a disk has no URLs."""
+        raise UnimplementedError("this storage lies on a local disk, which has no URLs: use Read")
+
+    async def stage(self, key: str) -> LocalStaging:
+        """Open a staging."""
+        base = self._staging_base(key)
+        staging = LocalStaging(key=key, base=base, root=self._root, threads=self._threads)
+        return await staging.open()
+
+    async def stagings(self) -> Sequence[Stat]:
+        """Describe every staging."""
+        with disk_errors("the staging folder"):
+            return await self._threads.run(self._stagings)
+
+    def _stagings(self) -> list[Stat]:
+        found: dict[str, Stat] = {}
+        for file in sorted((self._root / "staging").iterdir()):
+            key = file.name.removesuffix(file.suffix).replace(_SEPARATOR, "/")
+            if file.suffix == PART or key not in found:
+                found[key] = _stat(key, file.stat())
+        return list(found.values())
+
+    async def discard_staging(self, key: str) -> None:
+        """Delete the files of a staging."""
+        base = self._staging_base(key)
+        with disk_errors(key):
+            for suffix in (PART, JOURNAL, ".new"):
+                path = base.with_name(base.name + suffix)
+                await self._threads.run(path.unlink, missing_ok=True)
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """Give a folder beside the objects."""
+        with disk_errors("the scratch folder"):
+            folder = Path(await self._threads.run(mkdtemp, dir=self._scratch))
+        try:
+            yield folder
+        finally:
+            await self._threads.run(_remove, folder)
+
+    async def adopt(self, file: Path, key: str) -> None:
+        """Give a file of a scratch folder its final name."""
+        with disk_errors(key):
+            await self._threads.run(self._adopt, file, self._path(key))
+
+    def _adopt(self, file: Path, target: Path) -> None:
+        files.sync_file(file)
+        files.place(file, target)
+
+    @property
+    def _scratch(self) -> Path:
+        return self._root / "scratch"
+
+    def _staging_base(self, key: str) -> Path:
+        return self._root / "staging" / _checked(key).replace("/", _SEPARATOR)
+
+    def _path(self, key: str) -> Path:
+        return self._root / "objects" / _checked(key)
+
+
+def _checked(key: str) -> str:
+    # Keys are built from checked ids; this catches a fault of ours, not of a user.
+    parts = key.split("/")
+    if not all(part and not part.startswith(".") and part.isprintable() for part in parts):
+        raise InternalError("storage built a key that is none")
+    if any(mark in key for mark in (_SEPARATOR, "\\")):
+        raise InternalError("storage built a key that is none")
+    return key
+
+
+def _stat(key: str, found: os.stat_result) -> Stat:
+    modified = datetime.fromtimestamp(found.st_mtime, tz=UTC)
+    return Stat(key=key, size_bytes=found.st_size, modified_time=modified)
+
+
+def _remove(path: Path) -> None:
+    if modes.S_ISDIR(path.lstat().st_mode):
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,196 @@
+"""Memory: a provider for tests, with a switch for a full disk."""
+
+import secrets
+import shutil
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import mkdtemp
+
+from distconv.core.errors import DiskFullError, NotFoundError, UnimplementedError
+from distconv.storage.providers.ledger import Ledger
+from distconv.storage.providers.port import Piece, Stat, total
+from distconv.storage.ranges import RangeSet
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class MemoryReader:
+    """Implement `Reader` over bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self.size_bytes = len(data)
+
+    async def read(self, offset: int, length: int, *, piece_bytes: int) -> list[bytes]:
+        """Cut a range into pieces."""
+        end = min(offset + length, len(self._data))
+        return [
+            self._data[at : min(at + piece_bytes, end)] for at in range(offset, end, piece_bytes)
+        ]
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class MemoryStaging:
+    """Implement `Staging` in memory; survives `close`, as on disk."""
+
+    def __init__(self, provider: "MemoryProvider", key: str) -> None:
+        self._provider = provider
+        self._key = key
+        self._data = bytearray()
+        self._ledger = Ledger()
+        self.sync_count = 0
+
+    @property
+    def written(self) -> RangeSet:
+        """Return what was written."""
+        return self._ledger.written
+
+    @property
+    def durable(self) -> RangeSet:
+        """Return what was synced."""
+        return self._ledger.durable
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Return how much was written since the last sync began."""
+        return self._ledger.unsynced_bytes
+
+    async def write(self, pieces: Sequence[Piece]) -> None:
+        """Keep pieces."""
+        self._provider.take(self._key, total(pieces))
+        for offset, data in pieces:
+            missing = offset + len(data) - len(self._data)
+            self._data += bytes(max(0, missing))
+            self._data[offset : offset + len(data)] = data
+        self._ledger.note_written(pieces)
+
+    async def sync(self) -> None:
+        """Call what was written durable."""
+        self.sync_count += 1
+        ranges = self._ledger.begin_sync()
+        if self._provider.fails_to_sync:
+            self._ledger.lose()
+            raise DiskFullError(f"{self._key} cannot be written")
+        self._ledger.note_durable(ranges)
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return bytes that were written."""
+        return bytes(self._data[offset : offset + length])
+
+    async def path(self) -> Path:
+        """Write the bytes to a file of the provider's folder."""
+        path = self._provider.folder / f"staging-{secrets.token_hex(8)}"
+        path.write_bytes(self._data)
+        return path
+
+    async def publish(self, key: str, size_bytes: int) -> None:
+        """Copy the bytes."""
+        await self._provider.put(key, bytes(self._data[:size_bytes]))
+
+    async def discard(self) -> None:
+        """Forget the bytes."""
+        await self._provider.discard_staging(self._key)
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class MemoryProvider:
+    """Implement `Provider` in memory; `room_bytes` bounds what may be written, None does not.
+
+    `folder` takes the files that tools need.
+    """
+
+    def __init__(self, folder: Path, *, room_bytes: int | None = None) -> None:
+        self.folder = folder
+        self.room_bytes = room_bytes
+        self.fails_to_sync = False
+        self._data: dict[str, bytes] = {}
+        self._stagings: dict[str, MemoryStaging] = {}
+
+    def take(self, key: str, size_bytes: int) -> None:
+        """Use up room. Raises DiskFullError when there is not enough."""
+        if self.room_bytes is None:
+            return
+        if size_bytes > self.room_bytes:
+            raise DiskFullError(f"the storage disk is full: {key} cannot be written")
+        self.room_bytes -= size_bytes
+
+    async def start(self) -> None:
+        """Do nothing."""
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+    async def free_bytes(self) -> int | None:
+        """Return the room that is left."""
+        return self.room_bytes
+
+    async def get(self, key: str) -> bytes:
+        """Return a thing whole."""
+        try:
+            return self._data[key]
+        except KeyError:
+            raise NotFoundError(f"{key} does not exist at storage") from None
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Keep a thing."""
+        self.take(key, len(data))
+        self._data[key] = bytes(data)
+
+    async def stat(self, key: str) -> Stat:
+        """Describe a thing."""
+        return Stat(key=key, size_bytes=len(await self.get(key)), modified_time=_EPOCH)
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return the keys under a prefix, sorted."""
+        return sorted(key for key in self._data if key.startswith(prefix))
+
+    async def open(self, key: str) -> MemoryReader:
+        """Open a thing."""
+        return MemoryReader(await self.get(key))
+
+    async def delete(self, key: str) -> None:
+        """Forget a thing."""
+        self._data.pop(key, None)
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a thing."""
+        await self.put(target, await self.get(source))
+
+    async def url(self, key: str, ttl: timedelta) -> str:  # noqa: ARG002  # the port's signature
+        """Refuse: memory has no URLs."""
+        raise UnimplementedError("this storage lies in memory, which has no URLs: use Read")
+
+    async def stage(self, key: str) -> MemoryStaging:
+        """Open a staging."""
+        return self._stagings.setdefault(key, MemoryStaging(self, key))
+
+    async def stagings(self) -> Sequence[Stat]:
+        """Describe every staging."""
+        return [
+            Stat(key=key, size_bytes=staging.written.end, modified_time=_EPOCH)
+            for key, staging in sorted(self._stagings.items())
+        ]
+
+    async def discard_staging(self, key: str) -> None:
+        """Forget a staging."""
+        self._stagings.pop(key, None)
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """Give a folder."""
+        folder = Path(mkdtemp(dir=self.folder))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    async def adopt(self, file: Path, key: str) -> None:
+        """Read a file in."""
+        await self.put(key, file.read_bytes())  # noqa: ASYNC240  # a fake for tests
+        file.unlink()  # noqa: ASYNC240

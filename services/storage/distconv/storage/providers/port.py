@@ -1,0 +1,185 @@
+"""The provider port: what storage needs of the place where bytes lie.
+
+Keys are `tenant/kind/id`, built from checked ids only (`names.Place`), never
+from a user's text. Errors are the tree's: DiskFullError when there is no room,
+UnavailableError when the disk or service is out of order or read-only.
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from distconv.storage.ranges import Range, RangeSet
+
+Piece = tuple[int, bytes]
+"""Bytes and where they lie: (offset, data)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stat:
+    """A stored thing; `modified_time` is when it was last written."""
+
+    key: str
+    size_bytes: int
+    modified_time: datetime
+
+
+class Reader(Protocol):
+    """Read ranges of one stored thing; it stays readable even when it is deleted meanwhile."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes there are."""
+        ...
+
+    async def read(self, offset: int, length: int, *, piece_bytes: int) -> list[bytes]:
+        """Return the bytes of one range cut into pieces of `piece_bytes`, the last one shorter.
+
+        Fewer than `length` bytes come back only at the end.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Let go; harmless when repeated."""
+        ...
+
+
+class Staging(Protocol):
+    """Bytes that gather, in any order, until they are published as one thing.
+
+    A staging outlives the process: `Provider.stage` with the same key finds
+    what arrived. Writes to one staging are made one at a time; a sync may run
+    beside a write.
+    """
+
+    @property
+    def written(self) -> RangeSet:
+        """Return what was written; a crash of the machine may still lose it."""
+        ...
+
+    @property
+    def durable(self) -> RangeSet:
+        """Return what no crash loses any more."""
+        ...
+
+    @property
+    def unsynced_bytes(self) -> int:
+        """Return how much was written since the last sync began."""
+        ...
+
+    async def write(self, pieces: Sequence[Piece]) -> None:
+        """Write pieces; what it raises, none of them counts as written."""
+        ...
+
+    async def sync(self) -> None:
+        """Make everything that was written before this call durable.
+
+        After an error all that was not durable counts as lost: `written` is
+        `durable` again.
+        """
+        ...
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return bytes that were written, fewer only at the end."""
+        ...
+
+    async def path(self) -> Path:
+        """Return a file of the bytes, for tools that need one; gone with the staging."""
+        ...
+
+    async def publish(self, key: str, size_bytes: int) -> None:
+        """Make the first `size_bytes` bytes the content of `key`, durably and at once.
+
+        May be repeated, and the staging remains until it is discarded: so a
+        crash between this and the note that it happened costs nothing.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Free the bytes; harmless when repeated."""
+        ...
+
+    async def close(self) -> None:
+        """Let go and keep the bytes for another process; harmless when repeated."""
+        ...
+
+
+class Provider(Protocol):
+    """A place for bytes."""
+
+    async def start(self) -> None:
+        """Get ready. Raises UnavailableError when the place cannot be used."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+    async def free_bytes(self) -> int | None:
+        """Return the room that is left; None where there is no such bound."""
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """Return a small thing whole. Raises NotFoundError."""
+        ...
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Store a small thing, whole and durably, in place of what was there."""
+        ...
+
+    async def stat(self, key: str) -> Stat:
+        """Describe a thing. Raises NotFoundError."""
+        ...
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return the keys under `prefix` (empty, or ending in `/`), sorted."""
+        ...
+
+    async def open(self, key: str) -> Reader:
+        """Open a thing for reading. Raises NotFoundError."""
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Delete a thing; a missing one is deleted."""
+        ...
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a thing, whole and durably. Raises NotFoundError."""
+        ...
+
+    async def url(self, key: str, ttl: timedelta) -> str:
+        """Make a URL that fetches the thing. Raises UnimplementedError where there are none."""
+        ...
+
+    async def stage(self, key: str) -> Staging:
+        """Open the staging of that key, empty when there is none yet."""
+        ...
+
+    async def stagings(self) -> Sequence[Stat]:
+        """Describe every staging; `size_bytes` is what it occupies at most."""
+        ...
+
+    async def discard_staging(self, key: str) -> None:
+        """Free a staging that nobody has open; a missing one is freed."""
+        ...
+
+    def scratch(self) -> AbstractAsyncContextManager[Path]:
+        """Give a folder of one's own that is emptied afterwards; `adopt` takes files from it."""
+        ...
+
+    async def adopt(self, file: Path, key: str) -> None:
+        """Make a file of a scratch folder the content of `key`, durably and at once."""
+        ...
+
+
+def total(pieces: Sequence[Piece]) -> int:
+    """Return how many bytes the pieces have."""
+    return sum(len(data) for _, data in pieces)
+
+
+def spans(pieces: Sequence[Piece]) -> list[Range]:
+    """Return the merged ranges of pieces."""
+    return list(RangeSet((offset, offset + len(data)) for offset, data in pieces))

@@ -1,0 +1,90 @@
+"""What is remembered of uploads and objects, and how it is written down: as JSON documents."""
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from distconv.core.errors import DataLossError
+from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.profile import Container
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finished:
+    """What finishing found in the file that it made."""
+
+    media: MediaInfo
+    census: MediaCensus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadRecord:
+    """An upload under way.
+
+    `size_bytes` is the declared size, 0 when none was declared; `container`
+    is what to finish it into, None stores the bytes as they come.
+    """
+
+    nonce: str
+    object_id: str
+    tenant: str
+    size_bytes: int
+    create_time: datetime
+    container: Container | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ObjectRecord:
+    """A committed object.
+
+    `nonce` is that of the upload that made it; `received_*` describe the bytes
+    as they arrived, before finishing; without finishing they are the object's.
+    """
+
+    object_id: str
+    tenant: str
+    nonce: str
+    size_bytes: int
+    sha256: str
+    received_size_bytes: int
+    received_sha256: str
+    create_time: datetime
+    commit_time: datetime
+    finished: Finished | None = None
+
+
+_T = TypeVar("_T")
+_UPLOAD = TypeAdapter(UploadRecord)
+_OBJECT = TypeAdapter(ObjectRecord)
+
+
+def dump(record: UploadRecord | ObjectRecord) -> bytes:
+    """Write a record down."""
+    if isinstance(record, UploadRecord):
+        plain = _UPLOAD.dump_python(record, mode="json")
+    else:
+        plain = _OBJECT.dump_python(record, mode="json")
+    # json rather than pydantic's own text: it keeps infinities, which a probe may report.
+    return json.dumps(plain).encode()
+
+
+def load_upload(text: bytes, *, key: str) -> UploadRecord:
+    """Read an upload's record. Raises DataLossError when it is none."""
+    return _load(_UPLOAD, text, key)
+
+
+def load_object(text: bytes, *, key: str) -> ObjectRecord:
+    """Read an object's record. Raises DataLossError when it is none."""
+    return _load(_OBJECT, text, key)
+
+
+def _load(adapter: TypeAdapter[_T], text: bytes, key: str) -> _T:
+    try:
+        return adapter.validate_python(json.loads(text))
+    except (ValidationError, ValueError) as error:
+        raise DataLossError(
+            f"the record {key} is damaged; restore it from a backup, or delete the object"
+        ) from error

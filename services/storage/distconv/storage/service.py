@@ -1,0 +1,279 @@
+"""StorageService: unpack, check the token, call, pack."""
+# ruff: noqa: N802, ARG002  # the generated servicer's names and signatures
+
+# grpc's classes are generic in their stubs only.
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import aclosing
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+import google_crc32c
+
+from distconv.core.errors import (
+    FailedPreconditionError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnauthenticatedError,
+    UnimplementedError,
+)
+from distconv.rpc.auth import MediaTokenAuthenticator, principal
+from distconv.rpc.convert.profile import to_container
+from distconv.rpc.convert.times import to_timedelta
+from distconv.rpc.server import Service
+from distconv.rpc.tokens import MediaAction, MediaClaims, MediaTokens
+from distconv.storage import packing
+from distconv.storage.app import StorageApp
+from distconv.storage.intake import Chunk, Intake
+from distconv.storage.listing import Listing
+from distconv.storage.names import Place, UploadId, parse_object, shown
+from distconv.storage.objects import Opened, missing
+from distconv.storage.records import ObjectRecord, UploadRecord
+from distconv.storage.serving import Load, RangeServer
+from distconv.v1 import object_pb2
+from distconv.v1 import storage_service_pb2 as pb
+from distconv.v1.storage_service_pb2_grpc import (
+    StorageServiceServicer,
+    add_StorageServiceServicer_to_server,
+)
+
+if TYPE_CHECKING:
+    import grpc.aio
+
+    _Context = grpc.aio.ServicerContext[Any, Any]
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_MAX_URL_TTL = timedelta(days=7)
+
+
+def storage_service(app: StorageApp, tokens: MediaTokens) -> Service:
+    """Return the service for a server to serve."""
+    servicer = StorageServicer(app)
+    return Service(
+        name=pb.DESCRIPTOR.services_by_name["StorageService"].full_name,
+        authenticator=MediaTokenAuthenticator(tokens),
+        register=lambda server: add_StorageServiceServicer_to_server(servicer, server),
+    )
+
+
+class StorageServicer(StorageServiceServicer):
+    """Serve the contract's methods; every one of them asks the token first."""
+
+    def __init__(self, app: StorageApp) -> None:
+        self._uploads = app.uploads
+        self._objects = app.objects
+        self._provider = app.provider
+        self._limits = app.limits
+        self._listing = Listing(app.objects, app.uploads)
+
+    async def CreateUpload(
+        self, request: pb.CreateUploadRequest, context: _Context
+    ) -> pb.CreateUploadResponse:
+        """Open an upload for the object that the token names."""
+        place = _place(request.object, MediaAction.WRITE, field="object")
+        upload = await self._uploads.create(
+            place,
+            size_bytes=request.size_bytes,
+            container=to_container(request.finish.container),
+        )
+        await upload.flush()
+        return pb.CreateUploadResponse(upload=packing.open_upload(upload))
+
+    async def Write(
+        self, request_iterator: AsyncIterator[pb.WriteRequest], context: _Context
+    ) -> AsyncIterator[pb.WriteResponse]:
+        """Take chunks, acknowledge ranges."""
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidArgumentError("the stream is empty; name the upload first", field="upload")
+        tenant, upload_id = _upload(first.upload, field="upload")
+        upload = await self._uploads.get(tenant, upload_id)
+        upload.require_open()
+        intake = Intake(
+            upload, _chunks(first, request_iterator), batch_bytes=self._limits.write_batch_bytes
+        )
+        async with aclosing(intake.acknowledgements()) as acknowledgements:
+            async for ranges in acknowledgements:
+                yield pb.WriteResponse(acknowledged=packing.byte_ranges(ranges))
+
+    async def GetUpload(
+        self, request: pb.GetUploadRequest, context: _Context
+    ) -> pb.GetUploadResponse:
+        """Tell what has arrived."""
+        tenant, upload_id = _upload(request.name)
+        done = await self._uploads.find_completed(tenant, upload_id)
+        if done is not None:
+            return pb.GetUploadResponse(upload=packing.completed_upload(done))
+        upload = await self._uploads.get(tenant, upload_id)
+        await upload.flush()  # all that has arrived can be told of once it is durable
+        return pb.GetUploadResponse(upload=packing.open_upload(upload))
+
+    async def CompleteUpload(
+        self, request: pb.CompleteUploadRequest, context: _Context
+    ) -> pb.CompleteUploadResponse:
+        """Check, finish and commit."""
+        tenant, upload_id = _upload(request.name)
+        if request.size_bytes < 0:
+            raise InvalidArgumentError("a size is at least 0 bytes", field="size_bytes")
+        if not _SHA256.fullmatch(request.sha256):
+            raise InvalidArgumentError(
+                f"{shown(request.sha256)} is not a SHA-256; "
+                "give 64 hexadecimal digits in lower case",
+                field="sha256",
+            )
+        record = await self._uploads.complete(
+            tenant, upload_id, size_bytes=request.size_bytes, sha256=request.sha256
+        )
+        return pb.CompleteUploadResponse(
+            object=packing.committed_object(record), report=packing.finish_report(record)
+        )
+
+    async def AbortUpload(
+        self, request: pb.AbortUploadRequest, context: _Context
+    ) -> pb.AbortUploadResponse:
+        """Give the upload up."""
+        await self._uploads.abort(*_upload(request.name))
+        return pb.AbortUploadResponse()
+
+    async def Read(
+        self, request_iterator: AsyncIterator[pb.ReadRequest], context: _Context
+    ) -> AsyncIterator[pb.ReadResponse]:
+        """Send the chunks of ranges."""
+        first = await anext(request_iterator, None)
+        if first is None:
+            raise InvalidArgumentError("the stream is empty; name the object first", field="object")
+        opened = await self._open(first)
+        try:
+            yield pb.ReadResponse(object=packing.committed_object(opened.record))
+            server = RangeServer(
+                opened.reader,
+                _ranges(first, request_iterator),
+                piece_bytes=self._limits.read_piece_bytes,
+                ahead_bytes=self._limits.read_ahead_bytes,
+            )
+            async with aclosing(server.loads()) as loads:
+                async for load in loads:
+                    for response in _read_responses(load):
+                        yield response
+        finally:
+            await opened.reader.close()
+
+    async def _open(self, first: pb.ReadRequest) -> Opened:
+        place = _place(first.object, MediaAction.READ, field="object")
+        try:
+            return await self._objects.open(place)
+        except NotFoundError:
+            if await self._uploads.find(place) is None:
+                raise
+        if first.follow:
+            raise UnimplementedError(
+                f"{first.object} is still being uploaded, and following an upload is not served "
+                "yet; read it when it is committed"
+            )
+        raise FailedPreconditionError(
+            f"{first.object} is still being uploaded; read it when it is committed"
+        )
+
+    async def GetObject(
+        self, request: pb.GetObjectRequest, context: _Context
+    ) -> pb.GetObjectResponse:
+        """Describe an object."""
+        place = _place(request.name, _claims().action, field="name")
+        record = await self._listing.describe(place)
+        if record is None:
+            raise missing(place)
+        return pb.GetObjectResponse(object=_object(record))
+
+    async def ListObjects(
+        self, request: pb.ListObjectsRequest, context: _Context
+    ) -> pb.ListObjectsResponse:
+        """List the tenant's objects."""
+        claims = _claims()
+        claims.require(MediaAction.LIST, "")
+        records, next_token = await self._listing.page(
+            claims.tenant, size=request.page_size, token=request.page_token
+        )
+        return pb.ListObjectsResponse(
+            objects=[_object(record) for record in records], next_page_token=next_token
+        )
+
+    async def DeleteObject(
+        self, request: pb.DeleteObjectRequest, context: _Context
+    ) -> pb.DeleteObjectResponse:
+        """Delete an object."""
+        await self._uploads.delete_object(_place(request.name, MediaAction.DELETE, field="name"))
+        return pb.DeleteObjectResponse()
+
+    async def GetUrl(self, request: pb.GetUrlRequest, context: _Context) -> pb.GetUrlResponse:
+        """Make a URL, where the provider has any."""
+        place = _place(request.name, MediaAction.READ, field="name")
+        ttl = to_timedelta(request.ttl) if request.HasField("ttl") else timedelta(minutes=15)
+        if not timedelta(seconds=1) <= ttl <= _MAX_URL_TTL:
+            raise InvalidArgumentError("a URL holds for 1 s to 7 days", field="ttl")
+        await self._objects.get(place)
+        return pb.GetUrlResponse(url=await self._provider.url(place.data_key, ttl))
+
+
+def _claims() -> MediaClaims:
+    claims = principal().media
+    if claims is None:
+        raise UnauthenticatedError("storage takes media access tokens alone")
+    return claims
+
+
+def _place(name: str, action: MediaAction, *, field: str) -> Place:
+    """Return the named object of the token's tenant, if the token allows that action on it."""
+    claims = _claims()
+    object_id = parse_object(name, field=field)
+    claims.require(action, object_id)
+    return Place(tenant=claims.tenant, object_id=object_id)
+
+
+def _upload(name: str, *, field: str = "name") -> tuple[str, UploadId]:
+    """Return the tenant and the upload, if the token allows to write its object."""
+    claims = _claims()
+    upload_id = UploadId.parse(name, field=field)
+    claims.require(MediaAction.WRITE, upload_id.object_id)
+    return claims.tenant, upload_id
+
+
+def _object(record: ObjectRecord | UploadRecord) -> object_pb2.Object:
+    if isinstance(record, ObjectRecord):
+        return packing.committed_object(record)
+    return packing.uploading_object(record)
+
+
+async def _chunks(
+    first: pb.WriteRequest, rest: AsyncIterator[pb.WriteRequest]
+) -> AsyncIterator[Chunk]:
+    if first.HasField("chunk"):
+        yield _chunk(first.chunk)
+    async for request in rest:
+        if request.HasField("chunk"):
+            yield _chunk(request.chunk)
+
+
+def _chunk(message: object_pb2.Chunk) -> Chunk:
+    return Chunk(offset=message.offset, data=message.data, crc32c=message.crc32c)
+
+
+async def _ranges(
+    first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]
+) -> AsyncIterator[tuple[int, int]]:
+    if first.HasField("range"):
+        yield first.range.offset, first.range.length
+    async for request in rest:
+        if request.HasField("range"):
+            yield request.range.offset, request.range.length
+
+
+def _read_responses(load: Load) -> Iterator[pb.ReadResponse]:
+    if not load.pieces:  # a range to the end that begins there
+        yield pb.ReadResponse(range_done=True)
+    offset = load.offset
+    for number, data in enumerate(load.pieces, 1):
+        chunk = object_pb2.Chunk(offset=offset, data=data, crc32c=google_crc32c.value(data))
+        yield pb.ReadResponse(chunk=chunk, range_done=load.last and number == len(load.pieces))
+        offset += len(data)

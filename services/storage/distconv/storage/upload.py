@@ -1,0 +1,264 @@
+"""One upload under way: takes pieces in any order and makes them durable in batches.
+
+Acknowledging means durable, and durable means a round trip to the disk. So
+syncs run beside the writes, one at a time: the first byte written starts a
+short delay (`sync_delay`), after it, or as soon as `sync_bytes` wait, one sync
+covers all that has gathered. Under load syncs follow one another back to back
+and batch by themselves; a slow trickle is acknowledged within the delay and
+one sync. A writer that gets `unsynced_limit_bytes` ahead of the disk waits.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+
+import structlog
+
+from distconv.core.clock import Clock
+from distconv.core.errors import (
+    DistconvError,
+    FailedPreconditionError,
+    InternalError,
+    InvalidArgumentError,
+    NotFoundError,
+    ResourceExhaustedError,
+)
+from distconv.media.child import uncancelled
+from distconv.storage.digest import FrontierDigest
+from distconv.storage.limits import MAX_CHUNK_BYTES, MIB, Limits
+from distconv.storage.names import Place, UploadId
+from distconv.storage.providers.port import Piece, Staging
+from distconv.storage.ranges import RangeSet
+from distconv.storage.records import UploadRecord
+
+_log = structlog.get_logger()
+# How much of what arrived out of turn is read back and hashed beside each batch.
+_CATCH_UP_BYTES = 8 * MIB
+
+
+class Upload:
+    """An open upload; made by `Uploads`, which alone creates, completes and aborts it."""
+
+    def __init__(
+        self,
+        record: UploadRecord,
+        staging: Staging,
+        *,
+        digest: FrontierDigest,
+        limits: Limits,
+        clock: Clock,
+        active_time: datetime,
+    ) -> None:
+        self.record = record
+        self.staging = staging
+        self.digest = digest
+        self.active_time = active_time
+        self.completing = False
+        self.users = 0  # streams that write to it now
+        self._limits = limits
+        self._clock = clock
+        self._turn = asyncio.Lock()
+        self._hurry = asyncio.Event()
+        self._syncer: asyncio.Task[None] | None = None
+        self._watchers: set[asyncio.Event] = set()
+        self._writes = 0  # finished writes, and how many of them a sync has covered
+        self._synced_writes = 0
+        self._losses = 0
+        self._loss: DistconvError | None = None
+        self._gone: DistconvError | None = None
+
+    @property
+    def id(self) -> UploadId:
+        """Return its id."""
+        return UploadId(object_id=self.record.object_id, nonce=self.record.nonce)
+
+    @property
+    def place(self) -> Place:
+        """Return the object that it becomes."""
+        return Place(tenant=self.record.tenant, object_id=self.record.object_id)
+
+    @property
+    def expire_time(self) -> datetime:
+        """Return when it is given up unless more arrives."""
+        return self.active_time + self._limits.upload_ttl
+
+    @property
+    def durable(self) -> RangeSet:
+        """Return what has arrived and is safe."""
+        return self.staging.durable
+
+    @property
+    def losses(self) -> int:
+        """Return how often bytes that were written could not be made durable."""
+        return self._losses
+
+    def watch(self, event: asyncio.Event) -> None:
+        """Have `event` set whenever more is durable or something failed."""
+        self._watchers.add(event)
+
+    def unwatch(self, event: asyncio.Event) -> None:
+        """Leave `event` alone from now on."""
+        self._watchers.discard(event)
+
+    def check_piece(self, offset: int, length: int) -> None:
+        """Raise InvalidArgumentError unless a chunk may lie there."""
+        declared = self.record.size_bytes
+        end = declared or self._limits.max_object_bytes
+        if not 1 <= length <= MAX_CHUNK_BYTES:
+            raise InvalidArgumentError(
+                f"a chunk at byte {offset} of {self.id.name} has {length} bytes; "
+                f"send 1 to {MAX_CHUNK_BYTES}",
+                field="chunk.data",
+            )
+        if offset < 0 or offset + length > end:
+            bound = f"the declared size of {end}" if declared else f"the largest size of {end}"
+            raise InvalidArgumentError(
+                f"a chunk at byte {offset} with {length} bytes does not lie within {bound} bytes "
+                f"of {self.id.name}; correct its offset, or open an upload of the right size",
+                field="chunk.offset",
+            )
+
+    def require_open(self) -> None:
+        """Raise unless it takes bytes."""
+        if self._gone is not None:
+            raise self._gone
+        if self.completing:
+            raise FailedPreconditionError(
+                f"{self.id.name} is being completed and takes no more bytes; "
+                "wait for CompleteUpload to answer"
+            )
+
+    def require_kept(self, losses: int) -> None:
+        """Raise what made bytes fail to become durable, if that happened since `losses`."""
+        if self._gone is not None:
+            raise self._gone
+        if self._losses != losses and self._loss is not None:
+            raise self._loss
+
+    async def write(self, pieces: Sequence[Piece]) -> None:
+        """Write checked pieces; what arrived before is skipped.
+
+        Returns before they are durable: watch `durable`. Raises the tree's
+        errors; none of the pieces counts as arrived then.
+        """
+        async with self._turn:
+            self.require_open()
+            while self.staging.unsynced_bytes > self._limits.unsynced_limit_bytes:
+                await self.flush()
+            await uncancelled(self._write(pieces))
+        self.active_time = self._clock.now()
+
+    async def _write(self, pieces: Sequence[Piece]) -> None:
+        fresh = self._fresh(pieces)
+        if not fresh:
+            return
+        hashing = asyncio.ensure_future(self.digest.feed(fresh))
+        try:
+            await self.staging.write(fresh)
+        except BaseException:
+            await hashing
+            self.digest.reset()
+            raise
+        await hashing
+        self._writes += 1
+        if self.staging.unsynced_bytes >= self._limits.sync_bytes:
+            self._hurry.set()
+        self._start_syncer()
+        await self.digest.catch_up(
+            self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
+        )
+
+    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
+        written, taken = self.staging.written, RangeSet()
+        if len(written) > self._limits.max_fragments:
+            raise ResourceExhaustedError(
+                f"{self.id.name} has arrived in more than {self._limits.max_fragments} separate "
+                "pieces; fill the gaps between them first"
+            )
+        fresh: list[Piece] = []
+        for offset, data in pieces:
+            for gap in written.gaps(offset, offset + len(data)):
+                for start, end in list(taken.gaps(*gap)):
+                    taken.add(start, end)
+                    whole = end - start == len(data)
+                    fresh.append((start, data if whole else data[start - offset : end - offset]))
+        return fresh
+
+    async def flush(self) -> None:
+        """Wait until everything written before this call is durable. Raises the tree's errors."""
+        target, losses = self._writes, self._losses
+        moved = asyncio.Event()
+        self.watch(moved)
+        try:
+            while self._synced_writes < target:
+                self._hurry.set()
+                self._start_syncer()
+                await moved.wait()
+                moved.clear()
+                self.require_kept(losses)
+        finally:
+            self.unwatch(moved)
+
+    def _start_syncer(self) -> None:
+        if self._syncer is None or self._syncer.done():
+            self._syncer = asyncio.create_task(self._sync_all(), name=f"sync {self.id.name}")
+
+    async def _sync_all(self) -> None:
+        while self._synced_writes < self._writes:
+            await self._gather_work()
+            covered = self._writes
+            try:
+                await self.staging.sync()
+            except Exception as error:  # noqa: BLE001  # the streams that wait have to hear of it
+                self._note_loss(error)
+            self._synced_writes = covered
+            self._tell()
+
+    async def _gather_work(self) -> None:
+        try:
+            async with asyncio.timeout(self._limits.sync_delay.total_seconds()):
+                await self._hurry.wait()
+        except TimeoutError:
+            pass
+        self._hurry.clear()
+
+    def _note_loss(self, error: Exception) -> None:
+        if not isinstance(error, DistconvError):
+            _log.error("upload_sync_failed", upload=self.id.name, exc_info=error)
+            error = InternalError(f"{self.id.name} could not be made durable; send it again")
+        self._loss = error
+        self._losses += 1
+        self.digest.reset()
+
+    def _tell(self) -> None:
+        for event in self._watchers:
+            event.set()
+
+    async def seal(self) -> None:
+        """Take no more bytes, and make those that were taken durable."""
+        self.completing = True
+        async with self._turn:  # a write that had begun ends first
+            await self.flush()
+
+    def unseal(self) -> None:
+        """Take bytes again, after a completion that failed."""
+        self.completing = False
+
+    async def give_up(self) -> None:
+        """Stop taking bytes and free what arrived."""
+        self._gone = NotFoundError(f"{self.id.name} was given up; open another with CreateUpload")
+        await self._settle()
+        await self.staging.discard()
+
+    async def close(self) -> None:
+        """Stop taking bytes and keep what arrived for another process."""
+        self._gone = FailedPreconditionError(f"{self.id.name} is closed")
+        await self._settle()
+        await self.staging.close()
+
+    async def _settle(self) -> None:
+        self._tell()
+        async with self._turn:
+            self._hurry.set()
+            if self._syncer is not None:
+                await asyncio.wait([self._syncer])
