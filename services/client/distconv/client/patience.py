@@ -21,10 +21,14 @@ _LONGEST_PAUSE_S = 2.0  # so that a server that came back is found at once, as p
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Break:
-    """The connection broke: why, and how long until the next try."""
+    """The connection broke: why, and how long until the next try.
+
+    `first` is true for the first since something last came through.
+    """
 
     error: DistconvError
     pause: timedelta
+    first: bool
 
 
 def is_break(error: DistconvError) -> bool:
@@ -84,6 +88,7 @@ class Patience:
         now = self._clock.monotonic()
         if self.is_nil:
             raise error
+        first = self._failing_since is None
         if self._failing_since is None:
             self._failing_since = now
         left_s = self._limit_s - (now - self._failing_since)
@@ -97,5 +102,5 @@ class Patience:
         pause_s = min(left_s, self._pause_s * (0.5 + random.random() / 2))  # noqa: S311
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         if self._on_break is not None:
-            self._on_break(Break(error=error, pause=timedelta(seconds=pause_s)))
+            self._on_break(Break(error=error, pause=timedelta(seconds=pause_s), first=first))
         await self._sleep(pause_s)

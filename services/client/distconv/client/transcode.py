@@ -70,6 +70,8 @@ class Transcoding:
                 labels=labels,
             )
             job = await self._created_or_called_off(asyncio.ensure_future(creating))
+            # From here on the job needs its source, until it is known to have ended.
+            self._disposable.clear()
             job, result = await self._finished_or_called_off(job)
             await self._client.download(
                 result.object, output, overwrite=overwrite, on_progress=self._on_progress
@@ -101,6 +103,7 @@ class Transcoding:
         async for snapshot in self._client.watch_job(job.name):
             job = snapshot
             self._on_progress(job)
+        self._disposable.append(job.source.object)
         if job.state is JobState.FAILED:
             raise JobFailedError(job)
         if job.state is JobState.CANCELLED:
@@ -113,6 +116,7 @@ class Transcoding:
         # A job that has ended meanwhile needs no cancelling; a server that is gone cannot.
         with suppress(DistconvError):
             await self._client.cancel_job(job.name, timeout_s=_CALL_OFF_S)
+            self._disposable.append(job.source.object)
 
     async def _tidy(self) -> None:
         """Delete what only this piece of work needed; what cannot be deleted stays."""

@@ -81,6 +81,17 @@ def load_catalogue(user_directory: Path | None = None) -> ProfileCatalogue:
     return ProfileCatalogue({name: _build(name, layers) for name in names})
 
 
+def load_profile_file(path: Path) -> tuple[Profile, ...]:
+    """Load the profiles of one file, which may extend the shipped ones, in order of name.
+
+    Raises InvalidProfileError.
+    """
+    shipped = resources.files("distconv.core") / "profile_data" / _SHIPPED
+    own = parse_profiles(_read(path), file=path.name)
+    layers = [parse_profiles(shipped.read_text("utf-8"), file=_SHIPPED), own]
+    return tuple(_build(name, layers) for name in sorted(own))
+
+
 def with_container(profile: Profile, container: Container | str) -> Profile:
     """Return `profile` for another container.
 

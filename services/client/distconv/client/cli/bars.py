@@ -1,0 +1,101 @@
+"""Progress as bars on a terminal."""
+
+from types import TracebackType
+from typing import Self
+
+from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
+
+from distconv.client.cli import text
+from distconv.client.cli.tables import console
+from distconv.client.cli.views import progress_detail
+from distconv.client.job import Job
+from distconv.client.stored import Direction, Transfer
+from distconv.core.clock import Clock, SystemClock
+from distconv.core.states import JobState
+
+# A rate over less than this says nothing yet.
+_LEAST_S = 0.2
+
+
+class Rate:
+    """The mean rate of a transfer since it began."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._from: tuple[float, int] | None = None
+
+    def describe(self, transfer: Transfer) -> str:
+        """Say how much has gone, how fast, and how long the rest takes."""
+        now = self._clock.monotonic()
+        if self._from is None:
+            self._from = (now, transfer.done_bytes)
+        gone = f"{text.size(transfer.done_bytes)} of {text.size(transfer.total_bytes)}"
+        elapsed = now - self._from[0]
+        moved = transfer.done_bytes - self._from[1]
+        if elapsed < _LEAST_S or moved <= 0:
+            return gone
+        rate = moved / elapsed
+        left = (transfer.total_bytes - transfer.done_bytes) / rate
+        return f"{gone}, {text.size(rate)}/s" + (f", {text.span(left)} left" if left else "")
+
+
+class BarsView:
+    """One bar each for upload, encode and download."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._progress = Progress(
+            TextColumn("{task.description:<8}"),
+            BarColumn(bar_width=30),
+            TaskProgressColumn(),
+            TextColumn("{task.fields[detail]}", markup=False),
+            console=console(stderr=True),
+        )
+        self._tasks: dict[str, TaskID] = {}
+        self._rates: dict[Direction, Rate] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._progress.stop()
+
+    def note(self, message: str) -> None:
+        """Print a sentence above the bars."""
+        self._progress.console.print(message)
+
+    def step(self, step: Transfer | Job) -> None:
+        """Move a bar."""
+        if isinstance(step, Job):
+            self._job(step)
+            return
+        rate = self._rates.setdefault(step.direction, Rate(self._clock))
+        self._show(step.direction.value, step.fraction, rate.describe(step))
+
+    def _job(self, job: Job) -> None:
+        fraction = job.progress.fraction if job.progress is not None else None
+        match job.state:
+            case JobState.TRANSCODING:
+                detail = progress_detail(job)
+            case JobState.COMPLETED:
+                fraction, detail = 1.0, "done"
+            case _:
+                detail = job.wait_reason or job.state.value.lower()
+                if job.error is not None:
+                    detail = f"{detail}: {job.error.message}"
+        self._show("encode", fraction, detail)
+
+    def _show(self, name: str, fraction: float | None, detail: str) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=None, detail="")
+        task = self._tasks[name]
+        if fraction is None:
+            self._progress.update(task, detail=detail)
+        else:
+            self._progress.update(task, total=1.0, completed=fraction, detail=detail)

@@ -1,0 +1,55 @@
+"""Options of the commands that create jobs."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+CONTAINERS = ("mp4", "mkv", "webm")  # distconv.core.profile.Container, without importing it
+PROGRESS = ("auto", "bars", "lines", "json", "none")
+
+
+def job_options(command: F) -> F:
+    """Give a command the options that say what job to create."""
+    for option in (
+        click.option(
+            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels,
+            help="A label of your own; repeatable.",
+        ),
+        click.option(
+            "--priority", type=click.IntRange(-100, 100), default=0, show_default=True,
+            help="Higher goes first.",
+        ),
+        click.option(
+            "--container", type=click.Choice(CONTAINERS), help="The container.",
+        ),
+        click.option(
+            "--profile", "-p", required=True, metavar="NAME|FILE.toml[:NAME]",
+            help="What to make of it; 'dcctl profiles list' shows what there is.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def progress_option(command: F) -> F:
+    """Give a command `--progress`."""
+    return click.option(
+        "--progress", type=click.Choice(PROGRESS), default="auto", show_default=True,
+        help="How to show progress, on stderr: auto is bars on a terminal, else lines, and none "
+        "with --json; json is one object a line.",
+    )(command)  # fmt: skip
+
+
+def _labels(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> dict[str, str]:
+    labels = {}
+    for value in values:
+        key, equals, text = value.partition("=")
+        if not equals or not key:
+            raise click.BadParameter(f"'{value}' is not KEY=VALUE", context, parameter)
+        labels[key] = text
+    return labels

@@ -1,0 +1,62 @@
+"""dcctl: the command line of distconv."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from distconv.client.cli.exit_codes import epilog
+from distconv.client.cli.failing import Failing
+from distconv.client.cli.lazy import Lazy, LazyGroup
+from distconv.client.cli.options import common_options
+from distconv.core.version import __version__
+
+_HERE = "distconv.client.cli"
+
+COMMANDS = {
+    "transcode": Lazy(f"{_HERE}.transcode:command", "Transcode a video, from file to file."),
+    "up": Lazy(f"{_HERE}.up:command", "Run dispatch, storage and engines on this machine."),
+    "submit": Lazy(f"{_HERE}.submit:command", "Upload videos and create a job for each."),
+    "download": Lazy(f"{_HERE}.download:command", "Fetch the result of a job."),
+    "jobs": Lazy(f"{_HERE}.jobs:group", "List, show, follow and cancel jobs."),
+    "engines": Lazy(f"{_HERE}.engines:group", "List and show engines."),
+    "profiles": Lazy(f"{_HERE}.profiles:group", "List and show profiles."),
+    "version": Lazy(f"{_HERE}.version:command", "Say which version this is, and the server's."),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    commands_at=COMMANDS,
+    epilog=epilog(),
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    no_args_is_help=True,
+)
+@common_options
+@click.version_option(__version__, prog_name="dcctl", message="%(prog)s %(version)s")
+def cli() -> None:
+    r"""Turn machines into one video transcoder.
+
+    \b
+      dcctl transcode in.mov -o out.mp4 --profile h264-720p
+
+    needs nothing else: without a server it starts one for as long as it takes.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run dcctl and return its exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    said: dict[str, Any] = {}
+    try:
+        result = cli.main(args=given, prog_name="dcctl", standalone_mode=False, obj=said)
+    except BaseException as error:  # noqa: BLE001  # every end of a command becomes an exit code
+        # A command line that could not be parsed said what it said all the same.
+        as_json = bool(said.get("json")) or "--json" in given
+        return Failing(as_json=as_json, debug=bool(said.get("debug"))).end(error)
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,43 @@
+"""What the output's name says of its container, and where an output goes."""
+
+from pathlib import Path
+
+import click
+
+from distconv.core.profile import Container
+
+# Names that players and people use for what these containers hold.
+_BY_SUFFIX = {
+    ".mp4": Container.MP4,
+    ".m4v": Container.MP4,
+    ".m4a": Container.MP4,
+    ".mkv": Container.MKV,
+    ".mka": Container.MKV,
+    ".webm": Container.WEBM,
+}
+
+
+def container_for(output: Path, asked: str | None) -> Container | None:
+    """Return the container to make; None leaves it to the profile.
+
+    Raises click.UsageError when the name and what was asked contradict each
+    other, or the name asks for a container that distconv does not write.
+    """
+    named = _BY_SUFFIX.get(output.suffix.lower())
+    if asked is not None:
+        if named is not None and named is not Container(asked):
+            raise click.UsageError(
+                f"the output is named '{output.name}', but --container says {asked}"
+            )
+        return Container(asked)
+    if named is None and output.suffix:
+        raise click.UsageError(
+            f"'{output.suffix}' is not a container that distconv writes; name the output "
+            f"{', '.join('.' + c for c in Container)}, or say --container"
+        )
+    return named
+
+
+def placed(output: Path, *, stem: str, container: Container) -> Path:
+    """Return the file to write: `output`, or one in it named after the source if it is a folder."""
+    return output / f"{stem}.{container}" if output.is_dir() else output

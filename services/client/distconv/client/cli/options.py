@@ -1,0 +1,86 @@
+"""The options that every command takes, before or after its name."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+DEFAULT_SERVER = "127.0.0.1:7400"
+SERVER_VARIABLE = "DISTCONV_SERVER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Common:
+    """What was said in options common to all commands."""
+
+    server: str | None
+    as_json: bool
+    debug: bool
+
+    @classmethod
+    def current(cls) -> Self:
+        """Return what was said to the command that is running."""
+        said = _said(click.get_current_context())
+        return cls(
+            server=said.get("server"),
+            as_json=bool(said.get("json")),
+            debug=bool(said.get("debug")),
+        )
+
+    @property
+    def named_server(self) -> str | None:
+        """Return the server that a flag or the environment names, if any does."""
+        return self.server or os.environ.get(SERVER_VARIABLE) or None
+
+    @property
+    def address(self) -> str:
+        """Return the server to talk to."""
+        return self.named_server or DEFAULT_SERVER
+
+
+def _said(context: click.Context) -> dict[str, Any]:
+    root = context.find_root()
+    if root.obj is None:
+        root.obj = {}
+    said: dict[str, Any] = root.obj
+    return said
+
+
+def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    # Said nearer to the command wins; not said must not hide what was.
+    if value and parameter.name is not None:
+        _said(context)[parameter.name] = value
+    return value
+
+
+def common_options(command: F) -> F:
+    """Give a command or group `--server`, `--json` and `--debug`."""
+    for option in (
+        click.option(
+            "--debug",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Show a traceback for a fault of dcctl itself.",
+        ),
+        click.option(
+            "--json",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Print JSON on stdout; errors too.",
+        ),
+        click.option(
+            "--server",
+            metavar="HOST:PORT",
+            expose_value=False,
+            callback=_keep,
+            help=f"The server.  [default: ${SERVER_VARIABLE}, else {DEFAULT_SERVER}]",
+        ),
+    ):
+        command = option(command)
+    return command

@@ -1,0 +1,128 @@
+"""dcctl submit: upload videos and create a job for each."""
+
+from pathlib import Path
+
+import click
+
+from distconv.client.cli.connecting import open_client
+from distconv.client.cli.failing import FailedInputsError, Failing, code_of
+from distconv.client.cli.job_options import job_options, progress_option
+from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.profile_choice import chosen, from_file
+from distconv.client.cli.running import run
+from distconv.client.cli.views import View, make_view
+from distconv.client.client import Client
+from distconv.client.job import Job
+from distconv.client.local import check_source
+from distconv.core.errors import DistconvError
+from distconv.core.profile import Container, Profile
+
+
+@click.command("submit", short_help="Upload videos and create a job for each.")
+@click.argument(
+    "sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+)
+@job_options
+@click.option(
+    "--max-retries", type=click.IntRange(0, 100), help="Failed attempts allowed after the first."
+)
+@progress_option
+@common_options
+def command(
+    *,
+    sources: tuple[Path, ...],
+    profile: str,
+    container: str | None,
+    priority: int,
+    labels: dict[str, str],
+    max_retries: int | None,
+    progress: str,
+) -> int:
+    """Upload each INPUT, create a job for it, and print the jobs' ids, one a line.
+
+    An input that fails is reported and the others go on; the exit code is then
+    that of the first that failed.
+    """
+    common = Common.current()
+    from_file(profile)
+    wanted = Container(container) if container else None
+    with make_view(progress, as_json=common.as_json) as view:
+        submission = _Submission(common, view, priority, labels, max_retries)
+        jobs = run(submission.run(sources, profile, wanted))
+    if common.as_json:
+        print_json({"jobs": jobs})
+    submission.conclude(len(sources))
+    return 0
+
+
+class _Submission:
+    """One run of the command."""
+
+    def __init__(
+        self,
+        common: Common,
+        view: View,
+        priority: int,
+        labels: dict[str, str],
+        max_retries: int | None,
+    ) -> None:
+        self._common = common
+        self._view = view
+        self._priority = priority
+        self._labels = labels
+        self._max_retries = max_retries
+        self._errors: list[DistconvError] = []
+
+    async def run(
+        self, sources: tuple[Path, ...], profile: str, container: Container | None
+    ) -> list[Job]:
+        """Submit every source that can be."""
+        usable = [source for source in sources if self._is_usable(source)]
+        if not usable:
+            return []
+        async with open_client(self._common, note=self._view.note) as client:
+            sent, _ = await chosen(client, profile, container)
+            jobs = [await self._submit(client, source, sent, container) for source in usable]
+        return [job for job in jobs if job is not None]
+
+    def conclude(self, count: int) -> None:
+        """Raise when any input failed."""
+        if self._errors:
+            raise FailedInputsError(
+                f"{len(self._errors)} of {count} inputs could not be submitted",
+                code_of(self._errors[0]),
+            )
+
+    def _is_usable(self, source: Path) -> bool:
+        try:
+            check_source(source)
+        except DistconvError as error:
+            self._fail(error)
+            return False
+        return True
+
+    async def _submit(
+        self, client: Client, source: Path, profile: str | Profile, container: Container | None
+    ) -> Job | None:
+        try:
+            stored = await client.upload(source, on_progress=self._view.step)
+            job = await client.create_job(
+                source=stored,
+                profile=profile,
+                file_name=source.name,
+                container=container,
+                priority=self._priority,
+                labels=self._labels,
+                max_retries=self._max_retries,
+            )
+        except DistconvError as error:
+            self._fail(error)
+            return None
+        if not self._common.as_json:
+            print(job.id, flush=True)  # noqa: T201
+        return job
+
+    def _fail(self, error: DistconvError) -> None:
+        self._errors.append(error)
+        Failing().report(error)

@@ -1,0 +1,220 @@
+"""dcctl transcode: from file to file."""
+
+import asyncio
+import sys
+import time
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import click
+
+from distconv.client.cli.connecting import open_client
+from distconv.client.cli.failing import TimedOutError
+from distconv.client.cli.job_options import job_options, progress_option
+from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.naming import container_for, placed
+from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.outcome import Outcome
+from distconv.client.cli.profile_choice import chosen, from_file
+from distconv.client.cli.running import run
+from distconv.client.cli.views import View, job_line, make_view
+from distconv.client.cli.where import Place, place
+from distconv.client.job import Job
+from distconv.client.local import check_output, check_source
+from distconv.client.stored import Transfer
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DistconvError,
+    ResourceExhaustedError,
+    UnavailableError,
+)
+from distconv.core.profile import Container
+from distconv.core.states import JobState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line asks for."""
+
+    source: Path
+    output: Path
+    profile: str
+    container: Container | None
+    overwrite: bool
+    priority: int
+    labels: dict[str, str]
+    keep: bool
+    embedded: bool
+    data_dir: Path | None
+    timeout: timedelta | None
+    reconnect: timedelta
+
+
+@click.command("transcode", short_help="Transcode a video, from file to file.")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option(
+    "--output", "-o", required=True, type=click.Path(path_type=Path),
+    help="Where the result goes; its ending chooses the container. A folder keeps the name.",
+)  # fmt: skip
+@job_options
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@click.option("--embedded", is_flag=True, help="Start a server of one's own for as long as needed.")
+@click.option(
+    "--data-dir", type=click.Path(file_okay=False, path_type=Path),
+    help="Where the embedded server keeps its data.  [default: a folder that is removed again]",
+)  # fmt: skip
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0, min_open=True), metavar="SECONDS",
+    help="Give up after so long, waiting for an engine included.  [default: never]",
+)  # fmt: skip
+@click.option(
+    "--reconnect", "reconnect_s", type=click.FloatRange(min=0), default=60.0, show_default=True,
+    metavar="SECONDS", help="How long a server that was there may be gone.",
+)  # fmt: skip
+@click.option("--keep", is_flag=True, help="Leave source and result on the server too.")
+@progress_option
+@common_options
+def command(
+    *,
+    source: Path,
+    output: Path,
+    profile: str,
+    container: str | None,
+    overwrite: bool,
+    priority: int,
+    labels: dict[str, str],
+    embedded: bool,
+    data_dir: Path | None,
+    timeout_s: float | None,
+    reconnect_s: float,
+    keep: bool,
+    progress: str,
+) -> int:
+    """Transcode the video INPUT and put the result at OUTPUT.
+
+    Without --server or --embedded it goes to $DISTCONV_SERVER, else to a
+    server on this machine, else it starts one for as long as it takes. Ctrl-C
+    cancels the job. The result appears whole, or not at all.
+    """
+    common = Common.current()
+    wish = Wish(
+        source=source,
+        output=output,
+        profile=profile,
+        container=container_for(output, container),
+        overwrite=overwrite,
+        priority=priority,
+        labels=labels,
+        keep=keep,
+        embedded=embedded,
+        data_dir=data_dir,
+        timeout=None if timeout_s is None else timedelta(seconds=timeout_s),
+        reconnect=timedelta(seconds=reconnect_s),
+    )
+    size = check_source(source)
+    from_file(profile)  # a file that is no profile is found out before anything starts
+    if not output.is_dir():
+        wish = replace(wish, overwrite=_checked(output, overwrite=overwrite, common=common))
+    with make_view(progress, as_json=common.as_json) as view:
+        outcome = run(_Command(wish, common, view, source_bytes=size).run())
+    if common.as_json:
+        print_json(outcome.as_json())
+    else:
+        print(*outcome.lines(), sep="\n", flush=True)  # noqa: T201
+    return 0
+
+
+def _checked(output: Path, *, overwrite: bool, common: Common) -> bool:
+    """Check the output, ask about one that exists, and return whether it may be replaced."""
+    try:
+        check_output(output, overwrite=overwrite)
+    except AlreadyExistsError:
+        if common.as_json or not sys.stdin.isatty():
+            raise
+        if not click.confirm(f"'{output}' exists. Replace it?", err=True):
+            raise
+        return True
+    return overwrite
+
+
+class _Command:
+    """One run of the command."""
+
+    def __init__(self, wish: Wish, common: Common, view: View, *, source_bytes: int) -> None:
+        self._wish = wish
+        self._common = common
+        self._view = view
+        self._source_bytes = source_bytes
+        self._job: Job | None = None
+
+    async def run(self) -> Outcome:
+        """Do it, within the time allowed."""
+        limit = self._wish.timeout
+        try:
+            async with asyncio.timeout(limit.total_seconds() if limit else None) as scope:
+                return await self._somewhere()
+        except TimeoutError:
+            if not scope.expired() or limit is None:
+                raise
+            standing = job_line(self._job) if self._job is not None else "nothing was begun"
+            raise TimedOutError(
+                f"not done within {limit.total_seconds():g} s ({standing}); it was cancelled"
+            ) from None
+
+    async def _somewhere(self) -> Outcome:
+        async with place(
+            self._common,
+            embedded=self._wish.embedded,
+            data_dir=self._wish.data_dir,
+            room_bytes=self._source_bytes,
+            note=self._view.note,
+        ) as where:
+            try:
+                return await where.guarded(self._at(where))
+            except DistconvError as error:
+                self._advise(where, error)
+                raise
+
+    async def _at(self, where: Place) -> Outcome:
+        wish = self._wish
+        async with open_client(
+            self._common, address=where.address, reconnect=wish.reconnect, note=self._view.note
+        ) as client:
+            profile, applied = await chosen(client, wish.profile, wish.container)
+            output = placed(wish.output, stem=wish.source.stem, container=applied.container)
+            check_output(output, overwrite=wish.overwrite)
+            began = time.monotonic()
+            result = await client.transcode(
+                wish.source,
+                output,
+                profile=profile,
+                container=wish.container,
+                overwrite=wish.overwrite,
+                priority=wish.priority,
+                labels=wish.labels,
+                # What is in a folder that is about to be removed needs no tidying.
+                keep=wish.keep or where.ephemeral,
+                on_progress=self._step,
+            )
+            return Outcome(
+                job=result.job,
+                output=result.output,
+                path=result.path.absolute(),
+                source_bytes=self._source_bytes,
+                elapsed=timedelta(seconds=time.monotonic() - began),
+            )
+
+    def _step(self, step: Transfer | Job) -> None:
+        if isinstance(step, Job):
+            self._job = step
+        self._view.step(step)
+
+    def _advise(self, where: Place, error: DistconvError) -> None:
+        """Say what is left at a server that outlives this command."""
+        if self._job is None or where.ephemeral:
+            return
+        if self._job.state is JobState.COMPLETED and isinstance(error, ResourceExhaustedError):
+            self._view.note(f"the result is still there: dcctl download {self._job.id} -o OUTPUT")
+        elif not self._job.state.is_terminal and isinstance(error, UnavailableError):
+            self._view.note(f"the job may go on there: dcctl jobs watch {self._job.id}")

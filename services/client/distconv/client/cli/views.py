@@ -1,0 +1,186 @@
+"""How progress is shown: bars on a terminal, plain lines elsewhere, JSON lines, or not at all."""
+
+import json
+import sys
+from enum import StrEnum
+from types import TracebackType
+from typing import Protocol, Self
+
+from distconv.client.cli import text
+from distconv.client.cli.jsonable import jsonable
+from distconv.client.job import Job
+from distconv.client.stored import Direction, Transfer
+from distconv.core.clock import Clock, SystemClock
+from distconv.core.states import JobState
+
+# Off a terminal, progress is for logs: often enough to see it move, not more.
+_LINE_EVERY_S = 5.0
+
+
+class Progress(StrEnum):
+    """The ways to show progress."""
+
+    AUTO = "auto"
+    BARS = "bars"
+    LINES = "lines"
+    JSON = "json"
+    NONE = "none"
+
+
+class View(Protocol):
+    """Shows how a piece of work goes."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+    def step(self, step: Transfer | Job) -> None:
+        """Show a step."""
+        ...
+
+    def note(self, message: str) -> None:
+        """Show a sentence."""
+        ...
+
+
+def make_view(choice: str, *, as_json: bool) -> View:
+    """Make the view that was asked for; `auto` is bars on a terminal, nothing with --json."""
+    from distconv.client.cli.bars import BarsView  # noqa: PLC0415  # rich is slow to load
+
+    wanted = Progress(choice)
+    if wanted is Progress.AUTO:
+        wanted = Progress.BARS if sys.stderr.isatty() else Progress.LINES
+        if as_json:
+            wanted = Progress.NONE
+    match wanted:
+        case Progress.BARS:
+            return BarsView()
+        case Progress.JSON:
+            return JsonView()
+        case Progress.NONE:
+            return SilentView()
+        case _:
+            return LinesView()
+
+
+class SilentView:
+    """Shows nothing but sentences."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
+
+    def step(self, step: Transfer | Job) -> None:
+        """Show nothing."""
+
+    def note(self, message: str) -> None:
+        """Print the sentence on stderr."""
+        print(message, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class JsonView(SilentView):
+    """One JSON object a line on stderr: `{"event": "upload" | "job" | "download" | "note", …}`."""
+
+    def step(self, step: Transfer | Job) -> None:
+        """Print the step."""
+        if isinstance(step, Job):
+            self._print("job", job=jsonable(step))
+        else:
+            self._print(
+                step.direction.value, done_bytes=step.done_bytes, total_bytes=step.total_bytes
+            )
+
+    def note(self, message: str) -> None:
+        """Print the sentence."""
+        self._print("note", message=message)
+
+    def _print(self, event: str, **fields: object) -> None:
+        line = json.dumps({"event": event, **fields}, ensure_ascii=False)
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
+
+
+class LinesView(SilentView):
+    """A plain line on stderr at every change, and now and then in between."""
+
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._phase = ""
+        self._said = ""
+        self._said_at = 0.0
+
+    def step(self, step: Transfer | Job) -> None:
+        """Print the step if it is new enough."""
+        if isinstance(step, Job):
+            self._say(f"{step.state} {step.wait_reason}", job_line(step), over=False)
+        else:
+            self._say(step.direction, transfer_line(step), over=step.fraction >= 1.0)
+
+    def _say(self, phase: str, line: str, *, over: bool) -> None:
+        now = self._clock.monotonic()
+        due = phase != self._phase or over or now - self._said_at >= _LINE_EVERY_S
+        if due and line != self._said:
+            self.note(line)
+            self._phase, self._said, self._said_at = phase, line, now
+
+
+def transfer_line(transfer: Transfer) -> str:
+    """Say how far a transfer has come."""
+    verb = "uploading" if transfer.direction is Direction.UPLOAD else "downloading"
+    total = text.size(transfer.total_bytes)
+    if transfer.fraction >= 1.0:
+        return f"{'uploaded' if verb == 'uploading' else 'downloaded'} {total}"
+    return f"{verb} {text.percent(transfer.fraction)} ({text.size(transfer.done_bytes)} of {total})"
+
+
+def job_line(job: Job) -> str:
+    """Say where a job stands."""
+    line = f"job {job.id}: {_STANDING.get(job.state, job.state.value.lower())}"
+    if job.state in (JobState.TRANSCODING, JobState.COMPLETING) and job.progress is not None:
+        share = "" if job.progress.fraction is None else f" {text.percent(job.progress.fraction)}"
+        detail = progress_detail(job)
+        return f"{line}{share}{f' ({detail})' if detail else ''}"
+    if job.wait_reason:
+        return f"{line}: {job.wait_reason}"
+    if job.error is not None:
+        return f"{line}: {job.error.message}"
+    return line
+
+
+def progress_detail(job: Job) -> str:
+    """Say how fast a job goes and how long it still takes."""
+    progress = job.progress
+    if progress is None:
+        return ""
+    parts = []
+    if progress.fps > 0:
+        parts.append(f"{progress.fps:.0f} fps")
+    if progress.speed > 0:
+        parts.append(f"{progress.speed:.2f}×")
+    if progress.eta is not None:
+        parts.append(f"{text.span(progress.eta)} left")
+    return ", ".join(parts)
+
+
+_STANDING = {
+    JobState.PENDING: "waiting",
+    JobState.ASSIGNED: "given to an engine",
+    JobState.TRANSCODING: "encoding",
+    JobState.COMPLETING: "finishing",
+    JobState.COMPLETED: "done",
+    JobState.FAILED: "failed",
+    JobState.RETRYING: "trying again soon",
+    JobState.CANCELLED: "cancelled",
+    JobState.PAUSED: "held",
+}
