@@ -1,0 +1,194 @@
+"""A real runner process between a real storage and a real ffmpeg."""
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import av
+import psutil
+import pytest
+
+from distconv.core.profiles import load_catalogue
+from distconv.engine import wire
+from distconv.engine.plugins.ffmpeg import FfmpegTranscoder
+from distconv.engine.runner.config import RunnerConfig
+from distconv.engine.runner_process import RunnerProcess
+from distconv.engine.work import AttemptPhase, AttemptReport, MediaGrant, Said, SealedResult
+from distconv.media.ports import FileSource
+from distconv.media.probe.prober import probe
+from distconv.media.sandbox import RlimitSandbox
+from distconv.rpc.convert import media as convert_media
+from distconv.rpc.convert import profile as convert_profile
+from distconv.rpc.convert.times import duration, timestamp
+from distconv.rpc.tokens import MediaAction
+from distconv.v1 import engine_service_pb2 as pb
+from distconv.v1 import media_pb2, object_pb2
+
+from .conftest import Storage
+
+
+@pytest.fixture
+async def runner() -> AsyncIterator[RunnerProcess]:
+    transcoder = await FfmpegTranscoder.detect(None)
+    config = RunnerConfig(
+        transcoder="ffmpeg",
+        transcoder_state=dict(transcoder.state()),
+        log_level="error",
+        progress_interval_s=0.05,
+        media_patience_s=5,
+        upload_window_bytes=1 << 20,
+        read_ahead_bytes=1 << 20,
+    )
+    process = RunnerProcess.spawn(config.to_bytes())
+    yield process
+    await process.stop(5)
+
+
+def access(grant: MediaGrant) -> object_pb2.MediaAccess:
+    return object_pb2.MediaAccess(
+        storage_addresses=grant.addresses, token=grant.token, object=grant.object_name
+    )
+
+
+def assignment(**work) -> bytes:
+    return pb.Assignment(
+        attempt="jobs/j/tasks/t/attempts/a",
+        fencing_token=7,
+        lease_expire_time=timestamp(datetime.now(UTC) + timedelta(minutes=1)),
+        **work,
+    ).SerializeToString()
+
+
+def probe_of(storage: Storage, object_id: str, size_bytes: int) -> bytes:
+    source = access(storage.grant(MediaAction.READ, object_id))
+    return assignment(probe=pb.ProbeWork(source=source, size_bytes=size_bytes))
+
+
+def transcode_of(
+    storage: Storage, object_id: str, media: media_pb2.MediaInfo, profile: str, sink: MediaGrant
+) -> bytes:
+    return assignment(
+        transcode=pb.TranscodeWork(
+            source=access(storage.grant(MediaAction.READ, object_id)),
+            media=media,
+            sink=access(sink),
+            profile=convert_profile.profile(load_catalogue().get(profile)),
+            transfer_mode=pb.TRANSFER_MODE_STREAMING,
+            stall_timeout=duration(timedelta(seconds=30)),
+        )
+    )
+
+
+async def all_said(runner: RunnerProcess) -> list[Said]:
+    async with asyncio.timeout(60):
+        return [said async for said in runner.said()]
+
+
+async def result_of(runner: RunnerProcess) -> pb.AttemptResult:
+    last = (await all_said(runner))[-1]
+    assert isinstance(last, SealedResult)
+    return wire.unseal(last)
+
+
+async def probed(data: bytes, storage: Storage, runner: RunnerProcess) -> pb.AttemptResult:
+    object_id = await storage.put(data)
+    runner.assign(probe_of(storage, object_id, len(data)), storage.address)
+    return await result_of(runner)
+
+
+async def media_of(path: Path, storage: Storage) -> tuple[str, media_pb2.MediaInfo]:
+    with FileSource(path) as source:
+        info = await probe(source, sandbox=RlimitSandbox())
+    return await storage.put(path.read_bytes()), convert_media.media_info(info)
+
+
+async def test_a_probe_says_what_the_source_is(storage, runner, index_last_mp4):
+    result = await probed(index_last_mp4.read_bytes(), storage, runner)
+    assert (result.attempt, result.fencing_token) == ("jobs/j/tasks/t/attempts/a", 7)
+    assert result.probe.media.index_last
+    assert [s.codec for s in result.probe.media.streams] == ["h264", "aac"]
+    assert (await runner.wait()).code == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "CORRUPT_SOURCE"),
+        (b"this is a text\n" * 50, "UNSUPPORTED_SOURCE"),
+        (b"ffconcat version 1.0\nfile '/etc/passwd'\n", "UNSUPPORTED_SOURCE"),
+        (b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n", "UNSUPPORTED_SOURCE"),
+    ],
+    ids=["empty", "text", "ffconcat", "hls"],
+)
+async def test_what_is_no_video_fails_for_good(storage, runner, data, reason):
+    failure = (await probed(data, storage, runner)).failure
+    assert (failure.reason, failure.retryable) == (reason, False)
+    assert failure.message
+
+
+async def test_a_source_is_encoded_from_storage_to_storage(storage, runner, index_last_mp4):
+    object_id, media = await media_of(index_last_mp4, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "h264-480p", sink), storage.address)
+    said = await all_said(runner)
+    phases = [s.phase for s in said if isinstance(s, AttemptReport)]
+    assert phases[0] is AttemptPhase.ENCODING
+    assert phases[-1] is AttemptPhase.FINISHING
+    assert isinstance(said[-1], SealedResult)
+    done = wire.unseal(said[-1]).transcode
+    assert done.object == sink.object_name
+    assert done.frame_count == 50
+    output = await storage.get(sink.object_name.removeprefix("objects/"))
+    assert len(output) == done.size_bytes
+    assert output[4:8] == b"ftyp"
+    assert output.index(b"moov") < output.index(b"mdat")
+    with av.open(io.BytesIO(output)) as opened:
+        assert sum(1 for _ in opened.decode(video=0)) == 50
+
+
+async def test_cancelling_ends_ffmpeg_and_leaves_nothing(storage, runner, index_last_mp4):
+    object_id, media = await media_of(index_last_mp4, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "av1", sink), storage.address)
+    children: list[psutil.Process] = []
+    async with asyncio.timeout(30):
+        async for said in runner.said():
+            if isinstance(said, AttemptReport) and not children:
+                children = psutil.Process(runner.pid).children(recursive=True)
+                runner.cancel()
+            assert not isinstance(said, SealedResult)
+    assert children
+    assert (await runner.wait()).code == 0
+    assert not [c for c in children if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+
+
+async def test_killing_a_runner_takes_its_children_with_it(storage, runner, index_last_mp4):
+    object_id, media = await media_of(index_last_mp4, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "av1", sink), storage.address)
+    async with asyncio.timeout(30):
+        async for _ in runner.said():
+            children = psutil.Process(runner.pid).children(recursive=True)
+            psutil.Process(runner.pid).kill()
+            break
+    assert (await runner.wait()).code == -9
+    _, alive = psutil.wait_procs(children, timeout=5)
+    assert alive == []
+
+
+async def test_an_impossible_profile_says_what_to_use(storage, runner, index_last_mp4):
+    object_id, media = await media_of(index_last_mp4, storage)
+    del media.streams[0]  # no video any more
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "h264-480p", sink), storage.address)
+    failure = (await result_of(runner)).failure
+    assert (failure.reason, failure.retryable) == ("IMPOSSIBLE_PROFILE", False)
+    assert "audio-aac" in failure.message
+
+
+async def test_a_runner_whose_supervisor_dies_before_its_attempt_ends(runner):
+    runner.cancel()
+    async with asyncio.timeout(20):
+        assert (await runner.wait()).code == 0
