@@ -1,0 +1,1 @@
+"""The control plane: jobs, tasks, leases, scheduling and engine sessions."""

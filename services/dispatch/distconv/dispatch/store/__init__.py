@@ -1,0 +1,1 @@
+"""Where dispatch keeps its truth: the port, its records, and the adapters."""

@@ -1,0 +1,260 @@
+"""Put dispatch together, start it, stop it."""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from distconv.core.clock import Clock
+from distconv.core.profiles import ProfileCatalogue, load_catalogue
+from distconv.core.retry import RetryPolicy
+from distconv.dispatch.change import Changes
+from distconv.dispatch.concluding import Concluding
+from distconv.dispatch.data_dir import owned
+from distconv.dispatch.duty import Duty, keep
+from distconv.dispatch.engine_messages import EngineMessages
+from distconv.dispatch.engine_service import EngineServicer, engine_service
+from distconv.dispatch.engines import Engines
+from distconv.dispatch.feasibility import check_counts, require_feasible
+from distconv.dispatch.garbage_collector import GarbageCollector
+from distconv.dispatch.job_expirer import JobExpirer
+from distconv.dispatch.jobs import Jobs
+from distconv.dispatch.lease_rescuer import LeaseRescuer
+from distconv.dispatch.leasing import Leasing
+from distconv.dispatch.media_access import MediaGrants, MediaMint
+from distconv.dispatch.objects import Objects
+from distconv.dispatch.progress_board import ProgressBoard
+from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.retry_waker import RetryWaker
+from distconv.dispatch.scheduler import Scheduler
+from distconv.dispatch.service import DispatchServicer, dispatch_service
+from distconv.dispatch.session_hub import SessionHub, SessionPace
+from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.storage_rpc import StorageObjects
+from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.sql import SqlStore
+from distconv.dispatch.validation import JobLimits
+from distconv.dispatch.views import Views
+from distconv.dispatch.watchers import Watchers
+from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
+from distconv.rpc.server import Server, ServerSettings, Service, start_server
+from distconv.rpc.tokens import MediaTokens, load_or_make_key
+
+_log = structlog.get_logger()
+
+
+class Dispatch:
+    """The parts of dispatch, wired; without servers, folders or sockets of its own."""
+
+    def __init__(
+        self,
+        settings: DispatchSettings,
+        *,
+        store: Store,
+        objects: Objects,
+        tokens: MediaTokens,
+        catalogue: ProfileCatalogue,
+        clock: Clock,
+    ) -> None:
+        self._tasks: asyncio.TaskGroup | None = None
+        self._clock = clock
+        media_ttl = timedelta(seconds=settings.media_ttl_s)
+        self.signals = Signals()
+        self.watchers = Watchers()
+        self.board = ProgressBoard(lambda job: self.watchers.notify(job, urgent=False))
+        self.signals.listen(self._on_change)
+        changes = Changes(store, self.signals, clock, media_ttl=media_ttl)
+        self.leasing = Leasing(changes, lease_duration=settings.lease_duration)
+        self.concluding = Concluding(
+            changes,
+            policy=RetryPolicy(
+                first_delay=timedelta(seconds=settings.retry_first_delay_s),
+                max_delay=timedelta(seconds=settings.retry_max_delay_s),
+            ),
+            randomness=random.random,
+            require_feasible=require_feasible,
+        )
+        mint = MediaMint(tokens, storage_addresses=settings.storage_addresses, ttl=media_ttl)
+        self.hub = SessionHub(
+            changes=changes,
+            leasing=self.leasing,
+            signals=self.signals,
+            clock=clock,
+            pace=SessionPace(
+                heartbeat_interval=settings.heartbeat_interval,
+                lease_duration=settings.lease_duration,
+            ),
+            spawn=self.spawn,
+        )
+        views = Views(store, self.hub, self.board)
+        messages = EngineMessages(
+            store=store,
+            changes=changes,
+            leasing=self.leasing,
+            concluding=self.concluding,
+            verifier=Verifier(objects, check_counts),
+            board=self.board,
+            signals=self.signals,
+            clock=clock,
+            heartbeat_interval=settings.heartbeat_interval,
+            spawn=self.spawn,
+        )
+        jobs = Jobs(
+            store=store,
+            changes=changes,
+            concluding=self.concluding,
+            objects=objects,
+            views=views,
+            watchers=self.watchers,
+            catalogue=catalogue,
+            limits=JobLimits(
+                default_max_retries=settings.default_max_retries,
+                max_retries=settings.max_retries,
+            ),
+            max_source_bytes=settings.max_source_bytes,
+            progress_interval_s=settings.progress_interval_s,
+            clock=clock,
+        )
+        self.services: Sequence[Service] = (
+            dispatch_service(
+                DispatchServicer(
+                    jobs=jobs,
+                    engines=Engines(store, views),
+                    grants=MediaGrants(mint, objects, store, clock),
+                    catalogue=catalogue,
+                    storage_addresses=settings.storage_addresses,
+                    max_source_bytes=settings.max_source_bytes,
+                )
+            ),
+            engine_service(EngineServicer(self.hub, messages, self.spawn)),
+        )
+        self._duties: Sequence[tuple[Duty, Topic]] = (
+            (
+                Scheduler(
+                    store=store,
+                    leasing=self.leasing,
+                    hub=self.hub,
+                    mint=mint,
+                    stall_timeout=timedelta(seconds=settings.stall_timeout_s),
+                    on_pass=self.watchers.notify_all,
+                ),
+                Topic.WORK,
+            ),
+            (LeaseRescuer(store, self.leasing, clock), Topic.LEASES),
+            (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
+            (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
+            (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
+        )
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
+        """Run a coroutine in the task group; what it raises is logged and ends it alone."""
+        if self._tasks is None:
+            raise RuntimeError("dispatch does not run")
+        return self._tasks.create_task(_guarded(coroutine))
+
+    def _on_change(self, effects: Effects) -> None:
+        for job_id in effects.ended_jobs:
+            self.board.clear(job_id)
+        for attempt in effects.ended_attempts:
+            self.board.clear(attempt.job_id)
+        for job_id in effects.changed_jobs:
+            self.watchers.notify(job_id, urgent=True)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Schedule, rescue and collect while the block lasts."""
+        await self.leasing.extend_all()
+        async with asyncio.TaskGroup() as tasks:
+            self._tasks = tasks
+            keepers = [
+                tasks.create_task(
+                    keep(duty, self.signals.event(topic), self._clock), name=duty.name
+                )
+                for duty, topic in self._duties
+            ]
+            try:
+                yield
+            finally:
+                for keeper in keepers:
+                    keeper.cancel()
+
+    def drain(self) -> None:
+        """Take no new work: tell the engines, end the sessions and the watchers."""
+        self.hub.drain()
+        self.watchers.close()
+
+
+async def _guarded(coroutine: Coroutine[Any, Any, None]) -> None:
+    try:
+        await coroutine
+    except Exception:  # noqa: BLE001  # logged with its traceback; the process goes on
+        _log.exception("task_failed")
+
+
+@asynccontextmanager
+async def serving(
+    settings: DispatchSettings, clock: Clock, *, config_file: Path | None = None
+) -> AsyncIterator[str]:
+    """Serve while the block lasts; yield the address. Raises DistconvError."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(owned(settings.data_dir))
+        tokens = MediaTokens(load_or_make_key(settings.data_dir / "media.key"), clock)
+        catalogue = load_catalogue(settings.data_dir / "profiles")
+        store = await SqlStore.open_sqlite(settings.database)
+        stack.push_async_callback(store.close)
+        embedded = _embedded(settings, clock, tokens, config_file)
+        own_address: list[str] = []
+        objects = StorageObjects(lambda: settings.storage_addresses or own_address, tokens)
+        stack.push_async_callback(objects.close)
+        dispatch = Dispatch(
+            settings,
+            store=store,
+            objects=objects,
+            tokens=tokens,
+            catalogue=catalogue,
+            clock=clock,
+        )
+        if embedded is not None:
+            stack.push_async_callback(embedded.stop)
+            await embedded.start()
+        await stack.enter_async_context(dispatch.running())
+        server = await start_server(
+            ServerSettings(
+                bind=settings.bind,
+                reflection=settings.reflection,
+                drain_grace=timedelta(seconds=settings.drain_grace_s),
+            ),
+            (*dispatch.services, *(embedded.services if embedded is not None else ())),
+        )
+        own_address.append(server.address)
+        stack.push_async_callback(_stop, dispatch, server)
+        _log.info("dispatch_started", address=server.address, data_dir=str(settings.data_dir))
+        yield server.address
+        _log.info("dispatch_stopping", address=server.address)
+
+
+async def _stop(dispatch: Dispatch, server: Server) -> None:
+    dispatch.drain()
+    await server.stop()
+
+
+def _embedded(
+    settings: DispatchSettings, clock: Clock, tokens: MediaTokens, config_file: Path | None
+) -> Embedded | None:
+    if settings.storage_addresses:
+        return None
+    build = find_embeddable("storage")
+    return build(
+        EmbedContext(
+            data_dir=settings.data_dir / "storage",
+            tokens=tokens,
+            clock=clock,
+            config_file=config_file,
+        )
+    )

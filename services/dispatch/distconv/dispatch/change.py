@@ -1,0 +1,189 @@
+"""One change: the records moved in one transaction by the tables of the core, and its effects."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from distconv.core import attempt_states, task_states
+from distconv.core.attempt_states import AttemptEvent, AttemptState
+from distconv.core.clock import Clock
+from distconv.core.errors import NotFoundError
+from distconv.core.ids import new_id
+from distconv.core.names import job_name
+from distconv.core.states import Command, JobEvent, JobState, apply
+from distconv.core.task_states import TaskEvent
+from distconv.dispatch.signals import Effects, Signals, Stop, Topic
+from distconv.dispatch.store.port import Store, Transaction
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    GarbageRecord,
+    JobRecord,
+    OutboxRecord,
+    TaskRecord,
+    TransitionRecord,
+)
+
+# States in which `error` is shown; in others the attempts' history holds it.
+_SHOW_ERROR = (JobState.FAILED, JobState.RETRYING)
+
+
+@dataclass(slots=True, kw_only=True)
+class Change:
+    """Move jobs, tasks and attempts within one transaction, and note the effects."""
+
+    tx: Transaction
+    now: datetime
+    media_ttl: timedelta
+    effects: Effects = field(default_factory=Effects)
+
+    def new_id(self) -> str:
+        """Make an id for this instant."""
+        return new_id(self.now)
+
+    async def job(self, job_id: str) -> JobRecord:
+        """Return a job that must be there."""
+        job = await self.tx.get_job(job_id)
+        if job is None:
+            raise NotFoundError(f"there is no job {job_id}")
+        return job
+
+    async def task(self, task_id: str) -> TaskRecord:
+        """Return a task that must be there."""
+        task = await self.tx.get_task(task_id)
+        if task is None:
+            raise NotFoundError(f"there is no task {task_id}")
+        return task
+
+    async def add_job(self, job: JobRecord, tasks: Sequence[TaskRecord]) -> None:
+        """Insert a job with its tasks."""
+        await self.tx.add_job(job)
+        for task in tasks:
+            await self.tx.add_task(task)
+        await self._record(job, None, "CREATED", cause=f"created by {job.creator}")
+        self.effects.topics |= {Topic.WORK, Topic.EXPIRIES} if job.expire_time else {Topic.WORK}
+
+    async def move_job(
+        self, job: JobRecord, event: JobEvent, *, cause: str, **fields: Any
+    ) -> tuple[JobRecord, tuple[Command, ...]]:
+        """Move a job by the table, with other fields, and write its history and event.
+
+        Returns the job as it is now and the commands to carry out in this same change.
+        """
+        step = apply(job.state, event)
+        values: dict[str, Any] = {"retry_time": None, **fields}
+        if step.state not in _SHOW_ERROR:
+            values["error"] = None
+        if step.state.is_terminal:
+            values |= {"end_time": self.now, "engine_id": ""}
+            self.effects.ended_jobs.add(job.id)
+        moved = replace(
+            job, state=step.state, version=job.version + 1, update_time=self.now, **values
+        )
+        await self.tx.save_job(moved)
+        await self._record(moved, job.state, event.name, cause=cause)
+        return moved, step.commands
+
+    async def touch_job(self, job: JobRecord, **fields: Any) -> JobRecord:
+        """Change fields of a job without moving it."""
+        touched = replace(job, version=job.version + 1, update_time=self.now, **fields)
+        await self.tx.save_job(touched)
+        self.effects.changed_jobs.add(job.id)
+        return touched
+
+    async def move_task(self, task: TaskRecord, event: TaskEvent, **fields: Any) -> TaskRecord:
+        """Move a task by the table, with other fields."""
+        state = task_states.apply(task.state, event)
+        moved = replace(task, state=state, update_time=self.now, **{"retry_time": None, **fields})
+        await self.tx.save_task(moved)
+        if state is task_states.TaskState.READY:
+            self.effects.topics.add(Topic.WORK)
+        return moved
+
+    async def move_attempt(
+        self, attempt: AttemptRecord, event: AttemptEvent, **fields: Any
+    ) -> AttemptRecord:
+        """Move an attempt by the table, with other fields; an end takes its lease away."""
+        state = attempt_states.apply(attempt.state, event)
+        values: dict[str, Any] = dict(fields)
+        if state is AttemptState.RUNNING:
+            values["start_time"] = self.now
+        if not state.is_live:
+            values |= {"end_time": self.now, "lease_expire_time": None}
+        moved = replace(attempt, state=state, **values)
+        await self.tx.save_attempt(moved)
+        if not state.is_live:
+            self.effects.ended_attempts.append(moved)
+            self.effects.topics.add(Topic.WORK)
+        return moved
+
+    def stop(self, attempt: AttemptRecord, *, reason: str) -> None:
+        """Have the engine end an attempt."""
+        self.effects.stops.append(Stop(attempt=attempt, reason=reason))
+
+    async def discard_output(self, attempt: AttemptRecord, *, may_still_write: bool) -> None:
+        """Leave an attempt's object to the collector.
+
+        An engine that `may_still_write` may make the object anew until its
+        token expires, so it is deleted once more then.
+        """
+        if not attempt.object_id:
+            return
+        final = self.now + self.media_ttl if may_still_write else self.now
+        await self.tx.put_garbage(
+            GarbageRecord(
+                object_id=attempt.object_id,
+                tenant=attempt.tenant,
+                due_time=self.now,
+                final_time=final,
+            )
+        )
+        self.effects.topics.add(Topic.GARBAGE)
+
+    async def _record(
+        self, job: JobRecord, came_from: JobState | None, event: str, *, cause: str
+    ) -> None:
+        await self.tx.add_transition(
+            TransitionRecord(
+                tenant=job.tenant,
+                job_id=job.id,
+                from_state=came_from,
+                event=event,
+                to_state=job.state,
+                cause=cause,
+                time=self.now,
+            )
+        )
+        payload: Mapping[str, str] = {"state": job.state.value, "event": event, "cause": cause}
+        await self.tx.add_event(
+            OutboxRecord(
+                tenant=job.tenant,
+                type=f"job.{job.state.value.lower()}",
+                subject=job_name(job.id),
+                payload=payload,
+                time=self.now,
+            )
+        )
+        self.effects.changed_jobs.add(job.id)
+
+
+class Changes:
+    """Make changes; what they ask for is published once they are committed."""
+
+    def __init__(
+        self, store: Store, signals: Signals, clock: Clock, *, media_ttl: timedelta
+    ) -> None:
+        """`media_ttl` is how long the tokens of an assignment hold."""
+        self._store = store
+        self._signals = signals
+        self._clock = clock
+        self._media_ttl = media_ttl
+
+    @asynccontextmanager
+    async def begin(self) -> AsyncIterator[Change]:
+        """Begin a change: whole when the block ends, undone when it raises."""
+        async with self._store.transaction() as tx:
+            change = Change(tx=tx, now=self._clock.now(), media_ttl=self._media_ttl)
+            yield change
+        self._signals.publish(change.effects)

@@ -1,0 +1,282 @@
+"""End attempts by what their engines tell, and jobs by what becomes of their attempts."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+
+from distconv.core import retry
+from distconv.core.attempt_states import AttemptEvent, AttemptState
+from distconv.core.errors import DistconvError, FailedPreconditionError
+from distconv.core.failure import Failure
+from distconv.core.media import MediaInfo
+from distconv.core.profile import Profile
+from distconv.core.retry import RetryPolicy
+from distconv.core.states import Command, JobEvent, JobState
+from distconv.core.task_states import TaskEvent, TaskKind, TaskState
+from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.leasing import release
+from distconv.dispatch.outcomes import Cancelled, Outcome, Probed, Returned, Transcoded
+from distconv.dispatch.plan import unblocked
+from distconv.dispatch.signals import Topic
+from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord
+
+_log = structlog.get_logger()
+
+# What an outcome says of an attempt that is over: the same result sent again is no news.
+_SAME_END: dict[type[object], AttemptState] = {
+    Probed: AttemptState.SUCCEEDED,
+    Transcoded: AttemptState.SUCCEEDED,
+    Failure: AttemptState.FAILED,
+    Returned: AttemptState.RETURNED,
+    Cancelled: AttemptState.CANCELLED,
+}
+
+
+def is_repeated(attempt: AttemptRecord, outcome: Outcome) -> bool:
+    """Tell whether an attempt that is over ended by this very outcome."""
+    if isinstance(outcome, Transcoded) and outcome.object_id != attempt.object_id:
+        return False
+    return _SAME_END[type(outcome)] is attempt.state
+
+
+class Concluding:
+    """Take results under the present fencing token, and end jobs."""
+
+    def __init__(
+        self,
+        changes: Changes,
+        *,
+        policy: RetryPolicy,
+        randomness: Callable[[], float],
+        require_feasible: Callable[[Profile, MediaInfo], None],
+    ) -> None:
+        """Take how to retry, and how to tell that a profile cannot be applied to a source.
+
+        `randomness` returns numbers in [0, 1) for the jitter of retries;
+        `require_feasible` raises ImpossibleProfileError.
+        """
+        self._require_feasible = require_feasible
+        self._changes = changes
+        self._policy = policy
+        self._randomness = randomness
+
+    async def conclude(
+        self, attempt_id: str, *, engine_id: str, fencing_token: int, outcome: Outcome
+    ) -> bool:
+        """End an attempt; False when it does not hold its lease any more and is refused.
+
+        A transcode's output must have been verified: this publishes it.
+        """
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(attempt_id)
+            if (
+                attempt is None
+                or attempt.engine_id != engine_id
+                or attempt.fencing_token != fencing_token
+            ):
+                return False
+            if not attempt.state.is_live:
+                if attempt.state is not AttemptState.SUCCEEDED:
+                    # The engine has let go: what it wrote can be deleted for good now.
+                    await change.discard_output(attempt, may_still_write=False)
+                return is_repeated(attempt, outcome)
+            await self._end(change, attempt, outcome)
+        _log.info(
+            "attempt_ended",
+            job=attempt.job_id,
+            attempt=attempt.id,
+            engine=engine_id,
+            outcome=type(outcome).__name__.lower(),
+        )
+        return True
+
+    async def _end(self, change: Change, attempt: AttemptRecord, outcome: Outcome) -> None:
+        match outcome:
+            case Probed():
+                await self._probed(change, attempt, outcome)
+            case Transcoded():
+                await self._transcoded(change, attempt, outcome)
+            case Failure():
+                await self.fail(change, attempt, outcome)
+            case Returned():
+                await release(
+                    change,
+                    attempt,
+                    AttemptEvent.GIVEN_BACK,
+                    cause=f"engine {attempt.engine_id} gave it back: {outcome.reason}",
+                )
+            case Cancelled():
+                # Nobody here asked for it: the engine's user did.
+                await release(
+                    change,
+                    attempt,
+                    AttemptEvent.GIVEN_BACK,
+                    cause=f"it was stopped at engine {attempt.engine_id}",
+                )
+
+    async def _probed(self, change: Change, attempt: AttemptRecord, outcome: Probed) -> None:
+        task = await self._task_of_kind(change, attempt, TaskKind.PROBE)
+        await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
+        await change.move_task(task, TaskEvent.DONE)
+        job, commands = await change.move_job(
+            await change.job(attempt.job_id),
+            JobEvent.TASK_DONE,
+            cause=f"engine {attempt.engine_id} probed the source",
+            source_media=outcome.media,
+            engine_id="",
+        )
+        try:
+            self._require_feasible(job.profile, outcome.media)
+        except DistconvError as error:
+            await self._give_up(change, job, Failure.of(error), cause=error.message)
+            return
+        if Command.ENQUEUE in commands:
+            for next_task in unblocked(await change.tx.list_tasks(job.id)):
+                await change.move_task(
+                    next_task, TaskEvent.UNBLOCKED, preferred_engine_id=attempt.engine_id
+                )
+
+    async def _transcoded(
+        self, change: Change, attempt: AttemptRecord, outcome: Transcoded
+    ) -> None:
+        task = await self._task_of_kind(change, attempt, TaskKind.TRANSCODE)
+        await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
+        await change.move_task(task, TaskEvent.DONE)
+        output = JobOutput(
+            object_id=outcome.object_id,
+            size_bytes=outcome.size_bytes,
+            sha256=outcome.sha256,
+            media=outcome.media,
+            census=outcome.output_census,
+            notes=outcome.notes,
+        )
+        await change.move_job(
+            await change.job(attempt.job_id),
+            JobEvent.RESULT_ACCEPTED,
+            cause=f"the result of engine {attempt.engine_id} was verified",
+            output=output,
+        )
+
+    async def _task_of_kind(
+        self, change: Change, attempt: AttemptRecord, kind: TaskKind
+    ) -> TaskRecord:
+        task = await change.task(attempt.task_id)
+        if task.kind is not kind:
+            raise FailedPreconditionError(
+                f"attempt {attempt.id} is a {task.kind.value.lower()}; its result is none"
+            )
+        return task
+
+    async def fail(self, change: Change, attempt: AttemptRecord, failure: Failure) -> None:
+        """End an attempt as failed: its job retries, or is given up."""
+        job = await change.job(attempt.job_id)
+        task = await change.task(attempt.task_id)
+        await change.move_attempt(attempt, AttemptEvent.FAILED, error=failure)
+        failed_count = job.retry_count + 1
+        again = retry.may_retry(failure, failed_count=failed_count, max_retries=job.max_retries)
+        if not again:
+            await change.discard_output(attempt, may_still_write=False)
+            counted = replace(job, retry_count=failed_count)
+            await self._give_up(change, counted, failure, cause=failure.message)
+            return
+        wait = retry.delay(self._policy, failed_count=failed_count, randomness=self._randomness())
+        retry_time = change.now + wait
+        _, commands = await change.move_job(
+            job,
+            JobEvent.ATTEMPT_FAILED,
+            cause=failure.message,
+            engine_id="",
+            progress=None,
+            retry_count=failed_count,
+            retry_time=retry_time,
+            error=failure,
+        )
+        if Command.SCHEDULE_RETRY in commands:
+            avoided = dict.fromkeys((*task.avoided_engine_ids, attempt.engine_id))
+            await change.move_task(
+                task,
+                TaskEvent.ATTEMPT_FAILED,
+                retry_time=retry_time,
+                avoided_engine_ids=tuple(avoided),
+            )
+            change.effects.topics.add(Topic.RETRIES)
+        if Command.DISCARD_OUTPUT in commands:
+            await change.discard_output(attempt, may_still_write=False)
+
+    async def resume_task(self, task_id: str) -> bool:
+        """Make a task whose retry is due READY; False when it does not wait for one any more."""
+        async with self._changes.begin() as change:
+            task = await change.tx.get_task(task_id)
+            if task is None or task.state is not TaskState.BACKING_OFF:
+                return False
+            if task.retry_time is not None and task.retry_time > change.now:
+                return False
+            job = await change.job(task.job_id)
+            await change.move_job(job, JobEvent.RETRY_DUE, cause="the delay of the retry is over")
+            await change.move_task(task, TaskEvent.RETRY_DUE)
+        return True
+
+    async def cancel(self, job_id: str, *, by: str) -> JobRecord:
+        """Cancel a job; a cancelled one stays so.
+
+        Raises FailedPreconditionError when it is completed or failed.
+        """
+        async with self._changes.begin() as change:
+            job = await change.job(job_id)
+            if job.state is JobState.CANCELLED:
+                return job
+            if job.state.is_terminal:
+                raise FailedPreconditionError(
+                    f"job {job.id} is {job.state.value} already; there is nothing to cancel"
+                )
+            cause = f"cancelled by {by}"
+            cancelled, commands = await change.move_job(job, JobEvent.CANCEL, cause=cause)
+            await self._stop(change, cancelled, commands, cause=cause)
+            await self._close_tasks(change, job.id, TaskEvent.CANCEL)
+        _log.info("job_cancelled", job=job.id, by=by)
+        return cancelled
+
+    async def expire(self, job_id: str) -> bool:
+        """Fail a job whose ttl has ended; False when it is over or was given more time."""
+        async with self._changes.begin() as change:
+            job = await change.tx.get_job(job_id)
+            if job is None or job.state.is_terminal:
+                return False
+            if job.expire_time is None or job.expire_time > change.now:
+                return False
+            message = (
+                f"the job did not finish within its ttl of {job.ttl}; "
+                "retry it, or create it with a longer one"
+            )
+            failure = Failure(reason="EXPIRED", message=message, retryable=False)
+            await self._give_up(change, job, failure, cause=message)
+        _log.warning("job_expired", job=job.id)
+        return True
+
+    async def _give_up(
+        self, change: Change, job: JobRecord, failure: Failure, *, cause: str
+    ) -> None:
+        failed, commands = await change.move_job(
+            job, JobEvent.GIVEN_UP, cause=cause, error=failure, retry_count=job.retry_count
+        )
+        await self._stop(change, failed, commands, cause=cause)
+        await self._close_tasks(change, job.id, TaskEvent.GIVEN_UP)
+
+    async def _stop(
+        self, change: Change, job: JobRecord, commands: tuple[Command, ...], *, cause: str
+    ) -> None:
+        if Command.STOP_ATTEMPT not in commands:
+            return
+        for attempt in await change.tx.list_live_attempts(job_id=job.id):
+            await change.move_attempt(attempt, AttemptEvent.CANCEL)
+            change.stop(attempt, reason=cause)
+            if Command.DISCARD_OUTPUT in commands:
+                await change.discard_output(attempt, may_still_write=True)
+
+    async def _close_tasks(self, change: Change, job_id: str, event: TaskEvent) -> None:
+        for task in await change.tx.list_tasks(job_id):
+            if task.state.is_terminal:
+                continue
+            waited = event is TaskEvent.GIVEN_UP and task.state is TaskState.BLOCKED
+            await change.move_task(task, TaskEvent.CANCEL if waited else event)

@@ -1,0 +1,46 @@
+"""The folder that one dispatch process owns while it runs."""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distconv.core.errors import FailedPreconditionError, UnavailableError
+
+_LOCK = "dispatch.lock"
+
+
+@contextmanager
+def owned(path: Path) -> Iterator[None]:
+    """Make the folder and own it while the block lasts.
+
+    Raises FailedPreconditionError when another process owns it, UnavailableError
+    when it cannot be made or written. A killed process leaves no lock behind.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise UnavailableError(
+            f"the data folder {path} cannot be used ({error.strerror}); "
+            "choose another with --data-dir"
+        ) from error
+    try:
+        _take(descriptor, path)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _take(descriptor: int, path: Path) -> None:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        owner = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
+        raise FailedPreconditionError(
+            f"another dispatch (process {owner}) runs on the data folder {path}; stop it, or "
+            "choose another with --data-dir"
+        ) from None
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)

@@ -1,0 +1,250 @@
+"""What dispatch does about each message of an engine."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from distconv.core.attempt_states import AttemptEvent
+from distconv.core.clock import Clock
+from distconv.core.errors import DistconvError, VerificationError
+from distconv.core.failure import Failure
+from distconv.dispatch.change import Changes
+from distconv.dispatch.concluding import Concluding
+from distconv.dispatch.engine_session import EngineSession, Held
+from distconv.dispatch.leasing import Leasing, Phase
+from distconv.dispatch.messages import (
+    AssignmentReply,
+    AttemptReport,
+    AttemptResult,
+    FromEngine,
+    Heartbeat,
+    HeartbeatAck,
+    LeaseRenewal,
+    LogExcerpt,
+    ResultAck,
+)
+from distconv.dispatch.outcomes import Returned, Transcoded
+from distconv.dispatch.progress_board import ProgressBoard
+from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.signals import Signals, Topic
+from distconv.dispatch.store.port import Store
+
+_log = structlog.get_logger()
+
+
+class EngineMessages:
+    """Take the messages of every session, in the order each engine sent them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        changes: Changes,
+        leasing: Leasing,
+        concluding: Concluding,
+        verifier: Verifier,
+        board: ProgressBoard,
+        signals: Signals,
+        clock: Clock,
+        heartbeat_interval: timedelta,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """`spawn` runs a coroutine in the process's task group."""
+        self._store = store
+        self._changes = changes
+        self._leasing = leasing
+        self._concluding = concluding
+        self._verifier = verifier
+        self._board = board
+        self._signals = signals
+        self._clock = clock
+        # A little less than the interval, so that every regular heartbeat renews.
+        self._renew_every = heartbeat_interval * 0.8
+        self._spawn = spawn
+
+    async def take(self, session: EngineSession, message: FromEngine) -> None:
+        """Do what a message asks for. Raises DistconvError, which ends the session."""
+        match message:
+            case Heartbeat():
+                await self._heartbeat(session, message)
+            case AssignmentReply():
+                await self._reply(session, message)
+            case AttemptResult():
+                self._result(session, message)
+            case LogExcerpt():
+                await self._keep_log(session, message)
+
+    async def take_reports(
+        self, session: EngineSession, reports: tuple[AttemptReport, ...]
+    ) -> None:
+        """Take an engine's word on its attempts, from a Hello or a Heartbeat."""
+        for report in reports:
+            held = session.held.get(report.ref.attempt)
+            if held is None or held.stopping or held.fencing_token != report.fencing_token:
+                continue
+            await self._accepted(report.ref.attempt, held)
+            if report.phase is Phase.ENDED:
+                continue  # its result tells the rest
+            if report.phase > held.phase:
+                await self._leasing.advance(report.ref.attempt, report.phase, report.progress)
+                held.phase = report.phase
+            if held.phase > Phase.STARTING:
+                self._board.post(held.job_id, report.progress)
+
+    async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
+        now = self._clock.now()
+        session.heartbeat_time = now
+        session.metrics = beat.metrics or session.metrics
+        was_taking = session.takes_work
+        session.draining, session.resting = beat.draining, False
+        tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
+        self._forget_stopped(session, tokens)
+        if not self._all_fresh(session, tokens, now):
+            await self._renew(session, tokens, now)
+        session.send(_ack(session, beat))
+        await self.take_reports(session, tuple(beat.attempts))
+        if session.takes_work and not was_taking:
+            self._signals.wake(Topic.WORK)
+
+    def _all_fresh(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
+        """Tell whether every attempt is known to hold and was renewed of late.
+
+        Engines report at every change; the store need not hear of each.
+        """
+        worn = now + self._leasing.lease_duration - self._renew_every
+        return all(
+            (held := session.held.get(key)) is not None
+            and held.fencing_token == token
+            and not held.stopping
+            and held.expire_time > worn
+            for key, token in tokens.items()
+        )
+
+    async def _renew(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> None:
+        async with self._changes.begin() as change:
+            renewed = await change.tx.renew_leases(
+                engine_id=session.engine.id,
+                tokens=tokens,
+                expire_time=now + self._leasing.lease_duration,
+            )
+        for attempt in renewed:
+            held = session.held.get(attempt.id)
+            if held is not None and attempt.lease_expire_time is not None:
+                held.expire_time = attempt.lease_expire_time
+        gone = tokens.keys() - {attempt.id for attempt in renewed}
+        for attempt_id in gone:
+            held = session.held.get(attempt_id)
+            if held is not None and held.fencing_token == tokens[attempt_id]:
+                held.stopping = True  # taken from it without a word to this session
+
+    def _forget_stopped(self, session: EngineSession, reported: dict[str, int]) -> None:
+        gone = [key for key, held in session.held.items() if held.stopping and key not in reported]
+        for attempt_id in gone:
+            session.drop(attempt_id)
+        if gone:
+            self._signals.wake(Topic.WORK)
+
+    async def _reply(self, session: EngineSession, reply: AssignmentReply) -> None:
+        attempt_id = reply.ref.attempt
+        held = session.held.get(attempt_id)
+        if held is None or held.fencing_token != reply.fencing_token:
+            return  # stopped or lost meanwhile; the next heartbeat says so
+        if reply.accepted:
+            await self._accepted(attempt_id, held)
+            return
+        session.resting = True
+        session.drop(attempt_id)
+        cause = f"engine {session.engine.id} refused it: {reply.refusal or 'no reason given'}"
+        await self._leasing.release(attempt_id, AttemptEvent.GIVEN_BACK, cause=cause)
+
+    async def _accepted(self, attempt_id: str, held: Held) -> None:
+        if not held.accepted:
+            held.accepted = True
+            await self._leasing.accept(attempt_id)
+
+    def _result(self, session: EngineSession, result: AttemptResult) -> None:
+        # Verification may wait for storage: heartbeats must not wait with it.
+        if result.ref.attempt not in session.concluding:
+            session.concluding.add(result.ref.attempt)
+            self._spawn(self._conclude(session, result))
+
+    async def _conclude(self, session: EngineSession, result: AttemptResult) -> None:
+        attempt_id = result.ref.attempt
+        try:
+            accepted = await self._judge(session, result)
+        except DistconvError as error:
+            # Not acknowledged: the engine tells again with its next heartbeat.
+            _log.warning(
+                "result_postponed",
+                job=result.ref.job,
+                attempt=attempt_id,
+                engine=session.engine.id,
+                why=error.message,
+            )
+            return
+        finally:
+            session.concluding.discard(attempt_id)
+        if not accepted:
+            _log.warning(
+                "result_refused",
+                job=result.ref.job,
+                attempt=attempt_id,
+                engine=session.engine.id,
+                fencing_token=result.fencing_token,
+            )
+        if (held := session.held.get(attempt_id)) is not None and held.stopping:
+            session.drop(attempt_id)
+            self._signals.wake(Topic.WORK)
+        session.send(
+            ResultAck(ref=result.ref, fencing_token=result.fencing_token, accepted=accepted)
+        )
+
+    async def _judge(self, session: EngineSession, result: AttemptResult) -> bool:
+        outcome, verified = result.outcome, True
+        if isinstance(outcome, Returned):
+            session.resting = True
+        if isinstance(outcome, Transcoded):
+            attempt = await self._store.get_attempt(result.ref.attempt)
+            job = await self._store.get_job(result.ref.job)
+            if attempt is None or job is None:
+                return False
+            if attempt.state.is_live:
+                await self._leasing.advance(attempt.id, Phase.FINISHING, self._board.get(job.id))
+                try:
+                    await self._verifier.verify(job, attempt, outcome)
+                except VerificationError as error:
+                    outcome, verified = Failure.of(error), False
+        concluded = await self._concluding.conclude(
+            result.ref.attempt,
+            engine_id=session.engine.id,
+            fencing_token=result.fencing_token,
+            outcome=outcome,
+        )
+        return concluded and verified
+
+    async def _keep_log(self, session: EngineSession, log: LogExcerpt) -> None:
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(log.ref.attempt)
+            if attempt is not None and attempt.engine_id == session.engine.id:
+                await change.tx.save_attempt(replace(attempt, log_excerpt=log.lines))
+
+
+def _ack(session: EngineSession, beat: Heartbeat) -> HeartbeatAck:
+    renewals, stale = [], []
+    for report in beat.attempts:
+        held = session.held.get(report.ref.attempt)
+        if held is not None and held.fencing_token == report.fencing_token and not held.stopping:
+            renewals.append(
+                LeaseRenewal(
+                    ref=report.ref,
+                    fencing_token=held.fencing_token,
+                    expire_time=held.expire_time,
+                )
+            )
+        elif report.phase is not Phase.ENDED:
+            # One that has ended is answered by the acknowledgement of its result.
+            stale.append(report.ref)
+    return HeartbeatAck(renewals=renewals, stale=stale)

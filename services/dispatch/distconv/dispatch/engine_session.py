@@ -1,0 +1,110 @@
+"""One session with one engine: what it said last, what it holds, and what it is to be told."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from distconv.core.attempt_states import AttemptState
+from distconv.core.engine import EngineCapabilities, EngineMetrics
+from distconv.core.errors import DistconvError, UnavailableError
+from distconv.dispatch.leasing import Phase
+from distconv.dispatch.messages import ToEngine
+from distconv.dispatch.store.records import AttemptRecord, EngineRecord
+
+# Beside assignments, acknowledgements and cancellations, of which there are a few per slot:
+# heartbeat acknowledgements, one per interval. An engine that lets more pile up reads no more.
+_SPARE_MESSAGES = 64
+_MESSAGES_PER_SLOT = 8
+
+
+@dataclass(slots=True, kw_only=True)
+class Held:
+    """An attempt on the engine, as this session knows it."""
+
+    job_id: str
+    fencing_token: int
+    accepted: bool
+    expire_time: datetime
+    phase: Phase = Phase.STARTING
+    stopping: bool = False
+
+
+class EngineSession:
+    """Hold what is known of a connected engine, and a bounded queue of messages to it."""
+
+    def __init__(self, engine: EngineRecord, live: list[AttemptRecord]) -> None:
+        self.engine = engine
+        self.session_id = engine.session_id
+        self.metrics: EngineMetrics | None = engine.metrics
+        self.heartbeat_time: datetime | None = engine.heartbeat_time
+        self.draining = False
+        # Set by a refusal, cleared by the next heartbeat: no assignment bounces in a circle.
+        self.resting = False
+        self.held: dict[str, Held] = {a.id: _held(a) for a in live}
+        self.concluding: set[str] = set()
+        self._out: asyncio.Queue[ToEngine | None] = asyncio.Queue(
+            _SPARE_MESSAGES + _MESSAGES_PER_SLOT * engine.slot_count
+        )
+        self._error: DistconvError | None = None
+        self.ended = False
+
+    @property
+    def capabilities(self) -> EngineCapabilities:
+        """Return what the engine can do."""
+        return self.engine.capabilities
+
+    @property
+    def takes_work(self) -> bool:
+        """Tell whether the engine may be given anything."""
+        return not (self.ended or self.draining or self.resting)
+
+    @property
+    def free_slot_count(self) -> int:
+        """Return how many attempts more it may run; those being stopped still count."""
+        return max(self.engine.slot_count - len(self.held), 0)
+
+    def hold(self, attempt: AttemptRecord) -> None:
+        """Note that an attempt was given to the engine."""
+        self.held[attempt.id] = _held(attempt)
+
+    def drop(self, attempt_id: str) -> None:
+        """Note that an attempt is not on the engine any more."""
+        self.held.pop(attempt_id, None)
+
+    def send(self, message: ToEngine) -> bool:
+        """Queue a message; False when the session is over, if only because its queue is full."""
+        if self.ended:
+            return False
+        try:
+            self._out.put_nowait(message)
+        except asyncio.QueueFull:
+            self.end(UnavailableError("the engine does not read its messages; connect again"))
+            return False
+        return True
+
+    def end(self, error: DistconvError | None = None) -> None:
+        """End the session once what is queued was sent; with `error` for the engine to see."""
+        if self.ended:
+            return
+        self.ended = True
+        self._error = error
+        if self._out.full():
+            self._out.get_nowait()
+        self._out.put_nowait(None)
+
+    async def outbound(self) -> AsyncIterator[ToEngine]:
+        """Yield the messages to the engine until the session ends, then raise what ended it."""
+        while (message := await self._out.get()) is not None:
+            yield message
+        if self._error is not None:
+            raise self._error
+
+
+def _held(attempt: AttemptRecord) -> Held:
+    return Held(
+        expire_time=attempt.lease_expire_time or attempt.create_time,
+        job_id=attempt.job_id,
+        fencing_token=attempt.fencing_token,
+        accepted=attempt.state is AttemptState.RUNNING,
+    )

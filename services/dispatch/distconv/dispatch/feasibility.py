@@ -1,0 +1,55 @@
+"""What the media plan says of a profile and a source, without any ffmpeg at hand. Pure."""
+
+from pathlib import Path
+
+from distconv.core.errors import CorruptSourceError, VerificationError
+from distconv.core.media import MediaInfo
+from distconv.core.profile import Profile
+from distconv.core.verify import ExpectedStream, require_output, require_source
+from distconv.dispatch.outcomes import Transcoded
+from distconv.dispatch.store.records import JobRecord
+from distconv.media.ffmpeg import FfmpegBuild
+from distconv.media.plan import plan_transcode
+
+# An ffmpeg that has all that a plan may ask for: which streams an output gets does not depend on
+# the build, and what a certain engine lacks is the scheduler's to mind.
+_ANY_BUILD = FfmpegBuild(
+    path=Path("ffmpeg"),
+    version="any",
+    release=(0, 0),
+    build_id="",
+    configuration="",
+    encoders=frozenset(
+        {"libx264", "libx265", "libsvtav1", "libvpx-vp9", "aac", "libopus"}
+        | {"mov_text", "webvtt", "srt", "subrip", "ass", "ssa", "mjpeg", "png"}
+    ),
+    decoders=frozenset(),
+    muxers=frozenset({"mp4", "matroska", "webm"}),
+    demuxers=frozenset(),
+    options=frozenset(),
+)
+
+
+def require_feasible(profile: Profile, info: MediaInfo) -> None:
+    """Raise ImpossibleProfileError when the profile cannot be applied to the source."""
+    expected_streams(profile, info)
+
+
+def expected_streams(profile: Profile, info: MediaInfo) -> tuple[ExpectedStream, ...]:
+    """Return the streams that an output has to hold. Raises ImpossibleProfileError."""
+    return plan_transcode(profile, info, _ANY_BUILD).expected
+
+
+def check_counts(job: JobRecord, result: Transcoded) -> None:
+    """Compare a result's counts with the source and the profile anew. Raises VerificationError."""
+    if job.source_media is None:
+        raise VerificationError(f"the source of job {job.id} was never probed")
+    try:
+        require_source(job.source_media, result.source_census, expected_bytes=job.source_size_bytes)
+    except CorruptSourceError as error:
+        raise VerificationError(f"the source was not read whole: {error.message}") from error
+    require_output(
+        result.source_census,
+        result.output_census,
+        expected_streams(job.profile, job.source_media),
+    )

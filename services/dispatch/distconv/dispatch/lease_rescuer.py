@@ -1,0 +1,27 @@
+"""Take leases away from engines that have been silent too long."""
+
+from datetime import datetime
+
+from distconv.core.clock import Clock
+from distconv.dispatch.leasing import Leasing
+from distconv.dispatch.store.port import Store
+
+_PAGE = 100
+
+
+class LeaseRescuer:
+    """Give the tasks of expired leases back; it does not count as a retry."""
+
+    name = "lease_rescuer"
+
+    def __init__(self, store: Store, leasing: Leasing, clock: Clock) -> None:
+        self._store = store
+        self._leasing = leasing
+        self._clock = clock
+
+    async def run(self) -> datetime | None:
+        """Rescue what is due; return when the next lease ends."""
+        while page := await self._store.list_expired_leases(self._clock.now(), limit=_PAGE):
+            for attempt in page:
+                await self._leasing.expire(attempt.id)
+        return await self._store.get_next_lease_expiry()

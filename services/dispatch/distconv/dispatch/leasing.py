@@ -1,0 +1,177 @@
+"""Give tasks to engines and take them back: claims, acceptances, phases, releases."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import IntEnum
+
+import structlog
+
+from distconv.core import lease
+from distconv.core.attempt_states import AttemptEvent, AttemptState
+from distconv.core.progress import JobProgress
+from distconv.core.states import Command, JobEvent, JobState
+from distconv.core.task_states import TaskEvent, TaskKind
+from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.signals import Topic
+from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
+
+_log = structlog.get_logger()
+
+
+class Phase(IntEnum):
+    """What an attempt is doing; a later phase stands for those before it."""
+
+    STARTING = 1
+    ENCODING = 2
+    FINISHING = 3
+    ENDED = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A task that an engine was given, with all that the assignment is made of."""
+
+    job: JobRecord
+    task: TaskRecord
+    attempt: AttemptRecord
+
+
+class Leasing:
+    """Move tasks to engines and back, each time in one transaction."""
+
+    def __init__(self, changes: Changes, *, lease_duration: timedelta) -> None:
+        self._changes = changes
+        self.lease_duration = lease_duration
+
+    async def claim(self, task_id: str, *, engine_id: str, decision: str) -> Claim | None:
+        """Give a READY task to an engine; None when someone else was first."""
+        async with self._changes.begin() as change:
+            task = await change.tx.get_claimable_task(task_id)
+            if task is None:
+                return None
+            granted = lease.grant(
+                last_token=task.fencing_token, now=change.now, duration=self.lease_duration
+            )
+            attempt = AttemptRecord(
+                id=change.new_id(),
+                tenant=task.tenant,
+                job_id=task.job_id,
+                task_id=task.id,
+                engine_id=engine_id,
+                state=AttemptState.ASSIGNED,
+                fencing_token=granted.fencing_token,
+                lease_expire_time=granted.expire_time,
+                object_id=change.new_id() if task.kind is TaskKind.TRANSCODE else "",
+                create_time=change.now,
+                decision=decision,
+            )
+            await change.tx.add_attempt(attempt)
+            task = await change.move_task(
+                task, TaskEvent.CLAIMED, fencing_token=granted.fencing_token
+            )
+            job, _ = await change.move_job(
+                await change.job(task.job_id),
+                JobEvent.TASK_ASSIGNED,
+                cause=f"{task.kind.value.lower()}: {decision}",
+                engine_id=engine_id,
+                progress=None,
+            )
+            change.effects.topics.add(Topic.LEASES)
+            return Claim(job=job, task=task, attempt=attempt)
+
+    async def accept(self, attempt_id: str) -> None:
+        """Note that the engine took the attempt; harmless when it is known or over."""
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(attempt_id)
+            if attempt is None or attempt.state is not AttemptState.ASSIGNED:
+                return
+            await change.move_attempt(attempt, AttemptEvent.ACCEPTED)
+            job = await change.job(attempt.job_id)
+            if job.start_time is None:
+                await change.touch_job(job, start_time=change.now)
+
+    async def advance(self, attempt_id: str, phase: Phase, progress: JobProgress | None) -> None:
+        """Note that a transcode came into a phase; one that the job is past is passed over."""
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(attempt_id)
+            if attempt is None or not attempt.state.is_live or not attempt.object_id:
+                return
+            job = await change.job(attempt.job_id)
+            if phase is Phase.ENCODING and job.state is JobState.ASSIGNED:
+                event = JobEvent.ENCODING_STARTED
+            elif phase >= Phase.FINISHING and job.state in (
+                JobState.ASSIGNED,
+                JobState.TRANSCODING,
+            ):
+                event = JobEvent.ENCODING_ENDED
+            else:
+                return
+            await change.move_job(
+                job, event, cause=f"reported by engine {attempt.engine_id}", progress=progress
+            )
+
+    async def release(self, attempt_id: str, event: AttemptEvent, *, cause: str) -> bool:
+        """Take a live attempt's task back without counting it as a failure.
+
+        `event` is LEASE_LOST or GIVEN_BACK. False when the attempt was over already.
+        """
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(attempt_id)
+            if attempt is None or not attempt.state.is_live:
+                return False
+            await release(change, attempt, event, cause=cause)
+        _log.info(
+            "attempt_released",
+            job=attempt.job_id,
+            attempt=attempt.id,
+            engine=attempt.engine_id,
+            cause=cause,
+        )
+        return True
+
+    async def expire(self, attempt_id: str) -> bool:
+        """Take away the lease of an attempt if it has ended; False when it holds or is over."""
+        async with self._changes.begin() as change:
+            attempt = await change.tx.get_attempt(attempt_id)
+            if (
+                attempt is None
+                or attempt.lease_expire_time is None
+                or attempt.lease_expire_time > change.now
+            ):
+                return False
+            cause = f"engine {attempt.engine_id} was silent until its lease ended"
+            await release(change, attempt, AttemptEvent.LEASE_LOST, cause=cause)
+            change.stop(attempt, reason=cause)
+        _log.warning(
+            "lease_expired", job=attempt.job_id, attempt=attempt.id, engine=attempt.engine_id
+        )
+        return True
+
+    async def extend_all(self) -> None:
+        """Give every live lease its full length from now on.
+
+        At start: while dispatch was away nobody could hear the engines' heartbeats.
+        """
+        async with self._changes.begin() as change:
+            await change.tx.extend_leases(expire_time=change.now + self.lease_duration)
+            await change.tx.take_engines_offline()
+
+
+async def release(
+    change: Change, attempt: AttemptRecord, event: AttemptEvent, *, cause: str
+) -> None:
+    """Take a live attempt's task back, within a change."""
+    await change.move_attempt(attempt, event)
+    task = await change.task(attempt.task_id)
+    _, commands = await change.move_job(
+        await change.job(attempt.job_id),
+        JobEvent.ATTEMPT_RELEASED,
+        cause=cause,
+        engine_id="",
+        progress=None,
+    )
+    if Command.ENQUEUE in commands:
+        await change.move_task(task, TaskEvent.RELEASED)
+    if Command.DISCARD_OUTPUT in commands:
+        lost = event is AttemptEvent.LEASE_LOST
+        await change.discard_output(attempt, may_still_write=lost)

@@ -1,0 +1,211 @@
+"""All engine sessions of this process: opening, replacing, draining and finding them."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from distconv.core.attempt_states import AttemptEvent
+from distconv.core.clock import Clock
+from distconv.core.engine import EngineState
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DistconvError,
+    PermissionDeniedError,
+    UnavailableError,
+)
+from distconv.core.ids import new_id
+from distconv.core.names import AttemptRef
+from distconv.dispatch.change import Changes
+from distconv.dispatch.engine_session import EngineSession
+from distconv.dispatch.leasing import Leasing, Phase
+from distconv.dispatch.messages import CancelAttempt, Drain, Hello, Welcome
+from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.store.records import AttemptRecord, EngineRecord
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionPace:
+    """How often an engine is to be heard."""
+
+    heartbeat_interval: timedelta
+    lease_duration: timedelta
+
+
+class SessionHub:
+    """Know the sessions of the engines that are connected here."""
+
+    def __init__(
+        self,
+        *,
+        changes: Changes,
+        leasing: Leasing,
+        signals: Signals,
+        clock: Clock,
+        pace: SessionPace,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """`spawn` runs a coroutine in the process's task group."""
+        self._changes = changes
+        self._leasing = leasing
+        self._signals = signals
+        self._clock = clock
+        self._pace = pace
+        self._spawn = spawn
+        self._sessions: dict[str, EngineSession] = {}
+        self._closing = False
+        signals.listen(self._on_change)
+
+    def sessions(self) -> list[EngineSession]:
+        """Return every session that is open."""
+        return list(self._sessions.values())
+
+    def get(self, engine_id: str) -> EngineSession | None:
+        """Return an engine's session."""
+        return self._sessions.get(engine_id)
+
+    async def open(self, tenant: str, hello: Hello) -> EngineSession:
+        """Begin a session: the engine is ONLINE, what it still runs is re-attached.
+
+        A session that the engine has already is ended. Attempts that hold their
+        lease but are not in the Hello are gone, and released at once. Raises
+        PermissionDeniedError and UnavailableError.
+        """
+        if self._closing:
+            raise UnavailableError("dispatch is shutting down; connect again in a moment")
+        if (old := self._sessions.pop(hello.engine_id, None)) is not None:
+            old.end(AlreadyExistsError("another session of this engine took over"))
+        engine, live = await self._attach(tenant, hello)
+        reported = {report.ref.attempt: report for report in hello.attempts}
+        kept = []
+        for attempt in live:
+            report = reported.get(attempt.id)
+            if report is not None and report.fencing_token == attempt.fencing_token:
+                kept.append(attempt)
+            else:
+                cause = f"engine {engine.id} came back without it"
+                await self._leasing.release(attempt.id, AttemptEvent.LEASE_LOST, cause=cause)
+        holding = {attempt.id for attempt in kept}
+        session = EngineSession(engine, kept)
+        session.send(
+            Welcome(
+                engine_id=engine.id,
+                session_id=engine.session_id,
+                heartbeat_interval=self._pace.heartbeat_interval,
+                lease_duration=self._pace.lease_duration,
+                stale=[
+                    report.ref
+                    for report in hello.attempts
+                    if report.ref.attempt not in holding and report.phase is not Phase.ENDED
+                ],
+            )
+        )
+        if (raced := self._sessions.get(engine.id)) is not None:
+            raced.end(AlreadyExistsError("another session of this engine took over"))
+        self._sessions[engine.id] = session
+        self._signals.wake(Topic.WORK)
+        _log.info(
+            "engine_connected",
+            engine=engine.id,
+            session=engine.session_id,
+            name=engine.display_name,
+            slots=engine.slot_count,
+            reattached=len(kept),
+        )
+        return session
+
+    async def _attach(self, tenant: str, hello: Hello) -> tuple[EngineRecord, list[AttemptRecord]]:
+        async with self._changes.begin() as change:
+            known = await change.tx.get_engine(hello.engine_id)
+            if known is not None and known.tenant != tenant:
+                raise PermissionDeniedError(
+                    "this engine id belongs to someone else; remove it, and a new one is made"
+                )
+            if known is not None and known.state is EngineState.REVOKED:
+                raise PermissionDeniedError("this engine was revoked by an operator")
+            engine = EngineRecord(
+                id=hello.engine_id,
+                tenant=tenant,
+                display_name=hello.display_name or hello.engine_id,
+                state=EngineState.ONLINE,
+                version=hello.version,
+                capabilities=hello.capabilities,
+                slot_count=hello.slot_count,
+                session_id=new_id(change.now),
+                metrics=known.metrics if known else None,
+                create_time=known.create_time if known else change.now,
+                connect_time=change.now,
+                heartbeat_time=change.now,
+            )
+            await change.tx.put_engine(engine)
+            await change.tx.renew_leases(
+                engine_id=engine.id,
+                tokens={r.ref.attempt: r.fencing_token for r in hello.attempts},
+                expire_time=change.now + self._pace.lease_duration,
+            )
+            live = await change.tx.list_live_attempts(engine_id=engine.id)
+        return engine, list(live)
+
+    def close(self, session: EngineSession) -> None:
+        """Note that a session is over; its attempts keep their leases until those end."""
+        session.end()
+        if self._sessions.get(session.engine.id) is session:
+            del self._sessions[session.engine.id]
+            self._signals.wake(Topic.WORK)
+        self._spawn(self._mark_offline(session))
+
+    async def _mark_offline(self, session: EngineSession) -> None:
+        try:
+            async with self._changes.begin() as change:
+                known = await change.tx.get_engine(session.engine.id)
+                if known is None or known.session_id != session.session_id:
+                    return
+                await change.tx.put_engine(
+                    replace(
+                        known,
+                        state=EngineState.OFFLINE,
+                        session_id="",
+                        connect_time=None,
+                        metrics=session.metrics,
+                        heartbeat_time=session.heartbeat_time,
+                    )
+                )
+        except DistconvError as error:
+            _log.warning("engine_not_marked_offline", engine=session.engine.id, why=error.message)
+        _log.info("engine_disconnected", engine=session.engine.id, session=session.session_id)
+
+    def drain(self) -> None:
+        """Tell every engine that dispatch goes away, and end the sessions."""
+        self._closing = True
+        for session in self.sessions():
+            session.send(Drain(reason="dispatch is shutting down"))
+            session.end(UnavailableError("dispatch is shutting down; connect again in a moment"))
+
+    def _on_change(self, effects: Effects) -> None:
+        stopped = {stop.attempt.id for stop in effects.stops}
+        for attempt in effects.ended_attempts:
+            session = self._sessions.get(attempt.engine_id)
+            # One that is stopped keeps its slot until the engine has let go of it.
+            if session is not None and attempt.id not in stopped:
+                session.drop(attempt.id)
+        for stop in effects.stops:
+            self._stop(stop.attempt, stop.reason)
+
+    def _stop(self, attempt: AttemptRecord, reason: str) -> None:
+        session = self._sessions.get(attempt.engine_id)
+        if session is None:
+            return
+        if (held := session.held.get(attempt.id)) is not None:
+            held.stopping = True
+        session.send(
+            CancelAttempt(ref=ref_of(attempt), fencing_token=attempt.fencing_token, reason=reason)
+        )
+
+
+def ref_of(attempt: AttemptRecord) -> AttemptRef:
+    """Return the ids in an attempt's name."""
+    return AttemptRef(job=attempt.job_id, task=attempt.task_id, attempt=attempt.id)

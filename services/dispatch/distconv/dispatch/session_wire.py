@@ -1,0 +1,227 @@
+"""Session messages ↔ the contract's."""
+
+from typing import assert_never
+
+from distconv.core.errors import InvalidArgumentError
+from distconv.core.names import (
+    AttemptRef,
+    attempt_name,
+    engine_name,
+    is_id,
+    parse_attempt,
+    parse_id,
+)
+from distconv.core.progress import JobProgress
+from distconv.core.version import __version__
+from distconv.dispatch import messages as m
+from distconv.dispatch.leasing import Phase
+from distconv.dispatch.outcomes import Cancelled, Outcome, Probed, Returned, Transcoded
+from distconv.dispatch.wire import media_access, to_capabilities, to_metrics, to_note
+from distconv.rpc.convert.job import to_failure, to_progress
+from distconv.rpc.convert.media import media_info, to_media_census, to_media_info
+from distconv.rpc.convert.profile import profile
+from distconv.rpc.convert.times import duration, timestamp
+from distconv.v1 import engine_service_pb2 as pb
+
+MAX_SLOTS = 256
+_PHASES = {
+    pb.ATTEMPT_PHASE_STARTING: Phase.STARTING,
+    pb.ATTEMPT_PHASE_ENCODING: Phase.ENCODING,
+    pb.ATTEMPT_PHASE_FINISHING: Phase.FINISHING,
+    pb.ATTEMPT_PHASE_ENDED: Phase.ENDED,
+}
+_MAX_NAME = 255
+_MAX_LOG_LINES = 200
+_MAX_LOG_CHARS = 1000
+
+
+def to_hello(message: pb.EngineMessage) -> m.Hello:
+    """Read the first message of a session. Raises InvalidArgumentError."""
+    if not message.HasField("hello"):
+        raise InvalidArgumentError("a session begins with a Hello", field="hello")
+    hello = message.hello
+    if not is_id(hello.engine_id):
+        raise InvalidArgumentError(
+            f"'{hello.engine_id[:40]}' is not an engine's id", field="hello.engine_id"
+        )
+    if not 1 <= hello.slot_count <= MAX_SLOTS:
+        raise InvalidArgumentError(
+            f"an engine has 1 to {MAX_SLOTS} slots, not {hello.slot_count}",
+            field="hello.slot_count",
+        )
+    return m.Hello(
+        engine_id=hello.engine_id,
+        display_name=hello.display_name[:_MAX_NAME],
+        version=hello.version[:64],
+        capabilities=to_capabilities(hello.capabilities),
+        slot_count=hello.slot_count,
+        attempts=[_to_report(r) for r in hello.attempts],
+    )
+
+
+def to_message(message: pb.EngineMessage) -> m.FromEngine | None:
+    """Read a later message; None for one that this version has no use for.
+
+    Raises InvalidArgumentError.
+    """
+    match message.WhichOneof("message"):
+        case "heartbeat":
+            beat = message.heartbeat
+            return m.Heartbeat(
+                attempts=[_to_report(r) for r in beat.attempts],
+                metrics=to_metrics(beat.metrics) if beat.HasField("metrics") else None,
+                draining=beat.draining,
+            )
+        case "assignment_reply":
+            reply = message.assignment_reply
+            return m.AssignmentReply(
+                ref=parse_attempt(reply.attempt),
+                fencing_token=reply.fencing_token,
+                accepted=reply.accepted,
+                refusal=reply.refusal[:_MAX_LOG_CHARS],
+            )
+        case "attempt_result":
+            result = message.attempt_result
+            return m.AttemptResult(
+                ref=parse_attempt(result.attempt),
+                fencing_token=result.fencing_token,
+                outcome=_to_outcome(result),
+            )
+        case "log_excerpt":
+            log = message.log_excerpt
+            return m.LogExcerpt(
+                ref=parse_attempt(log.attempt),
+                lines=tuple(line[:_MAX_LOG_CHARS] for line in log.lines[-_MAX_LOG_LINES:]),
+            )
+        case "hello":
+            raise InvalidArgumentError("a session has one Hello", field="hello")
+        case _:
+            return None
+
+
+def _to_report(message: pb.AttemptReport) -> m.AttemptReport:
+    return m.AttemptReport(
+        ref=parse_attempt(message.attempt),
+        fencing_token=message.fencing_token,
+        phase=_PHASES.get(message.phase, Phase.STARTING),
+        progress=to_progress(message.progress) if message.HasField("progress") else JobProgress(),
+    )
+
+
+def _to_outcome(result: pb.AttemptResult) -> Outcome:
+    match result.WhichOneof("outcome"):
+        case "probe":
+            return Probed(media=to_media_info(result.probe.media))
+        case "transcode":
+            return _to_transcoded(result.transcode)
+        case "failure":
+            failure = to_failure(result.failure)
+            if not failure.reason:
+                raise InvalidArgumentError("a failure has a reason", field="failure.reason")
+            return failure
+        case "returned":
+            return Returned(reason=result.returned.reason[:_MAX_LOG_CHARS])
+        case "cancelled":
+            return Cancelled()
+        case _:
+            raise InvalidArgumentError("the result has no outcome", field="attempt_result.outcome")
+
+
+def _to_transcoded(done: pb.TranscodeOutcome) -> Transcoded:
+    return Transcoded(
+        object_id=parse_id(done.object, "objects", field="transcode.object"),
+        size_bytes=done.size_bytes,
+        sha256=done.sha256,
+        source_census=to_media_census(done.source_census),
+        output_census=to_media_census(done.output_census),
+        media=to_media_info(done.media),
+        notes=tuple(to_note(n) for n in done.notes),
+        frame_count=done.frame_count,
+        argv=tuple(done.argv),
+    )
+
+
+def dispatch_message(value: m.ToEngine) -> pb.DispatchMessage:
+    """Convert a message to an engine."""
+    match value:
+        case m.Welcome():
+            return pb.DispatchMessage(welcome=_welcome(value))
+        case m.HeartbeatAck():
+            return pb.DispatchMessage(heartbeat_ack=_heartbeat_ack(value))
+        case m.Assignment():
+            return pb.DispatchMessage(assignment=_assignment(value))
+        case m.CancelAttempt():
+            return pb.DispatchMessage(
+                cancel_attempt=pb.CancelAttempt(
+                    attempt=_name(value.ref),
+                    fencing_token=value.fencing_token,
+                    reason=value.reason,
+                )
+            )
+        case m.ResultAck():
+            return pb.DispatchMessage(
+                result_ack=pb.ResultAck(
+                    attempt=_name(value.ref),
+                    fencing_token=value.fencing_token,
+                    accepted=value.accepted,
+                )
+            )
+        case m.Drain():
+            return pb.DispatchMessage(drain=pb.Drain(reason=value.reason))
+        case unknown:
+            assert_never(unknown)
+
+
+def _name(ref: AttemptRef) -> str:
+    return attempt_name(ref.job, ref.task, ref.attempt)
+
+
+def _welcome(value: m.Welcome) -> pb.Welcome:
+    return pb.Welcome(
+        engine=engine_name(value.engine_id),
+        session_id=value.session_id,
+        settings=pb.SessionSettings(
+            heartbeat_interval=duration(value.heartbeat_interval),
+            lease_duration=duration(value.lease_duration),
+        ),
+        stale_attempts=[_name(ref) for ref in value.stale],
+        version=__version__,
+    )
+
+
+def _heartbeat_ack(value: m.HeartbeatAck) -> pb.HeartbeatAck:
+    return pb.HeartbeatAck(
+        renewals=[
+            pb.LeaseRenewal(
+                attempt=_name(r.ref),
+                fencing_token=r.fencing_token,
+                expire_time=timestamp(r.expire_time),
+            )
+            for r in value.renewals
+        ],
+        stale_attempts=[_name(ref) for ref in value.stale],
+    )
+
+
+def _assignment(value: m.Assignment) -> pb.Assignment:
+    message = pb.Assignment(
+        attempt=_name(value.ref),
+        fencing_token=value.fencing_token,
+        lease_expire_time=timestamp(value.lease_expire_time),
+    )
+    match value.work:
+        case m.ProbeWork(source=source, size_bytes=size_bytes):
+            message.probe.source.CopyFrom(media_access(source))
+            message.probe.size_bytes = size_bytes
+        case m.TranscodeWork() as work:
+            message.transcode.CopyFrom(
+                pb.TranscodeWork(
+                    source=media_access(work.source),
+                    media=media_info(work.media),
+                    sink=media_access(work.sink),
+                    profile=profile(work.profile),
+                    transfer_mode=pb.TRANSFER_MODE_STREAMING,
+                    stall_timeout=duration(work.stall_timeout),
+                )
+            )
+    return message

@@ -1,0 +1,107 @@
+"""The settings of distconv-dispatch."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from distconv.process.settings import ProcessSettings, default_data_dir
+
+TABLE = "dispatch"
+
+
+def _split(value: Any) -> Any:
+    # The environment has no lists: addresses are separated by commas there.
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
+class DispatchSettings(ProcessSettings):
+    """What can be set, with units, ranges and defaults."""
+
+    bind: str = Field(
+        "127.0.0.1:7400",
+        description="Where to listen, host:port; port 0 takes a free one. Default 127.0.0.1:7400",
+    )
+    data_dir: Path = Field(
+        default_factory=default_data_dir,
+        description="Folder of the database, the media key and embedded storage",
+    )
+    storage_addresses: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+        (),
+        description="Where storage services listen, host:port; none: storage is embedded",
+    )
+    reflection: bool = Field(
+        default=False, description="Whether to serve gRPC reflection. Default false"
+    )
+    heartbeat_interval_s: float = Field(
+        5.0, ge=0.1, le=300, description="How often engines report, s, 0.1..300. Default 5"
+    )
+    lease_duration_s: float = Field(
+        20.0,
+        ge=0.5,
+        le=3600,
+        description="How long an engine may be silent before it loses its work, s, 0.5..3600. "
+        "Default 20",
+    )
+    default_max_retries: int = Field(
+        2, ge=0, le=100, description="Failed attempts allowed after the first. Default 2"
+    )
+    max_retries: int = Field(
+        10, ge=0, le=100, description="The most that a job may ask for of these. Default 10"
+    )
+    retry_first_delay_s: float = Field(
+        2.0, ge=0, le=3600, description="Delay before the first retry, s, 0..3600. Default 2"
+    )
+    retry_max_delay_s: float = Field(
+        300.0,
+        ge=0,
+        le=86_400,
+        description="Longest delay before a retry, s, 0..86400; it doubles until then. Default 300",
+    )
+    stall_timeout_s: float = Field(
+        120.0,
+        ge=1,
+        le=86_400,
+        description="An attempt without progress for so long is ended, s, 1..86400. Default 120",
+    )
+    media_ttl_s: float = Field(
+        86_400.0,
+        ge=60,
+        le=30 * 86_400,
+        description="How long signed access to media holds, s, 60..2592000; an attempt must end "
+        "within it. Default 86400",
+    )
+    max_source_bytes: int = Field(
+        1 << 40, ge=1, description="The largest source that is taken, bytes. Default 1 TiB"
+    )
+    progress_interval_s: float = Field(
+        0.1,
+        ge=0,
+        le=10,
+        description="Shortest time between two snapshots of a watched job's progress, s, 0..10. "
+        "Default 0.1",
+    )
+    drain_grace_s: float = Field(
+        5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
+    )
+    log_level: str = Field(
+        "info",
+        pattern="^(debug|info|warning|error)$",
+        description="What to log: debug, info, warning or error. Default info",
+    )
+
+    @property
+    def heartbeat_interval(self) -> timedelta:
+        """Return how often engines report."""
+        return timedelta(seconds=self.heartbeat_interval_s)
+
+    @property
+    def lease_duration(self) -> timedelta:
+        """Return how long an engine may be silent."""
+        return timedelta(seconds=self.lease_duration_s)
+
+    @property
+    def database(self) -> Path:
+        """Return where the database lies."""
+        return self.data_dir / "dispatch.db"

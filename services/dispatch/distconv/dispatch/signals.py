@@ -1,0 +1,68 @@
+"""What follows from a committed change: who is woken, which watchers look again, what is stopped.
+
+A signal is a hint. Everyone who is woken reads the store, so that one too many
+does no harm and one that was missed is healed by the next.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from distconv.dispatch.store.records import AttemptRecord
+
+
+class Topic(StrEnum):
+    """What a duty waits for."""
+
+    WORK = "a task is ready or a slot is free"
+    LEASES = "a lease was granted"
+    RETRIES = "a retry was scheduled"
+    EXPIRIES = "a job with a ttl was created"
+    GARBAGE = "an object is to be deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """An attempt that its engine is to end; `reason` is for people."""
+
+    attempt: AttemptRecord
+    reason: str
+
+
+@dataclass(slots=True)
+class Effects:
+    """What a change asks for once it is committed."""
+
+    topics: set[Topic] = field(default_factory=set)
+    changed_jobs: set[str] = field(default_factory=set)
+    ended_jobs: set[str] = field(default_factory=set)
+    ended_attempts: list[AttemptRecord] = field(default_factory=list)
+    stops: list[Stop] = field(default_factory=list)
+
+
+class Signals:
+    """Carry effects from the changes to those whom they concern, within this process."""
+
+    def __init__(self) -> None:
+        self._events = {topic: asyncio.Event() for topic in Topic}
+        self._listeners: list[Callable[[Effects], None]] = []
+
+    def event(self, topic: Topic) -> asyncio.Event:
+        """Return the event of a topic; the one duty that waits for it clears it."""
+        return self._events[topic]
+
+    def wake(self, topic: Topic) -> None:
+        """Wake the duty of a topic."""
+        self._events[topic].set()
+
+    def listen(self, listener: Callable[[Effects], None]) -> None:
+        """Call `listener` after every committed change; it must not block or raise."""
+        self._listeners.append(listener)
+
+    def publish(self, effects: Effects) -> None:
+        """Tell everyone."""
+        for topic in effects.topics:
+            self._events[topic].set()
+        for listener in self._listeners:
+            listener(effects)

@@ -1,0 +1,98 @@
+"""SQLite's own side of the SQL store: how to open a database, and how to tell that it is sound."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from distconv.core.errors import DataLossError, DiskFullError, UnavailableError
+
+# How long a writer waits for another process's transaction, seconds: a backup or a person's shell.
+BUSY_TIMEOUT_S = 5.0
+# The execution option that makes a transaction take the write lock when it begins.
+WRITES = "distconv_writes"
+
+_PRAGMAS = (
+    "PRAGMA journal_mode = WAL",
+    # In WAL a commit without fsync cannot tear the database, and survives a killed process. A
+    # power cut may undo the last commits: engines then resend results that were acknowledged
+    # late, and clients repeat calls by request id. It is worth some 5 ms on every commit.
+    "PRAGMA synchronous = NORMAL",
+    "PRAGMA foreign_keys = ON",
+    f"PRAGMA busy_timeout = {int(BUSY_TIMEOUT_S * 1000)}",
+    "PRAGMA temp_store = MEMORY",
+)
+
+
+def check(path: Path) -> None:
+    """Check a database before it is used; one that is not there yet is sound.
+
+    Raises DataLossError when it is damaged or no database, UnavailableError when
+    another program holds it or it cannot be read. Changes nothing.
+    """
+    if not path.exists():
+        return
+    if path.stat().st_size == 0:
+        raise _damaged(path, "it is empty")
+    try:
+        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+            # quick_check reads every page; what it leaves out is whether indexes match tables.
+            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+    except sqlite3.OperationalError as error:
+        raise unusable(path, error) from error
+    except sqlite3.DatabaseError as error:
+        raise _damaged(path, str(error)) from error
+    if problems != ["ok"]:
+        raise _damaged(path, "; ".join(str(p) for p in problems))
+
+
+def _damaged(path: Path, what: str) -> DataLossError:
+    return DataLossError(
+        f"the database {path} is damaged ({what}); it is left as it is: move it away and put the "
+        "last backup in its place, or start with another --data-dir",
+        metadata={"path": str(path)},
+    )
+
+
+def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
+    """Make the error for a database that cannot be used just now."""
+    text = str(error)
+    if "locked" in text or "busy" in text:
+        return UnavailableError(
+            f"the database {path} is locked by another program; end that program and try again",
+            metadata={"path": str(path)},
+        )
+    if "full" in text:
+        return DiskFullError(f"no room left for the database {path}; free some and try again")
+    return UnavailableError(
+        f"the database {path} cannot be opened ({text}); check that the folder is there and may "
+        "be written",
+        metadata={"path": str(path)},
+    )
+
+
+def make_engine(path: Path) -> AsyncEngine:
+    """Return an engine for the database at `path`, which is made when it is not there."""
+    engine = create_async_engine(
+        f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S}
+    )
+    sa.event.listen(engine.sync_engine, "connect", _set_up)
+    sa.event.listen(engine.sync_engine, "begin", _begin)
+    return engine
+
+
+def _set_up(connection: Any, _record: object) -> None:
+    # The driver begins transactions by itself, and late; _begin does it instead.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(pragma)
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")

@@ -1,0 +1,94 @@
+"""What clients see: records with what only this process knows laid over them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from distconv.core.engine import EngineState
+from distconv.core.states import JobState
+from distconv.core.task_states import TaskState
+from distconv.dispatch.progress_board import ProgressBoard
+from distconv.dispatch.session_hub import SessionHub
+from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
+from distconv.dispatch.waiting import EngineLoad, wait_reason
+
+_RUNNING = (JobState.TRANSCODING, JobState.COMPLETING)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobView:
+    """A job with its live progress and why it waits."""
+
+    job: JobRecord
+    wait_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskView:
+    """A task with its attempts, oldest first."""
+
+    task: TaskRecord
+    attempts: Sequence[AttemptRecord]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineView:
+    """An engine with the attempts that it holds."""
+
+    engine: EngineRecord
+    attempts: Sequence[AttemptRecord]
+
+
+class Views:
+    """Make views."""
+
+    def __init__(self, store: Store, hub: SessionHub, board: ProgressBoard) -> None:
+        self._store = store
+        self._hub = hub
+        self._board = board
+
+    async def job(self, job: JobRecord, *, count_ahead: bool = True) -> JobView:
+        """View a job; counting who is ahead costs a query, so a list leaves it out."""
+        if job.state in _RUNNING and (progress := self._board.get(job.id)) is not None:
+            job = replace(job, progress=progress)
+        return JobView(job=job, wait_reason=await self._wait_reason(job, count_ahead=count_ahead))
+
+    async def _wait_reason(self, job: JobRecord, *, count_ahead: bool) -> str:
+        if job.state is not JobState.PENDING:
+            return wait_reason(job, None, (), ahead=None)
+        tasks = await self._store.list_tasks(job.id)
+        task = next((t for t in tasks if t.state is TaskState.READY), None)
+        loads = [
+            EngineLoad(
+                capabilities=session.capabilities,
+                slot_count=session.engine.slot_count,
+                free_slot_count=session.free_slot_count,
+                takes_work=session.takes_work,
+            )
+            for session in self._hub.sessions()
+        ]
+        ahead = None
+        if count_ahead and task is not None and loads:
+            ahead = await self._store.count_ready_before(task)
+        return wait_reason(job, task, loads, ahead=ahead)
+
+    async def tasks(self, job_id: str) -> list[TaskView]:
+        """View a job's tasks with the history of their attempts."""
+        attempts = await self._store.list_attempts(job_id)
+        return [
+            TaskView(task=task, attempts=[a for a in attempts if a.task_id == task.id])
+            for task in await self._store.list_tasks(job_id)
+        ]
+
+    async def engine(self, engine: EngineRecord) -> EngineView:
+        """View an engine."""
+        session = self._hub.get(engine.id)
+        if session is not None:
+            draining = session.draining and engine.state is EngineState.ONLINE
+            engine = replace(
+                engine,
+                metrics=session.metrics,
+                heartbeat_time=session.heartbeat_time,
+                state=EngineState.DRAINING if draining else engine.state,
+            )
+        return EngineView(engine=engine, attempts=await self._store.list_live_attempts(engine.id))

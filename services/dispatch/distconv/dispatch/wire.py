@@ -1,0 +1,253 @@
+"""dispatch's values ↔ the contract's messages."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+from distconv.core.attempt_states import AttemptState
+from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState, TranscoderInfo
+from distconv.core.names import attempt_name, engine_name, job_name, object_name, task_name
+from distconv.core.report import Note, NoteSeverity
+from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.media_access import MediaAccess
+from distconv.dispatch.order import JobOrder
+from distconv.dispatch.store.records import AttemptRecord, JobOutput, TaskRecord
+from distconv.dispatch.views import EngineView, JobView, TaskView
+from distconv.rpc.convert.job import failure, progress
+from distconv.rpc.convert.media import media_census, media_info
+from distconv.rpc.convert.profile import PREFIX, profile, to_container, to_profile
+from distconv.rpc.convert.times import duration, timestamp, to_datetime, to_timedelta
+from distconv.rpc.tokens import MediaAction
+from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2, object_pb2
+
+ACTIONS: Mapping[MediaAction, object_pb2.MediaAction.ValueType] = {
+    MediaAction.READ: object_pb2.MEDIA_ACTION_READ,
+    MediaAction.WRITE: object_pb2.MEDIA_ACTION_WRITE,
+    MediaAction.DELETE: object_pb2.MEDIA_ACTION_DELETE,
+    MediaAction.LIST: object_pb2.MEDIA_ACTION_LIST,
+}
+ACTIONS_BACK = {number: action for action, number in ACTIONS.items()}
+_SEVERITIES = {
+    NoteSeverity.INFO: job_pb2.NOTE_SEVERITY_INFO,
+    NoteSeverity.WARNING: job_pb2.NOTE_SEVERITY_WARNING,
+    NoteSeverity.LOST: job_pb2.NOTE_SEVERITY_LOST,
+}
+_SEVERITIES_BACK = {number: severity for severity, number in _SEVERITIES.items()}
+
+
+def _number(prefix: str, value: StrEnum) -> str:
+    return f"{prefix}_{value.value}"
+
+
+def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
+    """Read a CreateJob request; its values are checked later. Raises InvalidProfileError."""
+    job = request.job
+    return JobOrder(
+        source_object=job.source.object,
+        source_file_name=job.source.file_name,
+        profile=job.profile,
+        profile_spec=to_profile(job.profile_spec) if job.HasField("profile_spec") else None,
+        container=to_container(request.container),
+        priority=job.priority,
+        deadline=to_datetime(job.deadline) if job.HasField("deadline") else None,
+        ttl=to_timedelta(job.ttl) if job.HasField("ttl") else None,
+        max_retries=job.max_retries if job.HasField("max_retries") else None,
+        labels=dict(job.labels),
+        request_id=request.request_id,
+        validate_only=request.validate_only,
+    )
+
+
+def job(view: JobView) -> job_pb2.Job:
+    """Convert a job to its message; one that was only validated has no name."""
+    record = view.job
+    return job_pb2.Job(
+        name=job_name(record.id) if record.id else "",
+        state=job_pb2.JobState.Value(_number("JOB_STATE", record.state)),
+        source=job_pb2.JobSource(
+            object=object_name(record.source_object_id),
+            file_name=record.source_file_name,
+            size_bytes=record.source_size_bytes,
+            media=None if record.source_media is None else media_info(record.source_media),
+        ),
+        profile=PREFIX + record.profile_name,
+        profile_spec=profile(record.profile),
+        priority=record.priority,
+        deadline=timestamp(record.deadline),
+        ttl=duration(record.ttl),
+        max_retries=record.max_retries,
+        labels=dict(record.labels),
+        tenant=record.tenant,
+        creator=record.creator,
+        create_time=timestamp(record.create_time),
+        update_time=timestamp(record.update_time),
+        start_time=timestamp(record.start_time),
+        end_time=timestamp(record.end_time),
+        retry_time=timestamp(record.retry_time),
+        delete_time=timestamp(record.delete_time),
+        etag=f"{record.version:x}",
+        progress=None if record.progress is None else progress(record.progress),
+        engine=engine_name(record.engine_id),
+        retry_count=record.retry_count,
+        error=None if record.error is None else failure(record.error),
+        output=None if record.output is None else _output(record.output),
+        wait_reason=view.wait_reason,
+    )
+
+
+def _output(value: JobOutput) -> job_pb2.JobOutput:
+    return job_pb2.JobOutput(
+        object=object_name(value.object_id),
+        size_bytes=value.size_bytes,
+        sha256=value.sha256,
+        media=media_info(value.media),
+        census=media_census(value.census),
+        notes=[_note(n) for n in value.notes],
+    )
+
+
+def _note(value: Note) -> job_pb2.ReportNote:
+    return job_pb2.ReportNote(
+        severity=_SEVERITIES[value.severity],
+        stream_index=value.stream_index,
+        message=value.message,
+    )
+
+
+def to_note(message: job_pb2.ReportNote) -> Note:
+    """Read a note; an unknown severity counts as a warning."""
+    return Note(
+        severity=_SEVERITIES_BACK.get(message.severity, NoteSeverity.WARNING),
+        message=message.message,
+        stream_index=message.stream_index if message.HasField("stream_index") else None,
+    )
+
+
+def task(view: TaskView) -> job_pb2.Task:
+    """Convert a task with its attempts to its message."""
+    record = view.task
+    return job_pb2.Task(
+        name=task_name(record.job_id, record.id),
+        kind=job_pb2.TaskKind.Value(_number("TASK_KIND", TaskKind(record.kind))),
+        state=job_pb2.TaskState.Value(_number("TASK_STATE", TaskState(record.state))),
+        depends_on=_depends_on(record),
+        attempts=[_attempt(a) for a in view.attempts],
+        create_time=timestamp(record.create_time),
+    )
+
+
+def _depends_on(record: TaskRecord) -> list[str]:
+    return [task_name(record.job_id, other) for other in record.depends_on]
+
+
+def _attempt(record: AttemptRecord) -> job_pb2.Attempt:
+    return job_pb2.Attempt(
+        name=attempt_name(record.job_id, record.task_id, record.id),
+        state=job_pb2.AttemptState.Value(_number("ATTEMPT_STATE", AttemptState(record.state))),
+        engine=engine_name(record.engine_id),
+        fencing_token=record.fencing_token,
+        lease_expire_time=timestamp(record.lease_expire_time),
+        create_time=timestamp(record.create_time),
+        start_time=timestamp(record.start_time),
+        end_time=timestamp(record.end_time),
+        decision=record.decision,
+        error=None if record.error is None else failure(record.error),
+        log_excerpt=record.log_excerpt,
+    )
+
+
+def engine(view: EngineView) -> engine_pb2.Engine:
+    """Convert an engine to its message."""
+    record = view.engine
+    return engine_pb2.Engine(
+        name=engine_name(record.id),
+        display_name=record.display_name,
+        state=engine_pb2.EngineState.Value(_number("ENGINE_STATE", EngineState(record.state))),
+        version=record.version,
+        capabilities=_capabilities(record.capabilities),
+        slot_count=record.slot_count,
+        busy_slot_count=len(view.attempts),
+        metrics=None if record.metrics is None else _metrics(record.metrics),
+        attempts=[attempt_name(a.job_id, a.task_id, a.id) for a in view.attempts],
+        create_time=timestamp(record.create_time),
+        connect_time=timestamp(record.connect_time),
+        heartbeat_time=timestamp(record.heartbeat_time),
+    )
+
+
+def _capabilities(value: EngineCapabilities) -> engine_pb2.EngineCapabilities:
+    return engine_pb2.EngineCapabilities(
+        transcoders=[
+            engine_pb2.TranscoderInfo(
+                name=tool.name,
+                version=tool.version,
+                build_id=tool.build_id,
+                encoders=tool.encoders,
+                decoders=tool.decoders,
+                muxers=tool.muxers,
+                demuxers=tool.demuxers,
+            )
+            for tool in value.transcoders
+        ],
+        tags=value.tags,
+        cpu_count=value.cpu_count,
+        cpu_model=value.cpu_model,
+        memory_bytes=value.memory_bytes,
+        scratch_bytes=value.scratch_bytes,
+        platform=value.platform,
+        architecture=value.architecture,
+    )
+
+
+def to_capabilities(message: engine_pb2.EngineCapabilities) -> EngineCapabilities:
+    """Read what an engine can do."""
+    return EngineCapabilities(
+        transcoders=tuple(
+            TranscoderInfo(
+                name=tool.name,
+                version=tool.version,
+                build_id=tool.build_id,
+                encoders=tuple(tool.encoders),
+                decoders=tuple(tool.decoders),
+                muxers=tuple(tool.muxers),
+                demuxers=tuple(tool.demuxers),
+            )
+            for tool in message.transcoders
+        ),
+        tags=tuple(message.tags),
+        cpu_count=message.cpu_count,
+        cpu_model=message.cpu_model,
+        memory_bytes=message.memory_bytes,
+        scratch_bytes=message.scratch_bytes,
+        platform=message.platform,
+        architecture=message.architecture,
+    )
+
+
+def _metrics(value: EngineMetrics) -> engine_pb2.EngineMetrics:
+    return engine_pb2.EngineMetrics(
+        cpu_fraction=value.cpu_fraction,
+        memory_used_bytes=value.memory_used_bytes,
+        scratch_free_bytes=value.scratch_free_bytes,
+        load_1m=value.load_1m,
+    )
+
+
+def to_metrics(message: engine_pb2.EngineMetrics) -> EngineMetrics:
+    """Read what an engine measured of itself."""
+    return EngineMetrics(
+        cpu_fraction=message.cpu_fraction,
+        memory_used_bytes=message.memory_used_bytes,
+        scratch_free_bytes=message.scratch_free_bytes,
+        load_1m=message.load_1m,
+    )
+
+
+def media_access(value: MediaAccess) -> object_pb2.MediaAccess:
+    """Convert a media access to its message."""
+    return object_pb2.MediaAccess(
+        storage_addresses=value.storage_addresses,
+        token=value.token,
+        object=object_name(value.object_id),
+        action=ACTIONS[value.action],
+        expire_time=timestamp(value.expire_time),
+    )
