@@ -1,4 +1,4 @@
-# ruff: noqa: ASYNC240  # small local files, in tests
+# small local files, in tests
 import asyncio
 import hashlib
 import io

@@ -49,8 +49,9 @@ class Failing:
         match error:
             case click.exceptions.Exit():
                 code = error.exit_code
-            case BrokenPipeError():
-                # Whoever read the output has gone; Python must not complain as it flushes.
+            case SystemExit() | BrokenPipeError():
+                # Whoever read the output has gone (click exits then). Quietly: Python must
+                # not complain as it flushes.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 code = ExitCode.INTERNAL
             case click.ClickException():

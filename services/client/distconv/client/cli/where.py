@@ -21,7 +21,7 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A server to work with; `system` is set when embedded, `ephemeral` when its data end with us."""
+    """A server to work with; `system` is set when embedded, `ephemeral` when it ends with us."""
 
     address: str
     system: System | None = None

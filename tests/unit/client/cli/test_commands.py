@@ -1,0 +1,102 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+from distconv.client.cli.job_options import CONTAINERS, PROGRESS
+from distconv.client.cli.main import COMMANDS, cli, main
+from distconv.client.cli.views import Progress
+from distconv.core.profile import Container
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_loads_and_its_help_is_what_the_list_says(name: str) -> None:
+    command = cli.get_command(click.Context(cli), name)
+    assert command is not None
+    assert command.get_short_help_str(limit=100) == COMMANDS[name].help
+
+
+def test_words_repeated_for_speed_are_the_same() -> None:
+    assert list(CONTAINERS) == list(Container)
+    assert list(PROGRESS) == list(Progress)
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from distconv.client.cli.main import main; main(['--help']); "
+        "print([m for m in ('grpc', 'rich', 'pydantic', 'google.protobuf', 'asyncio') "
+        "if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "Exit codes:" in out
+    assert "    8  a disk is full" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["trnscode"], "there is no command 'trnscode'; did you mean transcode?"),
+        (["transcode", "--nope"], "such option '--nope'"),
+        (["transcode", "x.mp4", "-p", "h264"], "--output"),
+        (["jobs", "get"], "JOB"),
+        (["transcode", "x.mp4", "-o", "y.avi", "-p", "h264"], "'.avi' is not a container"),
+        (
+            ["transcode", "x.mp4", "-o", "y.mp4", "-p", "h264", "--container", "mkv"],
+            "but --container says mkv",
+        ),
+        (["transcode", "x.mp4", "-o", "y.mp4", "-p", "h264", "--label", "x"], "KEY=VALUE"),
+    ],
+)
+def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
+    arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("error: ")
+    assert said in err
+    assert len(err.splitlines()) == 1
+
+
+def test_json_errors_are_objects_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    arguments = ["--json", "transcode", str(tmp_path / "no.mp4"), "-o", "y.mp4", "-p", "h264"]
+    assert main(arguments) == 3
+    captured = capsys.readouterr()
+    error = json.loads(captured.out)["error"]
+    assert error["reason"] == "INVALID_ARGUMENT"
+    assert captured.err == f"error: {error['message']}\n"
+
+
+def test_a_fault_of_ours_is_short_and_debug_shows_where(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    def fault(*_: object, **__: object) -> int:
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("distconv.client.cli.transcode.check_source", fault)
+    arguments = ["transcode", str(tmp_path / "no.mp4"), "-o", str(tmp_path / "y.mp4"), "-p", "h"]
+    assert main(arguments) == 1
+    err = capsys.readouterr().err
+    assert "ZeroDivisionError: oops" in err
+    assert "--debug" in err
+    assert "Traceback" not in err
+    assert main([*arguments, "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_the_answer_to_a_question_about_an_output_is_no_without_a_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(b"x")
+    (tmp_path / "out.mp4").write_bytes(b"x")
+    arguments = ["transcode", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out.mp4")]
+    assert main([*arguments, "-p", "h264"]) == 7
+    assert "--overwrite" in capsys.readouterr().err

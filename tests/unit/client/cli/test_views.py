@@ -1,0 +1,131 @@
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from distconv.client.cli.jsonable import jsonable
+from distconv.client.cli.outcome import Outcome
+from distconv.client.cli.views import JsonView, LinesView
+from distconv.client.job import Job, JobOutput, JobSource
+from distconv.client.stored import Direction, Transfer
+from distconv.core.media import MediaInfo, StreamInfo, StreamKind
+from distconv.core.progress import JobProgress
+from distconv.core.report import Note, NoteSeverity
+from distconv.core.states import JobState
+
+
+class _Clock:
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def now(self) -> datetime:
+        return datetime.fromtimestamp(self.at, UTC)
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def _job(state: JobState, **fields: object) -> Job:
+    return Job(
+        name="jobs/a",
+        state=state,
+        source=JobSource(object="objects/o"),
+        profile="profiles/copy",
+        **fields,  # type: ignore[arg-type]
+    )
+
+
+def _progress(fraction: float) -> JobProgress:
+    return JobProgress(fraction=fraction, fps=50.0, speed=2.0, eta=timedelta(seconds=9))
+
+
+def test_lines_come_at_every_change_and_now_and_then(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = _Clock()
+    view = LinesView(clock)
+    view.step(_job(JobState.PENDING, wait_reason="no engine is connected"))
+    view.step(_job(JobState.PENDING, wait_reason="no engine is connected"))
+    for second in range(12):
+        clock.at = second
+        view.step(_job(JobState.TRANSCODING, progress=_progress(second / 12)))
+    view.step(_job(JobState.COMPLETED))
+    assert capsys.readouterr().err.splitlines() == [
+        "job a: waiting: no engine is connected",
+        "job a: encoding 0 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: encoding 41 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: encoding 83 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: done",
+    ]
+
+
+def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    view = JsonView()
+    view.step(Transfer(direction=Direction.UPLOAD, done_bytes=1, total_bytes=2))
+    view.step(_job(JobState.TRANSCODING, progress=_progress(0.5)))
+    upload, job = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert upload == {"event": "upload", "done_bytes": 1, "total_bytes": 2}
+    assert job["event"] == "job"
+    assert job["job"]["progress"]["eta_s"] == 9.0
+
+
+def _outcome(size: int) -> Outcome:
+    media = MediaInfo(
+        container="mov",
+        size_bytes=size,
+        duration_s=30.0,
+        bit_rate=0,
+        streams=(
+            StreamInfo(
+                index=0, kind=StreamKind.VIDEO, codec="hevc", width=1280, height=720,
+                frame_rate="30000/1001", color_transfer="smpte2084",
+            ),
+            StreamInfo(
+                index=1, kind=StreamKind.AUDIO, codec="aac", channels=2,
+                channel_layout="stereo", sample_rate=48_000, language="eng",
+            ),
+        ),
+    )  # fmt: skip
+    output = JobOutput(
+        object="objects/o",
+        size_bytes=size,
+        sha256="00",
+        media=media,
+        notes=(Note(severity=NoteSeverity.LOST, message="the font"),),
+    )
+    return Outcome(
+        job=_job(JobState.COMPLETED),
+        output=output,
+        path=Path("/films/a.mp4"),
+        source_bytes=10_000_000,
+        elapsed=timedelta(seconds=10),
+    )
+
+
+def test_an_outcome_for_people() -> None:
+    assert list(_outcome(4_000_000).lines()) == [
+        "/films/a.mp4",
+        "  video     H.265 1280×720, 29.97 fps, PQ",
+        "  audio     AAC stereo, 48 kHz, eng",
+        "  length    0:00:30",
+        "  size      4.00 MB; the source has 10.0 MB: 6.00 MB (60%) saved",
+        "  took      0:00:10 in all, 3.00× real time",
+        "  lost      the font",
+    ]
+    assert "2.00 MB (20%) more" in "\n".join(_outcome(12_000_000).lines())
+
+
+def test_an_outcome_for_programs() -> None:
+    found = _outcome(4_000_000).as_json()
+    assert found["saved_fraction"] == pytest.approx(0.6)
+    assert found["video"]["codec"] == "hevc"
+    assert json.loads(json.dumps(found))["output"] == "/films/a.mp4"
+
+
+def test_values_as_json() -> None:
+    job = _job(JobState.PENDING, ttl=timedelta(minutes=1), labels={"a": "b"})
+    found = jsonable(job)
+    assert found["ttl_s"] == 60.0
+    assert found["state"] == "PENDING"
+    assert found["labels"] == {"a": "b"}

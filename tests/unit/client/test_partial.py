@@ -1,0 +1,89 @@
+# ruff: noqa: PT012  # what is tested is what leaving the block does
+import errno
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from distconv.client.partial import PartialFile
+from distconv.core.errors import AlreadyExistsError, DataLossError, DiskFullError
+
+_DATA = b"a rendition" * 1000
+_SHA256 = hashlib.sha256(_DATA).hexdigest()
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_it_appears_whole(tmp_path: Path) -> None:
+    async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+        await partial.append([_DATA[:100], _DATA[100:]])
+        (waiting,) = _names(tmp_path)
+        assert waiting.startswith(".out.mp4.part-")
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+        assert _names(tmp_path) == ["out.mp4"]
+    assert (tmp_path / "out.mp4").read_bytes() == _DATA
+
+
+async def test_it_leaves_nothing_when_left_early(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError):
+        async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+            await partial.append([_DATA])
+            raise RuntimeError
+    assert _names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("size", "sha256"), [(len(_DATA) + 1, _SHA256), (len(_DATA), "0" * 64)])
+async def test_it_refuses_what_is_not_whole(tmp_path: Path, size: int, sha256: str) -> None:
+    with pytest.raises(DataLossError):
+        async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+            await partial.append([_DATA])
+            await partial.commit(size_bytes=size, sha256=sha256)
+    assert _names(tmp_path) == []
+
+
+async def test_it_never_replaces_what_came_meanwhile(tmp_path: Path) -> None:
+    with pytest.raises(AlreadyExistsError):
+        async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+            await partial.append([_DATA])
+            (tmp_path / "out.mp4").write_text("mine")
+            await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert (tmp_path / "out.mp4").read_text() == "mine"
+    assert _names(tmp_path) == ["out.mp4"]
+
+
+async def test_overwriting_through_a_link_keeps_the_link(tmp_path: Path) -> None:
+    (tmp_path / "real.mp4").write_text("old")
+    (tmp_path / "link.mp4").symlink_to("real.mp4")
+    async with PartialFile(tmp_path / "link.mp4", overwrite=True) as partial:
+        await partial.append([_DATA])
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert (tmp_path / "link.mp4").is_symlink()
+    assert (tmp_path / "real.mp4").read_bytes() == _DATA
+
+
+async def test_a_full_disk_is_said_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, data: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(DiskFullError, match=r"no room for the output '.*out\.mp4'"):
+        async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+            monkeypatch.setattr(os, "write", full)
+            await partial.append([_DATA])
+    assert _names(tmp_path) == []
+
+
+async def test_what_cannot_fit_is_refused_before_the_download(tmp_path: Path) -> None:
+    async with PartialFile(tmp_path / "out.mp4", overwrite=False) as partial:
+        with pytest.raises(DiskFullError):
+            await partial.reserve(1 << 60)
+
+
+async def test_a_long_name_still_fits(tmp_path: Path) -> None:
+    name = "é" * 120 + ".mp4"
+    async with PartialFile(tmp_path / name, overwrite=False) as partial:
+        await partial.append([_DATA])
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert (tmp_path / name).exists()

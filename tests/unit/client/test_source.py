@@ -1,0 +1,45 @@
+import hashlib
+import io
+from pathlib import Path
+
+import google_crc32c
+import pytest
+
+from distconv.client.source import CHUNK_BYTES, SourceFile
+from distconv.core.errors import CorruptSourceError, FailedPreconditionError
+
+_DATA = bytes(range(256)) * 4096
+
+
+async def test_chunks_carry_their_place_and_checksum() -> None:
+    with SourceFile.open(io.BytesIO(_DATA)) as source:
+        pieces = await source.read(0, CHUNK_BYTES + 10)
+    assert [(p.offset, len(p.data)) for p in pieces] == [(0, CHUNK_BYTES), (CHUNK_BYTES, 10)]
+    assert all(google_crc32c.value(p.data) == p.crc32c for p in pieces)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [[], [(0, 100), (100, 300)], [(500, 700), (0, 100)], [(0, 100), (50, 200), (0, 100)]],
+)
+async def test_the_digest_is_that_of_the_file_in_whatever_order_it_was_read(
+    order: list[tuple[int, int]],
+) -> None:
+    with SourceFile.open(io.BytesIO(_DATA)) as source:
+        for start, end in order:
+            await source.read(start, end)
+        assert await source.sha256() == hashlib.sha256(_DATA).hexdigest()
+
+
+async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "growing.mp4"
+    path.write_bytes(_DATA)
+    with SourceFile.open(path) as source:
+        path.write_bytes(_DATA[:10])
+        with pytest.raises(FailedPreconditionError, match="shorter"):
+            await source.read(0, 100)
+
+
+def test_an_empty_stream_is_no_video() -> None:
+    with pytest.raises(CorruptSourceError):
+        SourceFile.open(io.BytesIO())
