@@ -7,6 +7,7 @@ import grpc
 import grpc.aio
 
 from distconv.core.errors import InvalidArgumentError
+from distconv.rpc.buffers import keep_message_buffers
 from distconv.rpc.server import MAX_MESSAGE_BYTES
 
 # Only calls that may be made twice are retried by the channel itself.
@@ -51,6 +52,7 @@ def open_channel(address: str) -> grpc.aio.Channel:
             f"'{address}' is not a server's address; write host:port, as 127.0.0.1:7400",
             field="server",
         )
+    keep_message_buffers()
     return grpc.aio.insecure_channel(
         address,
         options=[

@@ -11,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from distconv.core.errors import InvalidArgumentError, UnavailableError
 from distconv.rpc.auth import Authenticator
+from distconv.rpc.buffers import keep_message_buffers
 from distconv.rpc.interceptors import GuardInterceptor
 
 # A chunk is 256 KiB and may be 1 MiB; 4 MiB leaves room for a page of jobs.
@@ -58,6 +59,7 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     loopback (there is no TLS yet), and UnavailableError when it is taken.
     """
     _require_loopback(settings.bind)
+    keep_message_buffers()
     server = grpc.aio.server(
         interceptors=[GuardInterceptor({s.name: s.authenticator for s in services})],
         options=[

@@ -13,6 +13,9 @@ from distconv.storage.upload import Upload
 
 # Chunks of a few bytes cost more than their bytes: this bounds what a batch of them holds.
 _BATCH_CHUNKS = 1024
+# A hop to a thread costs the loop about as much as writing a chunk: chunks wait
+# this long for company. It is hidden behind the sync that they wait for anyway.
+_GATHER_S = 0.005
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,7 @@ class Intake:
         self._unacknowledged: list[Range] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
+        self._full = asyncio.Event()
 
     async def acknowledgements(self) -> AsyncGenerator[list[Range], None]:
         """Yield what became durable of this stream's chunks, until its end.
@@ -53,8 +57,7 @@ class Intake:
         reader = asyncio.create_task(self._read(), name="intake")
         try:
             while not (reader.done() and not self._gathered):
-                await self._wake.wait()
-                self._wake.clear()
+                await self._gather(reader)
                 await self._write()
                 self._upload.require_kept(losses)
                 if done := self._take_durable():
@@ -69,6 +72,18 @@ class Intake:
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
+    async def _gather(self, reader: "asyncio.Task[None]") -> None:
+        """Wait for a reason to go on, and then for a batch worth a hop to a thread."""
+        await self._wake.wait()
+        self._wake.clear()
+        if not self._gathered or reader.done():
+            return
+        try:
+            async with asyncio.timeout(_GATHER_S):
+                await self._full.wait()
+        except TimeoutError:
+            pass
+
     async def _read(self) -> None:
         try:
             async for chunk in self._chunks:
@@ -82,9 +97,15 @@ class Intake:
                 self._gathered.append((chunk.offset, chunk.data))
                 self._gathered_bytes += len(chunk.data)
                 self._wake.set()
+                if self._gathered_bytes >= self._batch_bytes // 2:
+                    self._full.set()
         finally:
             # The generator looks whether this task is done: let it be, first.
-            asyncio.get_running_loop().call_soon(self._wake.set)
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def _end(self) -> None:
+        self._full.set()
+        self._wake.set()
 
     def _check(self, chunk: Chunk) -> None:
         self._upload.check_piece(chunk.offset, len(chunk.data))
@@ -98,6 +119,7 @@ class Intake:
 
     async def _write(self) -> None:
         batch, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        self._full.clear()
         self._room.set()
         if batch:
             await self._upload.write(batch)

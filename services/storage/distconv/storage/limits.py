@@ -16,8 +16,8 @@ class Limits:
     max_fragments: int = 65_536
     min_free_bytes: int = 64 * MIB
     write_batch_bytes: int = 2 * MIB
-    sync_bytes: int = 8 * MIB
-    sync_delay: timedelta = timedelta(milliseconds=50)
+    sync_bytes: int = 4 * MIB
+    sync_delay: timedelta = timedelta(milliseconds=20)
     unsynced_limit_bytes: int = 32 * MIB
     read_piece_bytes: int = 256 * 1024
     read_ahead_bytes: int = MIB

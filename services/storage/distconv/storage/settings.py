@@ -53,12 +53,12 @@ class StorageSettings(ProcessSettings):
         description="bytes gathered of one stream before it is held back; twice that per stream",
     )
     sync_bytes: int = Field(
-        default=8 * MIB,
+        default=4 * MIB,
         ge=MAX_CHUNK_BYTES,
         description="bytes written that start a sync to the disk at once",
     )
     sync_delay_s: float = Field(
-        default=0.05,
+        default=0.02,
         ge=0,
         le=10,
         description="s from the first byte written to the sync; bounds how late it is acknowledged",
