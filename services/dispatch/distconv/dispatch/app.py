@@ -152,11 +152,20 @@ class Dispatch:
             (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
         )
 
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None]":
-        """Run a coroutine in the task group; what it raises is logged and ends it alone."""
-        if self._tasks is None:
-            raise RuntimeError("dispatch does not run")
-        return self._tasks.create_task(_guarded(coroutine))
+    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
+        """Run a coroutine in the task group; None when dispatch does not run any more.
+
+        What it raises is logged and ends it alone.
+        """
+        guarded = _guarded(coroutine)
+        if self._tasks is not None:
+            try:
+                return self._tasks.create_task(guarded)
+            except RuntimeError:  # the group is closing
+                pass
+        guarded.close()
+        coroutine.close()
+        return None
 
     def _on_change(self, effects: Effects) -> None:
         for job_id in effects.ended_jobs:

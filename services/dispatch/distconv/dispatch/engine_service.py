@@ -30,7 +30,7 @@ _HELLO_TIMEOUT_S = 10.0
 
 _log = structlog.get_logger()
 
-Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None]"]
+Spawn = Callable[[Coroutine[Any, Any, None]], "asyncio.Task[None] | None"]
 
 
 class EngineServicer(EngineServiceServicer):
@@ -55,7 +55,8 @@ class EngineServicer(EngineServiceServicer):
             async for message in session.outbound():
                 yield dispatch_message(message)
         finally:
-            reader.cancel()
+            if reader is not None:
+                reader.cancel()
             self._hub.close(session)
 
     async def _read(
@@ -72,7 +73,7 @@ class EngineServicer(EngineServiceServicer):
             session.end(error)
         except (grpc.aio.UsageError, grpc.aio.BaseError, grpc.RpcError):
             session.end()
-        except Exception:
+        except Exception:  # noqa: BLE001  # logged with its traceback
             _log.exception("session_failed", engine=session.engine.id)
             session.end(InternalError("a fault of the server; connect again"))
 

@@ -3,7 +3,7 @@
 # ruff: noqa: N802, ARG002  # the contract's names, and gRPC's signature
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 import grpc.aio
 from google.protobuf import field_mask_pb2
@@ -29,8 +29,6 @@ from distconv.v1.dispatch_service_pb2_grpc import (
 )
 
 NAME = "distconv.v1.DispatchService"
-
-_M = TypeVar("_M")
 
 
 class DispatchServicer(DispatchServiceServicer):
