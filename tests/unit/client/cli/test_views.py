@@ -54,8 +54,9 @@ def test_lines_come_at_every_change_and_now_and_then(
     assert capsys.readouterr().err.splitlines() == [
         "job a: waiting: no engine is connected",
         "job a: encoding 0 % (50 fps, 2.00×, 0:00:09 left)",
-        "job a: encoding 41 % (50 fps, 2.00×, 0:00:09 left)",
-        "job a: encoding 83 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: encoding 25 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: encoding 50 % (50 fps, 2.00×, 0:00:09 left)",
+        "job a: encoding 75 % (50 fps, 2.00×, 0:00:09 left)",
         "job a: done",
     ]
 

@@ -78,6 +78,11 @@ class System:
     ) -> None:
         await asyncio.shield(self._end())
 
+    @property
+    def is_starting(self) -> bool:
+        """Tell whether no engine has been ready yet."""
+        return bool(self._ready) and not any(event.is_set() for event in self._ready)
+
     async def engines_ready(self) -> None:
         """Wait until every engine has had its session."""
         for event in self._ready:

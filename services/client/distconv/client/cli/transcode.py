@@ -18,6 +18,7 @@ from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.outcome import Outcome
 from distconv.client.cli.profile_choice import chosen, from_file
 from distconv.client.cli.running import run
+from distconv.client.cli.system import System
 from distconv.client.cli.views import View, job_line, make_view
 from distconv.client.cli.where import Place, place
 from distconv.client.job import Job
@@ -147,6 +148,7 @@ class _Command:
         self._view = view
         self._source_bytes = source_bytes
         self._job: Job | None = None
+        self._system: System | None = None
 
     async def run(self) -> Outcome:
         """Do it, within the time allowed."""
@@ -170,6 +172,7 @@ class _Command:
             room_bytes=self._source_bytes,
             note=self._view.note,
         ) as where:
+            self._system = where.system
             try:
                 return await where.guarded(self._at(where))
             except DistconvError as error:
@@ -207,6 +210,8 @@ class _Command:
 
     def _step(self, step: Transfer | Job) -> None:
         if isinstance(step, Job):
+            if step.wait_reason and self._system is not None and self._system.is_starting:
+                step = replace(step, wait_reason="its engine is starting")
             self._job = step
         self._view.step(step)
 

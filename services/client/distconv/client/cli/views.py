@@ -14,7 +14,7 @@ from distconv.core.clock import Clock, SystemClock
 from distconv.core.states import JobState
 
 # Off a terminal, progress is for logs: often enough to see it move, not more.
-_LINE_EVERY_S = 5.0
+_LINE_EVERY_S = 3.0
 
 
 class Progress(StrEnum):
@@ -124,7 +124,7 @@ class LinesView(SilentView):
         """Print the step if it is new enough."""
         if isinstance(step, Job):
             self._say(f"{step.state} {step.wait_reason}", job_line(step), over=False)
-        else:
+        elif step.done_bytes:
             self._say(step.direction, transfer_line(step), over=step.fraction >= 1.0)
 
     def _say(self, phase: str, line: str, *, over: bool) -> None:

@@ -1,0 +1,113 @@
+import json
+from pathlib import Path
+
+import av
+import pytest
+
+from .conftest import Clips, Up, dcctl, leftovers
+
+
+def _frames(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_a_video_goes_through_and_comes_back(
+    farm: Up, clips: Clips, tmp_path: Path, ending: str
+) -> None:
+    out = tmp_path / f"out.{ending}"
+    done = dcctl("transcode", clips.tiny, "-o", out, "-p", "h264-480p", "--server", farm.address)
+    assert done.returncode == 0, done.stderr
+    assert _frames(out) == _frames(clips.tiny)
+    assert done.stdout.splitlines()[0] == str(out)
+    assert "H.264 320×180, 25 fps" in done.stdout
+    assert "saved" in done.stdout or "more" in done.stdout
+    assert "uploaded" in done.stderr
+    assert "done" in done.stderr
+    assert leftovers(tmp_path) == [out.name]
+
+
+def test_json_describes_the_result_and_nothing_else_is_printed(
+    farm: Up, clips: Clips, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    done = dcctl(
+        "--server", farm.address, "--json", "transcode", clips.tiny_mkv, "-o", out, "-p", "copy",
+        "--label", "show=test", "--priority", "5",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    found = json.loads(done.stdout)
+    assert found["output"] == str(out)
+    assert found["size_bytes"] == out.stat().st_size
+    assert found["video"]["codec"] == "h264"
+    assert [a["codec"] for a in found["audio"]] == ["aac"]
+    assert found["duration_s"] == pytest.approx(2, abs=0.2)
+    assert found["source_size_bytes"] == clips.tiny_mkv.stat().st_size
+    assert found["saved_bytes"] == found["source_size_bytes"] - found["size_bytes"]
+    assert found["job"]["labels"] == {"show": "test"}
+    assert found["job"]["priority"] == 5
+
+
+def test_embedded_needs_nothing_and_leaves_nothing(clips: Clips, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    out = tmp_path / "out"
+    out.mkdir()
+    done = dcctl(
+        "transcode", clips.tiny, "-o", out, "-p", "h264-480p", "--embedded",
+        env={"TMPDIR": str(temporary)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert leftovers(out) == ["tiny.mp4"]
+    assert leftovers(temporary) == []
+
+
+def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> None:
+    server = ("--server", farm.address)
+    done = dcctl("submit", clips.tiny, clips.tiny_mkv, "-p", "h264-480p", *server)
+    assert done.returncode == 0, done.stderr
+    first, second = done.stdout.split()
+    for job in (first, second):
+        watched = dcctl("jobs", "watch", job, *server)
+        assert watched.returncode == 0, watched.stderr
+    listed = json.loads(dcctl("jobs", "list", "--json", *server).stdout)["jobs"]
+    assert {first, second} <= {job["name"].removeprefix("jobs/") for job in listed}
+    shown = dcctl("jobs", "get", first, *server)
+    assert "COMPLETED" in shown.stdout
+    got = dcctl("download", first, "-o", tmp_path, *server)
+    assert got.returncode == 0, got.stderr
+    assert leftovers(tmp_path) == ["tiny.mp4"]
+    again = dcctl("download", first, "-o", tmp_path / "tiny.mp4", *server)
+    assert again.returncode == 7
+    refused = dcctl("jobs", "cancel", first, *server)
+    assert refused.returncode == 11
+
+
+def test_ids_may_be_shortened(farm: Up, clips: Clips) -> None:
+    server = ("--server", farm.address)
+    job = dcctl("submit", clips.tiny, "-p", "copy", *server).stdout.strip()
+    found = dcctl("jobs", "get", job[:14].upper(), "--json", *server)
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["job"]["name"] == f"jobs/{job}"
+    assert dcctl("jobs", "watch", job, *server).returncode == 0
+
+
+def test_engines_profiles_and_version(farm: Up) -> None:
+    server = ("--server", farm.address)
+    (engine,) = json.loads(dcctl("engines", "list", "--json", *server).stdout)["engines"]
+    assert engine["state"] == "ONLINE"
+    shown = dcctl("engines", "get", engine["name"].removeprefix("engines/"), *server)
+    assert "libx264" in shown.stdout
+    profiles = json.loads(dcctl("profiles", "list", "--json", *server).stdout)["profiles"]
+    names = [profile["name"] for profile in profiles]
+    assert {"h264-720p", "hevc-1080p", "av1-1080p", "vp9-720p", "audio-opus", "copy"} <= set(names)
+    assert "crf 21" in dcctl("profiles", "get", "h264-720p", *server).stdout
+    assert "1 engine online" in dcctl("version", *server).stdout
+
+
+def test_help_is_quick_to_read_and_says_the_exit_codes() -> None:
+    done = dcctl("--help")
+    assert done.returncode == 0
+    assert "Exit codes:" in done.stdout
