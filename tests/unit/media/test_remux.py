@@ -78,3 +78,12 @@ def test_chapters_are_rendered_with_their_titles_escaped() -> None:
         ";FFMETADATA1\n[CHAPTER]\nTIMEBASE=1/1000000\nSTART=1500000\nEND=2250000\n"
         "title=a\\=b\\;\\#\\\\\\\nc\n"
     )
+
+
+def test_what_follows_nut_media_is_cut_off() -> None:
+    spec = FinishSpec(container=Container.MKV, streams=STREAMS, wire_format="nut")
+    argv = remux_argv(FFMPEG, 7, SOURCE, Path("/data/out"), spec=spec, media_bytes=1000)
+    assert list(argv[9:17]) == [
+        "-protocol_whitelist", "subfile,file", "-format_whitelist", "nut",
+        "-f", "nut", "-i", "subfile,,start,0,end,1000,,:/data/wire",
+    ]  # fmt: skip

@@ -59,10 +59,14 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinishSpec:
-    """How to finish a streamed file; `streams` are those that it has, in order."""
+    """How to finish a streamed file; `streams` are those that it has, in order.
+
+    `wire_format` is the muxer that wrote it, where that is not the container's own.
+    """
 
     container: Container
     streams: tuple[FinishStream, ...]
+    wire_format: str = ""
     chapters: tuple[Chapter, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
@@ -75,6 +79,7 @@ class FinishSpec:
         return json.dumps(
             {
                 "container": self.container,
+                "wire_format": self.wire_format,
                 "streams": [
                     {
                         "kind": s.kind,
@@ -105,6 +110,7 @@ class FinishSpec:
 def _spec(raw: Mapping[str, Any]) -> FinishSpec:
     return FinishSpec(
         container=Container(raw["container"]),
+        wire_format=_wire_format(raw["wire_format"]),
         streams=_each(raw["streams"], _finish_stream),
         chapters=_each(
             raw["chapters"],
@@ -133,6 +139,12 @@ def _each(items: list[Any], make: Callable[[Any], _T]) -> tuple[_T, ...]:
     return tuple(make(item) for item in items)
 
 
+def _wire_format(value: object) -> str:
+    if value not in ("", "mp4", "matroska", "webm", "nut"):
+        raise ValueError("an unknown muxer")
+    return str(value)
+
+
 def _line(value: object) -> str:
     if not isinstance(value, str) or "\0" in value:
         raise ValueError("not a text")
@@ -159,7 +171,15 @@ def trailer(spec: FinishSpec) -> bytes:
     return head + body + size.to_bytes(4, "big") + _MARK
 
 
-def read_trailer(path: Path) -> FinishSpec | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trailer:
+    """The description at a streamed file's end, and how many bytes of media stand before it."""
+
+    spec: FinishSpec
+    media_bytes: int
+
+
+def read_trailer(path: Path) -> Trailer | None:
     """Read the description at the end of a streamed file; None when it has none.
 
     Blocks for a small read. Raises DataLossError when it is damaged.
@@ -178,4 +198,5 @@ def read_trailer(path: Path) -> FinishSpec | None:
         file.seek(total - size)
         whole = file.read(size)
     head = 8 + len(_MARK) if whole[4:8] == b"uuid" else 9
-    return FinishSpec.from_json(whole[head:-_FOOTER_BYTES])
+    spec = FinishSpec.from_json(whole[head:-_FOOTER_BYTES])
+    return Trailer(spec=spec, media_bytes=total - size)

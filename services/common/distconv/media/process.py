@@ -24,13 +24,15 @@ class RunLimits:
     """The bounds of one run.
 
     `stall_timeout_s`: no progress in bytes and frames for so long ends it.
-    `grace_s`: from TERM to KILL. `chunk_bytes`: the size of what the sink gets;
-    `chunk_delay_s`: a smaller chunk waits no longer than this.
+    `grace_s`: from TERM to KILL; short, since ffmpeg does not heed TERM while it
+    waits for stdin, and what it would still write is not wanted. `chunk_bytes`:
+    the size of what the sink gets; `chunk_delay_s`: a smaller chunk waits no
+    longer than this.
     """
 
     sandbox: Limits = field(default_factory=Limits)
     stall_timeout_s: float = 60.0
-    grace_s: float = 2.0
+    grace_s: float = 0.5
     chunk_bytes: int = 256 * 1024
     chunk_delay_s: float = 0.5
 

@@ -52,12 +52,15 @@ async def finish_file(
     """
     # the child's folder is another
     source, target = source.absolute(), target.absolute()  # noqa: ASYNC240 - touches no disk
-    spec = await asyncio.to_thread(read_trailer, source)
-    spec = spec or FinishSpec(container=container, streams=())
+    found = await asyncio.to_thread(read_trailer, source)
+    spec = found.spec if found else FinishSpec(container=container, streams=())
+    media_bytes = found.media_bytes if found else None
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".finish-") as folder:
         extras = await asyncio.to_thread(_write_extras, spec, Path(folder))
         result = await run_process(
-            lambda fd: remux_argv(build.path, fd, source, target, spec=spec, extras=extras),
+            lambda fd: remux_argv(
+                build.path, fd, source, target, spec=spec, extras=extras, media_bytes=media_bytes
+            ),
             sandbox=sandbox,
             limits=limits or RunLimits(),
             on_progress=on_progress,
@@ -87,13 +90,17 @@ def remux_argv(
     *,
     spec: FinishSpec,
     extras: Extras | None = None,
+    media_bytes: int | None = None,
 ) -> tuple[str, ...]:
-    """Return the command that finishes `source` into `target`; pure."""
+    """Return the command that finishes `source` into `target`; pure.
+
+    `media_bytes` is how much of `source` is media, where something follows it.
+    """
     extras = extras or Extras()
     return (
         *(str(ffmpeg), "-nostdin", "-hide_banner", "-loglevel", "warning", "-nostats", "-y"),
         *("-progress", f"pipe:{progress_fd}"),
-        *_input(_DEMUXERS[spec.container], source),
+        *_wire_input(spec, source, media_bytes),
         *_extra_inputs(spec, extras),
         *_mapping(spec, extras),
         *("-c", "copy", "-map_metadata", "0", "-bitexact"),
@@ -102,6 +109,14 @@ def remux_argv(
         *_muxing(spec.container),
         f"file:{target}",
     )
+
+
+def _wire_input(spec: FinishSpec, path: Path, media_bytes: int | None) -> tuple[str, ...]:
+    if spec.wire_format != "nut" or media_bytes is None:
+        return _input(_DEMUXERS[spec.container], path)
+    # NUT has nothing that readers skip: what follows the media is cut off
+    guard = ("-protocol_whitelist", "subfile,file", "-format_whitelist", "nut")
+    return (*guard, "-f", "nut", "-i", f"subfile,,start,0,end,{media_bytes},,:{path}")
 
 
 def _input(demuxer: str, path: Path) -> tuple[str, ...]:

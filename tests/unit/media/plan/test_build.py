@@ -314,3 +314,14 @@ def test_the_finishing_knows_titles_and_the_container(build: FfmpegBuild) -> Non
         (StreamKind.AUDIO, "eng", "Surround"),
     ]
     assert [c.title for c in finish.chapters] == ["One"]
+
+
+def test_aac_that_describes_itself_in_packets_needs_help(build: FfmpegBuild) -> None:
+    source = media(VIDEO, STEREO, container="mpegts")
+    into_mp4 = plan_transcode(profile("copy", "mp4"), source, build)
+    at = into_mp4.output_args.index("-bsf:1")
+    assert into_mp4.output_args[at + 1] == "aac_adtstoasc"
+    wired = replace(build, muxers=build.muxers | {"nut"})
+    into_mkv = plan_transcode(profile("copy", "mkv"), source, wired)
+    assert into_mkv.wire_format == into_mkv.finish.wire_format == "nut"
+    assert into_mkv.output_args[-2:] == ("-f", "nut")

@@ -29,10 +29,12 @@ _RATE = 48_000
 _MONO_FACTOR = 1.5  # a lone channel has no other to share bits with
 
 
-def choose_audio(stream: StreamInfo, settings: AudioSettings, container: Container) -> Choice:
-    """Decide what becomes of one audio stream."""
+def choose_audio(
+    stream: StreamInfo, settings: AudioSettings, container: Container, demuxer: str
+) -> Choice:
+    """Decide what becomes of one audio stream that `demuxer` gives."""
     if settings.codec is AudioCodec.COPY:
-        return _copy(stream, container)
+        return _copy(stream, container, demuxer)
     if not stream.channels:
         raise ImpossibleProfileError(
             f"stream {stream.index} ({stream.codec or 'unknown'}) has no channels: "
@@ -63,13 +65,20 @@ def choose_audio(stream: StreamInfo, settings: AudioSettings, container: Contain
     )
 
 
-def _copy(stream: StreamInfo, container: Container) -> Choice:
+def is_adts(stream: StreamInfo, demuxer: str) -> bool:
+    """Say whether a stream is AAC that describes itself in every packet, and nowhere else."""
+    return stream.codec == "aac" and demuxer in ("mpegts", "mpeg", "aac")
+
+
+def _copy(stream: StreamInfo, container: Container, demuxer: str) -> Choice:
     allowed = _COPYABLE.get(container)
     if allowed is not None and stream.codec not in allowed:
         raise ImpossibleProfileError(
             f"{container} cannot hold {stream.codec} audio (stream {stream.index}) as it is; "
             "ask for mkv, or for a profile that encodes"
         )
+    if container is Container.MP4 and is_adts(stream, demuxer):
+        return copied(stream, ("bsf", "aac_adtstoasc"))
     return copied(stream)
 
 

@@ -8,7 +8,7 @@ from distconv.core.profile import Container, Profile
 from distconv.core.report import Note, NoteSeverity
 from distconv.media.ffmpeg import FfmpegBuild
 from distconv.media.finish import MOVIE_CLOCK, FinishSpec, FinishStream
-from distconv.media.plan.audio import choose_audio
+from distconv.media.plan.audio import choose_audio, is_adts
 from distconv.media.plan.others import (
     choose_attachment,
     choose_cover,
@@ -48,16 +48,17 @@ def plan_transcode(profile: Profile, info: MediaInfo, build: FfmpegBuild) -> Tra
     if not mapped:
         raise ImpossibleProfileError(f"profile '{profile.name}' leaves nothing of this source")
     encoders = frozenset(c.encoder for c in choices if c.encoder)
-    _check_build(build, encoders, _MUXERS[profile.container])
+    wire_format = _wire_format(profile.container, info, mapped)
+    _check_build(build, encoders, wire_format)
     return TranscodePlan(
         profile=profile.name,
         container=profile.container,
         demuxer=info.container,
-        wire_format=_MUXERS[profile.container],
+        wire_format=wire_format,
         output_args=(
             *_mapping(mapped),
             *_metadata(profile, info, mapped),
-            *_muxing(profile.container, mapped),
+            *_muxing(wire_format, mapped),
         ),
         streams=tuple(
             OutputStream(
@@ -68,7 +69,7 @@ def plan_transcode(profile: Profile, info: MediaInfo, build: FfmpegBuild) -> Tra
             )
             for k, c in enumerate([*mapped, *carried])
         ),
-        finish=_finish(profile, info, mapped),
+        finish=_finish(profile, info, mapped, wire_format),
         notes=tuple(note for c in choices for note in c.notes) + _chapter_notes(profile, info),
         encoders=encoders,
     )
@@ -106,17 +107,18 @@ def _in_order(info: MediaInfo) -> list[StreamInfo]:
 
 
 def _choose(stream: StreamInfo, info: MediaInfo, profile: Profile) -> Choice | None:
+    container = profile.container
     if stream.attached_picture:
         return choose_cover(stream, profile)
-    if stream.kind is StreamKind.VIDEO:
-        return choose_video(stream, profile.video, profile.container) if profile.video else None
-    if stream.kind is StreamKind.AUDIO:
-        return choose_audio(stream, profile.audio, profile.container) if profile.audio else None
-    if stream.kind is StreamKind.SUBTITLE:
-        return choose_subtitle(stream, profile.container) if profile.subtitles else None
-    if stream.kind is StreamKind.ATTACHMENT:
-        return choose_attachment(stream, profile.container) if profile.attachments else None
-    return choose_data(stream, info, profile.container)
+    if stream.kind is StreamKind.VIDEO and profile.video:
+        return choose_video(stream, profile.video, container)
+    if stream.kind is StreamKind.AUDIO and profile.audio:
+        return choose_audio(stream, profile.audio, container, info.container)
+    if stream.kind is StreamKind.SUBTITLE and profile.subtitles:
+        return choose_subtitle(stream, container)
+    if stream.kind is StreamKind.ATTACHMENT and profile.attachments:
+        return choose_attachment(stream, container)
+    return choose_data(stream, info, container) if stream.kind is StreamKind.DATA else None
 
 
 def _mapping(mapped: list[Choice]) -> Iterator[str]:
@@ -154,9 +156,18 @@ def _stream_metadata(
         yield from (f"-disposition{at}", "+".join(source.dispositions) or "0")
 
 
-def _muxing(container: Container, mapped: list[Choice]) -> Iterator[str]:
+def _wire_format(container: Container, info: MediaInfo, mapped: list[Choice]) -> str:
+    adts = any(c.mode is StreamMode.COPY and is_adts(c.source, info.container) for c in mapped)
+    if container is Container.MKV and adts:
+        # Matroska's header has to describe AAC, which a pipe's muxer cannot yet
+        # when the description comes with the packets; NUT's need not.
+        return "nut"
+    return _MUXERS[container]
+
+
+def _muxing(wire_format: str, mapped: list[Choice]) -> Iterator[str]:
     yield "-bitexact"  # no random ids, no dates: the same task gives the same bytes
-    if container is Container.MP4:
+    if wire_format == "mp4":
         # delay_moov, never empty_moov: that one loses edit lists and shifts
         # video against audio.
         flags = ["delay_moov", "default_base_moof", "skip_trailer"]
@@ -166,11 +177,14 @@ def _muxing(container: Container, mapped: list[Choice]) -> Iterator[str]:
         else:
             yield from ("-frag_duration", "5000000")  # µs
         yield from ("-movflags", "+" + "+".join(flags), *MOVIE_CLOCK)
-    yield from ("-f", _MUXERS[container])
+    yield from ("-f", wire_format)
 
 
-def _finish(profile: Profile, info: MediaInfo, mapped: list[Choice]) -> FinishSpec:
+def _finish(
+    profile: Profile, info: MediaInfo, mapped: list[Choice], wire_format: str
+) -> FinishSpec:
     return FinishSpec(
+        wire_format=wire_format,
         container=profile.container,
         streams=tuple(
             FinishStream(

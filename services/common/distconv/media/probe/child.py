@@ -11,6 +11,8 @@ from collections.abc import Callable
 from typing import Any
 
 import av
+import av.logging
+from av.error import FFmpegError
 
 from distconv.media.probe import wire
 from distconv.media.probe.counting import count_packets
@@ -79,7 +81,7 @@ def census_stream(request: dict[str, Any]) -> dict[str, Any]:
 
 def census_file(request: dict[str, Any]) -> dict[str, Any]:
     """Count what a finished file holds."""
-    with av.open(request["path"], "r", options=_options(request, "file")) as container:
+    with av.open(str(request["path"]), "r", options=_options(request, "file")) as container:
         return count_packets(container)
 
 
@@ -102,7 +104,7 @@ def serve_one() -> bool:
         return False
     try:
         answer = _HANDLERS[kind](json.loads(payload))
-    except (av.FFmpegError, OSError, ValueError, EOFError) as error:
+    except (FFmpegError, OSError, ValueError, EOFError) as error:
         failure = {"kind": type(error).__name__, "message": _message(error)}
         write_frame(wire.FAILURE, json.dumps(failure).encode())
         return kind != wire.CENSUS_STREAM

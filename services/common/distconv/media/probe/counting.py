@@ -7,8 +7,8 @@ microsecond beside what demuxing itself costs.
 import base64
 from typing import Any
 
-import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.stream import Disposition
 
 from distconv.media.probe.naming import codec_name, kind_name
@@ -68,7 +68,7 @@ def count_packets(container: InputContainer) -> dict[str, Any]:
     problem = ""
     try:
         _count(container, counts, pictures)
-    except av.FFmpegError as error:
+    except FFmpegError as error:
         problem = f"demuxing broke off: {error.strerror}"
     corrupt = sum(c.corrupt for c in counts.values())
     name = container.format.name.split(",")[0]

@@ -6,6 +6,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.error import FFmpegError
 from av.sidedata.sidedata import Type as SideDataType
 from av.stream import Disposition
 
@@ -125,7 +126,7 @@ def _first_frames(container: InputContainer, streams: list[Any]) -> dict[int, di
                 del waiting[packet.stream_index]
             if not waiting or number > _MAX_PACKETS or size > _MAX_BYTES:
                 break
-    except av.FFmpegError:
+    except FFmpegError:
         pass  # what cannot be demuxed is for the census to report
     return found
 
@@ -133,7 +134,7 @@ def _first_frames(container: InputContainer, streams: list[Any]) -> dict[int, di
 def _decode(packet: Any) -> list[Any]:
     try:
         return list(packet.decode())
-    except av.FFmpegError:
+    except FFmpegError:
         return []
 
 
