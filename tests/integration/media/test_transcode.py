@@ -9,6 +9,7 @@ from typing import Any
 
 import av
 import pytest
+from av.stream import Disposition
 
 from distconv.core.errors import (
     CorruptSourceError,
@@ -179,8 +180,8 @@ async def test_everything_survives_into_mkv(render: Render, clips: Path) -> None
 
 def _attachment(path: Path) -> bytes:
     with av.open(str(path)) as container:
-        (stream,) = (s for s in container.streams if s.type == "attachment")
-        return bytes(stream.data)
+        (stream,) = container.streams.attachments
+        return stream.data
 
 
 def _assert_hdr10(before: MediaInfo, after: MediaInfo) -> None:
@@ -254,7 +255,9 @@ async def test_a_cover_goes_from_mp4_to_mkv_and_back(render: Render, clips: Path
 
 def _cover(path: Path) -> bytes:
     with av.open(str(path)) as container:
-        (stream,) = (s for s in container.streams.video if "attached_pic" in s.disposition.name)
+        (stream,) = (
+            s for s in container.streams.video if Disposition.attached_pic in s.disposition
+        )
         return bytes(next(p for p in container.demux(stream) if p.size))
 
 

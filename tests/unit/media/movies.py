@@ -67,9 +67,9 @@ def movie(
             at += index_bytes
         at += 8
         payload = b""
-        for track, chunk in mdat:
-            tracks[track].offsets[chunk] = at + len(payload)
-            payload += b"".join(tracks[track].chunks[chunk])
+        for owner, chunk in mdat:
+            tracks[owner].offsets[chunk] = at + len(payload)
+            payload += b"".join(tracks[owner].chunks[chunk])
         at += len(payload)
         media.append(box(b"mdat", payload))
     media.insert(place, moov(tracks))
