@@ -87,9 +87,9 @@ class StorageSource:
                     response = await call.read()
                     if not isinstance(response, pb.ReadResponse):
                         raise UnavailableError(f"storage at {self._link.address} ended the stream")
-                    patience.reset()
                     if response.HasField("chunk"):
                         self._take(response)
+                    patience.reset()
         finally:
             asking.cancel()
             call.cancel()
