@@ -314,6 +314,12 @@ class Farm:
         self.objects.put(object_id, size_bytes=500, sha256=sha256)
         return object_id
 
+    async def until_deleted(self, object_id: str) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while object_id not in self.objects.deleted:
+                self.objects.changed.clear()
+                await self.objects.changed.wait()
+
     async def pass_time(self, **span: float) -> None:
         """Turn the clock on and let the duties see it."""
         self.clock.advance(timedelta(**span))

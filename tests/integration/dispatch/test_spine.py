@@ -1,8 +1,5 @@
 """The main road: create, probe, transcode, verify, publish."""
 
-import asyncio
-from collections.abc import Callable
-
 from distconv.core.names import parse_attempt
 from distconv.v1 import dispatch_service_pb2 as pb
 from distconv.v1 import engine_service_pb2 as session_pb
@@ -105,7 +102,7 @@ async def test_an_output_that_storage_does_not_confirm_is_not_published(farm: Fa
     assert failed.state == job_pb2.JOB_STATE_FAILED
     assert failed.error.reason == "VERIFICATION_FAILED"
     await farm.pass_time(seconds=1)
-    await _until(lambda: object_id in farm.objects.deleted)
+    await farm.until_deleted(object_id)
 
 
 async def test_counts_are_checked_anew(farm: Farm) -> None:
@@ -158,9 +155,3 @@ async def test_server_info_says_what_is_not_served(farm: Farm) -> None:
     assert info.online_engine_count == 1
     assert "distconv.v1.DispatchService.PauseJob" in info.unimplemented_methods
     assert info.max_source_bytes == 1 << 40
-
-
-async def _until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not holds():
-            await asyncio.sleep(0)

@@ -1,7 +1,9 @@
 """One change: the records moved in one transaction by the tables of the core, and its effects."""
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -182,8 +184,28 @@ class Changes:
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Change]:
-        """Begin a change: whole when the block ends, undone when it raises."""
-        async with self._store.transaction() as tx:
-            change = Change(tx=tx, now=self._clock.now(), media_ttl=self._media_ttl)
+        """Begin a change: whole when the block ends, undone when it raises.
+
+        Once the block has ended nothing comes between the commit and the
+        signals, not even the cancellation of the caller.
+        """
+        transaction = self._store.transaction()
+        tx = await transaction.__aenter__()
+        change = Change(tx=tx, now=self._clock.now(), media_ttl=self._media_ttl)
+        try:
             yield change
+        except BaseException:
+            await transaction.__aexit__(*sys.exc_info())
+            raise
+        finishing = asyncio.create_task(self._finish(transaction, change))
+        try:
+            await asyncio.shield(finishing)
+        except asyncio.CancelledError:
+            await asyncio.wait([finishing])
+            raise
+
+    async def _finish(
+        self, transaction: AbstractAsyncContextManager[Transaction], change: Change
+    ) -> None:
+        await transaction.__aexit__(None, None, None)
         self._signals.publish(change.effects)

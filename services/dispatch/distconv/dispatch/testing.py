@@ -1,5 +1,6 @@
 """Fakes for tests and simulation: a clock to turn by hand, objects in memory."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from distconv.core.errors import UnavailableError
@@ -34,6 +35,7 @@ class FakeObjects:
         self.stored: dict[tuple[str, str], StoredObject] = {}
         self.deleted: list[str] = []
         self.away = False
+        self.changed = asyncio.Event()
 
     def put(
         self,
@@ -59,6 +61,7 @@ class FakeObjects:
         self._answer()
         self.stored.pop((tenant, object_id), None)
         self.deleted.append(object_id)
+        self.changed.set()
 
     def _answer(self) -> None:
         if self.away:

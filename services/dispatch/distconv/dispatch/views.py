@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from distconv.core.engine import EngineState
+from distconv.core.requirements import Requirements
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.progress_board import ProgressBoard
@@ -69,8 +70,17 @@ class Views:
         ]
         ahead = None
         if count_ahead and task is not None and loads:
-            ahead = await self._store.count_ready_before(task)
+            ahead = await self._ahead(task, loads)
         return wait_reason(job, task, loads, ahead=ahead)
+
+    async def _ahead(self, task: TaskRecord, loads: Sequence[EngineLoad]) -> int:
+        """Count the tasks before `task` that the engines here can do."""
+        able = [
+            key
+            for key in await self._store.list_requirements()
+            if any(not Requirements.of_key(key).missing_from(e.capabilities) for e in loads)
+        ]
+        return await self._store.count_ready_before(task, requirements=able)
 
     async def tasks(self, job_id: str) -> list[TaskView]:
         """View a job's tasks with the history of their attempts."""

@@ -335,9 +335,9 @@ class MemoryStore:
         ready = [t for t in self._ready() if t.requirement in requirements]
         return sorted(ready, key=_turn)[:limit]
 
-    async def count_ready_before(self, task: TaskRecord) -> int:
-        """Count READY tasks that come before `task`."""
-        return sum(_turn(t) < _turn(task) for t in self._ready())
+    async def count_ready_before(self, task: TaskRecord, *, requirements: Sequence[str]) -> int:
+        """Count READY tasks with one of the requirement sets that come before `task`."""
+        return sum(t.requirement in requirements and _turn(t) < _turn(task) for t in self._ready())
 
     def _ready(self) -> Iterable[TaskRecord]:
         return (t for t in self._t.tasks.values() if t.state is TaskState.READY)

@@ -221,8 +221,8 @@ class Store(Protocol):
         """Return the next READY tasks with one of the requirement sets, the next one first."""
         ...
 
-    async def count_ready_before(self, task: TaskRecord) -> int:
-        """Count READY tasks that come before `task`, whatever they require."""
+    async def count_ready_before(self, task: TaskRecord, *, requirements: Sequence[str]) -> int:
+        """Count READY tasks with one of the requirement sets that come before `task`."""
         ...
 
     async def list_expired_leases(self, now: datetime, *, limit: int) -> Sequence[AttemptRecord]:

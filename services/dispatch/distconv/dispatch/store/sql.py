@@ -31,6 +31,7 @@ from distconv.dispatch.store.records import (
     TaskRecord,
     TransitionRecord,
 )
+from distconv.dispatch.store.whole import whole, whole_context
 
 _R = TypeVar("_R")
 
@@ -60,12 +61,12 @@ _OF_ENDED_JOB = t.jobs.c.state.in_(sorted(ENDED_JOB_STATES))
 
 
 async def _one(connection: AsyncConnection, query: sa.Select[Any], kind: type[_R]) -> _R | None:
-    row = (await connection.execute(query)).first()
+    row = (await whole(connection.execute(query))).first()
     return None if row is None else kind(**row._mapping)  # noqa: SLF001  # its documented name
 
 
 async def _all(connection: AsyncConnection, query: sa.Select[Any], kind: type[_R]) -> list[_R]:
-    return [kind(**row._mapping) for row in await connection.execute(query)]  # noqa: SLF001
+    return [kind(**row._mapping) for row in await whole(connection.execute(query))]  # noqa: SLF001
 
 
 class SqlTransaction:
@@ -131,7 +132,7 @@ class SqlTransaction:
         held = [a for a in found if a.fencing_token == tokens[a.id]]
         ids = [a.id for a in held if (a.lease_expire_time or expire_time) < expire_time]
         if ids:
-            await self._connection.execute(
+            await self._execute(
                 sa.update(t.attempts)
                 .where(t.attempts.c.id.in_(ids))
                 .values(lease_expire_time=expire_time)
@@ -143,7 +144,7 @@ class SqlTransaction:
 
     async def extend_leases(self, *, expire_time: datetime) -> int:
         """Push every earlier expiry on."""
-        done = await self._connection.execute(
+        done = await self._execute(
             sa.update(t.attempts)
             .where(t.attempts.c.lease_expire_time < expire_time)
             .values(lease_expire_time=expire_time)
@@ -152,7 +153,7 @@ class SqlTransaction:
 
     async def take_engines_offline(self) -> int:
         """Mark every engine as OFFLINE."""
-        done = await self._connection.execute(
+        done = await self._execute(
             sa.update(t.engines)
             .where(t.engines.c.state.not_in([EngineState.OFFLINE, EngineState.REVOKED]))
             .values(state=EngineState.OFFLINE, session_id="", connect_time=None)
@@ -170,8 +171,8 @@ class SqlTransaction:
             t.requirement_sets.c.key == task.requirement,
             t.requirement_sets.c.tenant == task.tenant,
         )
-        if (await self._connection.execute(known)).first() is None:
-            await self._connection.execute(
+        if (await self._execute(known)).first() is None:
+            await self._execute(
                 sa.insert(t.requirement_sets).values(key=task.requirement, tenant=task.tenant)
             )
         await self._insert(t.tasks, task)
@@ -221,9 +222,10 @@ class SqlTransaction:
 
     async def remove_garbage(self, object_id: str) -> None:
         """Forget an object to delete."""
-        await self._connection.execute(
-            sa.delete(t.garbage).where(t.garbage.c.object_id == object_id)
-        )
+        await self._execute(sa.delete(t.garbage).where(t.garbage.c.object_id == object_id))
+
+    async def _execute(self, statement: sa.Executable) -> sa.CursorResult[Any]:
+        return await whole(self._connection.execute(statement))
 
     async def _locked(
         self, table: sa.Table, select: sa.Select[Any], kind: type[_R], key: str
@@ -242,7 +244,7 @@ class SqlTransaction:
         return found
 
     async def _insert(self, table: sa.Table, record: Any) -> None:
-        await self._connection.execute(sa.insert(table).values(_values(record)))
+        await self._execute(sa.insert(table).values(_values(record)))
 
     async def _save(self, table: sa.Table, key: str, record: Any) -> None:
         seen = self._seen.get((table.name, key))
@@ -254,9 +256,7 @@ class SqlTransaction:
         }
         self._seen[table.name, key] = record
         if changed:
-            await self._connection.execute(
-                sa.update(table).where(table.c.id == key).values(changed)
-            )
+            await self._execute(sa.update(table).where(table.c.id == key).values(changed))
 
 
 class SqlStore:
@@ -301,7 +301,7 @@ class SqlStore:
         if self._lock is not None:
             await self._lock.acquire()
         try:
-            async with self._writing.begin() as connection:
+            async with whole_context(self._writing.begin()) as connection:
                 yield SqlTransaction(connection)
         except DBAPIError as error:
             raise self._wrapped(error) from error
@@ -319,7 +319,7 @@ class SqlStore:
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         try:
-            async with self._engine.connect() as connection:
+            async with whole_context(self._engine.connect()) as connection:
                 yield connection
         except DBAPIError as error:
             raise self._wrapped(error) from error
@@ -334,7 +334,7 @@ class SqlStore:
 
     async def _scalar(self, query: sa.Select[Any]) -> Any:
         async with self._reading() as connection:
-            return (await connection.execute(query)).scalar()
+            return (await whole(connection.execute(query))).scalar()
 
     async def get_job(self, job_id: str) -> JobRecord | None:
         """Return a job."""
@@ -444,7 +444,7 @@ class SqlStore:
         """Return the key of every requirement set."""
         key = t.requirement_sets.c.key
         async with self._reading() as connection:
-            return list(await connection.scalars(sa.select(key).distinct().order_by(key)))
+            return list(await whole(connection.scalars(sa.select(key).distinct().order_by(key))))
 
     async def list_ready_tasks(
         self, *, requirements: Sequence[str], limit: int
@@ -459,14 +459,22 @@ class SqlStore:
         )
         return await self._read_all(query, TaskRecord)
 
-    async def count_ready_before(self, task: TaskRecord) -> int:
-        """Count READY tasks that come before `task`."""
+    async def count_ready_before(self, task: TaskRecord, *, requirements: Sequence[str]) -> int:
+        """Count READY tasks with one of the requirement sets that come before `task`."""
         sooner = sa.or_(
             t.tasks.c.priority > task.priority,
             sa.and_(t.tasks.c.priority == task.priority, t.tasks.c.id < task.id),
         )
-        query = sa.select(sa.func.count()).select_from(t.tasks)
-        return int(await self._scalar(query.where(t.tasks.c.state == TaskState.READY, sooner)))
+        query = (
+            sa.select(sa.func.count())
+            .select_from(t.tasks)
+            .where(
+                t.tasks.c.state == TaskState.READY,
+                t.tasks.c.requirement.in_(list(requirements)),
+                sooner,
+            )
+        )
+        return int(await self._scalar(query))
 
     async def list_expired_leases(self, now: datetime, *, limit: int) -> Sequence[AttemptRecord]:
         """Return live attempts whose lease has ended."""
