@@ -93,7 +93,19 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             f"no server answers{where} ({_first_line(message)}); "
             "start one with `dcctl up`, or correct --server"
         )
+    if _is_broken_write(error):
+        return tree.UnavailableError(
+            "the server ended the stream while it was written to; ask again for the cause"
+        )
     return _BY_CODE.get(error.code(), tree.InternalError)(message)
+
+
+def _is_broken_write(error: grpc.aio.AioRpcError) -> bool:
+    # grpc.aio overwrites the status of a call with this when a write fails before the server's
+    # status has been read (grpc/aio/_call.py, _write): the cause is lost, and was not ours.
+    return error.code() is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(
+        "Internal error from Core"
+    )
 
 
 def _rebuild(

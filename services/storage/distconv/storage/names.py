@@ -73,6 +73,12 @@ class UploadId:
         return f"{_UPLOADS}{self.object_id}.{self.nonce}"
 
 
+def _check(value: str) -> str:
+    if not _ID.fullmatch(value):
+        raise InvalidArgumentError(f"{shown(value)} is not an id")
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
     """An object of a tenant, and the keys of all that belongs to it."""
@@ -81,9 +87,8 @@ class Place:
     object_id: str
 
     def __post_init__(self) -> None:
-        for value in (self.tenant, self.object_id):
-            if not _ID.fullmatch(value):
-                raise InvalidArgumentError(f"{shown(value)} is not an id")
+        _check(self.tenant)
+        _check(self.object_id)
 
     @property
     def data_key(self) -> str:
@@ -107,12 +112,12 @@ class Place:
 
 def objects_prefix(tenant: str) -> str:
     """Return the prefix of the keys of a tenant's object records."""
-    return f"{tenant}/objects/"
+    return f"{_check(tenant)}/objects/"
 
 
 def uploads_prefix(tenant: str) -> str:
     """Return the prefix of the keys of a tenant's upload records."""
-    return f"{tenant}/uploads/"
+    return f"{_check(tenant)}/uploads/"
 
 
 def parse_staging(key: str) -> tuple[Place, str]:

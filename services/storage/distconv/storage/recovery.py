@@ -6,7 +6,7 @@ Everything else is the trace of a step that was cut off, and is removed.
 
 import structlog
 
-from distconv.core.errors import NotFoundError
+from distconv.core.errors import DataLossError, NotFoundError
 from distconv.storage.names import Place, UploadId, parse_staging
 from distconv.storage.providers.port import Provider
 from distconv.storage.records import load_upload
@@ -36,9 +36,12 @@ async def recover(provider: Provider) -> int:
 async def _nonce(provider: Provider, place: Place) -> str | None:
     try:
         text = await provider.get(place.upload_key)
+        return load_upload(text, key=place.upload_key).nonce
     except NotFoundError:
         return None
-    return load_upload(text, key=place.upload_key).nonce
+    except DataLossError as error:  # an upload is sent again; the others must not wait for it
+        _log.warning("upload_record_damaged", error=error.message)
+        return None
 
 
 async def _is_orphan(provider: Provider, key: str, keys: set[str], staged: set[str]) -> bool:
@@ -49,7 +52,8 @@ async def _is_orphan(provider: Provider, key: str, keys: set[str], staged: set[s
     if kind == "uploads":
         if place.object_key in keys:
             return True
-        nonce = await _nonce(provider, place) or ""
-        upload_id = UploadId(object_id=name, nonce=nonce)
-        return place.staging_key(upload_id) not in staged
+        nonce = await _nonce(provider, place)
+        if nonce is None:
+            return True
+        return place.staging_key(UploadId(object_id=name, nonce=nonce)) not in staged
     return False

@@ -4,16 +4,15 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 
+from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import DiskFullError, NotFoundError, UnimplementedError
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.port import Piece, Stat, total
 from distconv.storage.ranges import RangeSet
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class MemoryReader:
@@ -42,7 +41,7 @@ class MemoryStaging:
         self._key = key
         self._data = bytearray()
         self._ledger = Ledger()
-        self.sync_count = 0
+        self.modified_time = provider.clock.now()
 
     @property
     def written(self) -> RangeSet:
@@ -67,10 +66,10 @@ class MemoryStaging:
             self._data += bytes(max(0, missing))
             self._data[offset : offset + len(data)] = data
         self._ledger.note_written(pieces)
+        self.modified_time = self._provider.clock.now()
 
     async def sync(self) -> None:
         """Call what was written durable."""
-        self.sync_count += 1
         ranges = self._ledger.begin_sync()
         if self._provider.fails_to_sync:
             self._ledger.lose()
@@ -105,8 +104,11 @@ class MemoryProvider:
     `folder` takes the files that tools need.
     """
 
-    def __init__(self, folder: Path, *, room_bytes: int | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, room_bytes: int | None = None, clock: Clock | None = None
+    ) -> None:
         self.folder = folder
+        self.clock = clock or SystemClock()
         self.room_bytes = room_bytes
         self.fails_to_sync = False
         self._data: dict[str, bytes] = {}
@@ -144,7 +146,7 @@ class MemoryProvider:
 
     async def stat(self, key: str) -> Stat:
         """Describe a thing."""
-        return Stat(key=key, size_bytes=len(await self.get(key)), modified_time=_EPOCH)
+        return Stat(key=key, size_bytes=len(await self.get(key)), modified_time=self.clock.now())
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
         """Return the keys under a prefix, sorted."""
@@ -173,7 +175,7 @@ class MemoryProvider:
     async def stagings(self) -> Sequence[Stat]:
         """Describe every staging."""
         return [
-            Stat(key=key, size_bytes=staging.written.end, modified_time=_EPOCH)
+            Stat(key=key, size_bytes=staging.written.end, modified_time=staging.modified_time)
             for key, staging in sorted(self._stagings.items())
         ]
 
