@@ -43,6 +43,7 @@ EXIT_USAGE = 2
 @click.option("--reflection/--no-reflection", default=None, help="Serve gRPC reflection.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
 @click.option("--show-config", is_flag=True, help="Print the settings with their sources, and end.")
+@click.option("--exit-on-stdin-eof", is_flag=True, hidden=True)
 @click.version_option(__version__, prog_name="distconv-dispatch")
 def main(
     bind: str | None,
@@ -52,6 +53,7 @@ def main(
     reflection: bool | None,  # noqa: FBT001  # click hands options over by name
     log_level: str | None,
     show_config: bool,  # noqa: FBT001
+    exit_on_stdin_eof: bool,  # noqa: FBT001
 ) -> None:
     """Run the control plane: jobs, scheduling, engine sessions.
 
@@ -73,9 +75,11 @@ def main(
             click.echo(show(settings, sources))
             return
         configure_logs(level=settings.log_level)
-        sys.exit(run(lambda stop: _serve(settings, config_file, stop)))
+        sys.exit(
+            run(lambda stop: _serve(settings, config_file, stop), with_parent=exit_on_stdin_eof)
+        )
     except DistconvError as error:
-        click.echo(f"distconv-dispatch: {error.message}", err=True)
+        click.echo(f"error: {error.message}", err=True)
         sys.exit(EXIT_USAGE if isinstance(error, InvalidArgumentError) else EXIT_FAILED)
 
 
@@ -85,3 +89,7 @@ async def _serve(settings: DispatchSettings, config_file: Path | None, stop: asy
         click.echo(json.dumps(ready))
         await stop.wait()
     return 0
+
+
+if __name__ == "__main__":
+    main()

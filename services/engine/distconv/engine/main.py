@@ -1,6 +1,5 @@
 """distconv-engine: offer this machine to a dispatch server."""
 
-import asyncio
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ import click
 from distconv.core.errors import DistconvError
 from distconv.core.version import __version__
 from distconv.process.logs import configure_logs
-from distconv.process.parent import watch_parent
 from distconv.process.run import run
 from distconv.process.settings import load, show
 
@@ -67,12 +65,12 @@ def command(
             return
         configure_logs(level=log_level)
 
-        async def live(stop: asyncio.Event) -> int:
-            if exit_on_stdin_eof:
-                watch_parent(stop)
-            return await serve(settings, log_level=log_level, stop=stop)
-
-        sys.exit(run(live))
+        sys.exit(
+            run(
+                lambda stop: serve(settings, log_level=log_level, stop=stop),
+                with_parent=exit_on_stdin_eof,
+            )
+        )
     except DistconvError as error:
         click.echo(f"error: {error.message}", err=True)
         sys.exit(1)
