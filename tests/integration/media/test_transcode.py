@@ -20,6 +20,7 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.media import MediaInfo, StreamKind
+from distconv.core.profile import Container
 from distconv.core.profiles import load_catalogue
 from distconv.core.report import NoteSeverity
 from distconv.core.verify import check_output, require_output
@@ -29,6 +30,7 @@ from distconv.media.plan import plan_transcode
 from distconv.media.ports import Buffer, BytesSink, BytesSource, FileSource
 from distconv.media.probe.prober import WarmProber
 from distconv.media.process import RunLimits
+from distconv.media.remux import finish_file
 from distconv.media.sandbox import Limits, RlimitSandbox
 from distconv.media.structure.boxes import scan_top_level
 from distconv.media.transcode import TranscodeLimits, transcode
@@ -230,6 +232,39 @@ async def test_into_mp4_all_that_it_can_hold_and_a_report_of_the_rest(
     assert lost == [5]  # the font
     converted = [n.stream_index for n in made.outcome.notes if n.severity is not NoteSeverity.LOST]
     assert converted == [3, 4]
+
+
+async def test_chapters_beyond_what_the_wire_can_count_survive(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    lines = [";FFMETADATA1"]
+    for k in range(300):
+        lines += ["[CHAPTER]", "TIMEBASE=1/1000", f"START={6 * k}", f"END={6 * k + 6}"]
+        lines += [f"title=Chapter {k}; a=b"]
+    (tmp_path / "chapters.txt").write_text("\n".join(lines).replace("; a=", r"\; a\="))
+    path = tmp_path / "many.mkv"
+    ffmpeg("-i", clips / "plain.mkv", "-i", tmp_path / "chapters.txt", "-map_chapters", "1",
+           "-c", "copy", path)  # fmt: skip
+    made = await render(path, "copy", "mp4")
+    assert len(made.info.chapters) == 300
+    with av.open(str(made.path)) as container:
+        titles = [c["metadata"]["title"] for c in container.chapters()]
+    assert titles == [c.title for c in made.info.chapters]
+    assert titles[-1] == "Chapter 299; a=b"
+
+
+async def test_finishing_as_another_container_than_was_streamed_is_refused(
+    render: Render, clips: Path, build: FfmpegBuild, tmp_path: Path
+) -> None:
+    made = await render(clips / "plain.mkv", "copy", "mp4")
+    with pytest.raises(DataLossError, match="is to become mp4, not mkv"):
+        await finish_file(
+            made.wire,
+            tmp_path / "other.mkv",
+            container=Container.MKV,
+            build=build,
+            sandbox=RlimitSandbox(),
+        )
 
 
 @pytest.mark.parametrize(("profile", "container"), [("av1", "mkv"), ("vp9", "webm"), ("copy", "")])

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from distconv.core.errors import DiskFullError, EncodeFailedError
+from distconv.core.errors import DataLossError, DiskFullError, EncodeFailedError
 from distconv.core.media import StreamKind
 from distconv.core.profile import Container
 from distconv.media.ffmpeg import FfmpegBuild
@@ -54,6 +54,8 @@ async def finish_file(
     source, target = source.absolute(), target.absolute()  # noqa: ASYNC240 - touches no disk
     found = await asyncio.to_thread(read_trailer, source)
     spec = found.spec if found else FinishSpec(container=container, streams=())
+    if spec.container is not container:
+        raise DataLossError(f"the streamed file is to become {spec.container}, not {container}")
     media_bytes = found.media_bytes if found else None
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=".finish-") as folder:
         extras = await asyncio.to_thread(_write_extras, spec, Path(folder))
