@@ -23,6 +23,7 @@ from distconv.client.testing import FakeSystem
 from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
+    DiskFullError,
     NotFoundError,
     UnauthenticatedError,
     UnavailableError,
@@ -62,6 +63,17 @@ async def test_upload_resumes_and_sends_again_only_what_is_missing(
     assert fake.state.objects[stored.name] == video.read_bytes()
     (upload,) = fake.state.uploads.values()
     assert upload.sent_bytes == video.stat().st_size
+
+
+@pytest.mark.parametrize("room", [0, 1_000_000])
+async def test_upload_to_a_full_storage_says_so(
+    fake: FakeSystem, client: Client, video: Path, room: int
+) -> None:
+    fake.faults.full_after = room
+    with pytest.raises(DiskFullError, match="the storage's disk is full"):
+        await client.upload(video)
+    (upload,) = fake.state.uploads.values()
+    assert upload.aborted
 
 
 async def test_upload_renews_a_token_that_is_refused(

@@ -122,9 +122,12 @@ class Client:
         source), InvalidArgumentError.
         """
         connection = self._connection
+        source_name = source if isinstance(source, str) else source.name
         job = job_pb2.Job(
             source=job_pb2.JobSource(
-                object=source if isinstance(source, str) else source.name, file_name=file_name
+                object=source_name,
+                # For people alone: a source without a name of its own shows its id.
+                file_name=file_name or source_name.rpartition("/")[2],
             ),
             priority=priority,
             labels=labels or {},

@@ -153,8 +153,9 @@ class _Command:
     async def run(self) -> Outcome:
         """Do it, within the time allowed."""
         limit = self._wish.timeout
+        scope = asyncio.timeout(limit.total_seconds() if limit else None)
         try:
-            async with asyncio.timeout(limit.total_seconds() if limit else None) as scope:
+            async with scope:
                 return await self._somewhere()
         except TimeoutError:
             if not scope.expired() or limit is None:

@@ -24,6 +24,7 @@ class Faults:
     `cut_writes` and `cut_reads` are bytes after which a stream is cut,
     `cut_watches` snapshots. `damage` flips bits in so many chunks on their way
     down. `refuse_tokens` refuses so many calls to storage as unauthenticated.
+    `full_after` is how many bytes of uploads storage has room for.
     """
 
     cut_writes: list[int] = field(default_factory=list)
@@ -31,6 +32,7 @@ class Faults:
     cut_watches: list[int] = field(default_factory=list)
     damage: int = 0
     refuse_tokens: int = 0
+    full_after: int | None = None
 
     @staticmethod
     def next(cuts: list[int]) -> int | None:

@@ -14,6 +14,7 @@ from distconv.client.source import CHUNK_BYTES
 from distconv.client.testing.state import FakeState, FakeUpload, now
 from distconv.core.errors import (
     DataLossError,
+    DiskFullError,
     FailedPreconditionError,
     NotFoundError,
     UnauthenticatedError,
@@ -71,6 +72,9 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
                 raise UnavailableError("cut")
             cut = None if cut is None else cut - len(chunk.data)
             end = chunk.offset + len(chunk.data)
+            room = self._state.faults.full_after
+            if room is not None and end > room:
+                raise DiskFullError("the storage's disk is full")
             upload.data[chunk.offset : end] = chunk.data
             upload.received.add(chunk.offset, end)
             upload.sent_bytes += len(chunk.data)

@@ -1,0 +1,52 @@
+"""What a person sees: bars, questions and colours on a terminal."""
+
+import os
+import pty
+import subprocess
+from pathlib import Path
+
+from .conftest import DCCTL, Clips, Up
+
+
+def _on_terminal(*arguments: str | Path, answer: bytes = b"") -> tuple[int, str]:
+    """Run dcctl on a terminal of its own; return its exit code and everything it showed."""
+    ours, theirs = pty.openpty()
+    env = {k: v for k, v in os.environ.items() if not k.startswith("DISTCONV_")}
+    process = subprocess.Popen(
+        [str(DCCTL), *map(str, arguments)],
+        stdin=theirs, stdout=theirs, stderr=theirs,
+        env={**env, "TERM": "xterm-256color", "COLUMNS": "120"},
+    )  # fmt: skip
+    os.close(theirs)
+    os.write(ours, answer)
+    shown = b""
+    try:
+        while part := os.read(ours, 65536):
+            shown += part
+    except OSError:  # Linux says so when the other side has closed
+        pass
+    os.close(ours)
+    return process.wait(timeout=60), shown.decode()
+
+
+def test_bars_show_each_step(farm: Up, clips: Clips, tmp_path: Path) -> None:
+    code, shown = _on_terminal(
+        "transcode", clips.tiny, "-o", tmp_path / "a.mp4", "-p", "h264-480p",
+        "--server", farm.address,
+    )  # fmt: skip
+    assert code == 0, shown
+    for word in ("upload", "encode", "download", "━", "100%", "H.264"):
+        assert word in shown
+
+
+def test_an_output_that_exists_is_asked_about(farm: Up, clips: Clips, tmp_path: Path) -> None:
+    out = tmp_path / "a.mp4"
+    out.write_text("mine")
+    arguments = ("transcode", clips.tiny, "-o", out, "-p", "copy", "--server", farm.address)
+    code, shown = _on_terminal(*arguments, answer=b"n\n")
+    assert code == 7
+    assert "Replace it? [y/N]" in shown
+    assert out.read_text() == "mine"
+    code, shown = _on_terminal(*arguments, answer=b"y\n")
+    assert code == 0, shown
+    assert out.stat().st_size > 1000
