@@ -274,7 +274,8 @@ async def test_tasks_attempts_and_engines_come_back_as_they_went(store: Store) -
 async def test_what_raises_is_undone(store: Store) -> None:
     kept, gone = job(0), job(1)
     await put(store, kept)
-    with pytest.raises(RuntimeError):
+
+    async def fail() -> None:
         async with store.transaction() as tx:
             await tx.add_job(gone)
             await tx.save_job(replace(kept, priority=9))
@@ -283,6 +284,9 @@ async def test_what_raises_is_undone(store: Store) -> None:
                 OutboxRecord(tenant="local", type="t", subject="s", payload={}, time=NOW)
             )
             raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
     assert await store.get_job(gone.id) is None
     assert await store.get_job(kept.id) == kept
     assert await store.get_engine(engine().id) is None

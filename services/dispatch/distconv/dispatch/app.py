@@ -179,6 +179,7 @@ class Dispatch:
     async def running(self) -> AsyncIterator[None]:
         """Schedule, rescue and collect while the block lasts."""
         await self.leasing.extend_all()
+        failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
             keepers = [
@@ -189,9 +190,13 @@ class Dispatch:
             ]
             try:
                 yield
+            except Exception as error:  # noqa: BLE001  # raised below, outside the group
+                failure = error
             finally:
                 for keeper in keepers:
                     keeper.cancel()
+        if failure is not None:
+            raise failure  # as it is: a group would wrap it
 
     def drain(self) -> None:
         """Take no new work: tell the engines, end the sessions and the watchers."""

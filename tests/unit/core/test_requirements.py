@@ -1,0 +1,49 @@
+import pytest
+
+from distconv.core.engine import EngineCapabilities, TranscoderInfo
+from distconv.core.profiles import load_catalogue
+from distconv.core.requirements import Requirements
+
+CATALOGUE = load_catalogue()
+
+
+def engine(*tools: TranscoderInfo, tags: tuple[str, ...] = ()) -> EngineCapabilities:
+    return EngineCapabilities(transcoders=tools, tags=tags)
+
+
+def tool(*encoders: str, muxers: tuple[str, ...] = ("mp4", "matroska", "webm")) -> TranscoderInfo:
+    return TranscoderInfo(name="t", version="1", build_id="b", encoders=encoders, muxers=muxers)
+
+
+@pytest.mark.parametrize(
+    ("profile", "key"),
+    [
+        ("h264-720p", "encoder=aac encoder=libx264 muxer=mp4"),
+        ("av1-1080p", "encoder=libopus encoder=libsvtav1 muxer=mp4"),
+        ("copy", "muxer=matroska"),
+    ],
+)
+def test_a_profile_needs_its_encoders_and_its_muxer(profile: str, key: str) -> None:
+    requirements = Requirements.of_profile(CATALOGUE.get(profile))
+    assert requirements.key == key
+    assert Requirements.of_key(key).key == key
+
+
+def test_a_probe_needs_nothing() -> None:
+    assert Requirements().key == ""
+    assert Requirements.of_key("") == Requirements()
+    assert Requirements().missing_from(engine()) == ()
+
+
+def test_one_tool_has_to_have_it_all() -> None:
+    needed = Requirements(encoders=("aac", "libx264"), muxers=("mp4",))
+    assert needed.missing_from(engine(tool("aac", "libx264"))) == ()
+    assert needed.missing_from(engine(tool("aac"), tool("libx264"))) == ("libx264",)
+    assert needed.missing_from(engine()) == ("aac", "libx264", "mp4")
+    assert needed.missing_from(engine(tool("aac", "libx264", muxers=()))) == ("mp4 muxer",)
+
+
+def test_tags_are_the_engines() -> None:
+    needed = Requirements(tags=("gpu",))
+    assert needed.missing_from(engine(tool())) == ("tag gpu",)
+    assert needed.missing_from(engine(tool(), tags=("gpu",))) == ()
