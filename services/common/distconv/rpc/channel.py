@@ -8,7 +8,7 @@ import grpc.aio
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.rpc.buffers import keep_message_buffers
-from distconv.rpc.server import MAX_MESSAGE_BYTES
+from distconv.rpc.limits import MAX_MESSAGE_BYTES
 
 # Only calls that may be made twice are retried by the channel itself.
 _IDEMPOTENT = (

@@ -13,9 +13,7 @@ from distconv.core.errors import InvalidArgumentError, UnavailableError
 from distconv.rpc.auth import Authenticator
 from distconv.rpc.buffers import keep_message_buffers
 from distconv.rpc.interceptors import GuardInterceptor
-
-# A chunk is 256 KiB and may be 1 MiB; 4 MiB leaves room for a page of jobs.
-MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+from distconv.rpc.limits import MAX_MESSAGE_BYTES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
