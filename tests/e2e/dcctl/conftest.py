@@ -151,7 +151,7 @@ class Clips:
         self.folder = folder
         self.tiny = self._make("tiny.mp4", seconds=2, size="320x180")
         self.tiny_mkv = self._make("tiny.mkv", seconds=2, size="320x180")
-        self.long = self._make("long.mkv", seconds=60, size="640x360")
+        self.long = self._make("long.mkv", seconds=20, size="480x270")
 
     def _make(self, name: str, *, seconds: int, size: str) -> Path:
         path = self.folder / name
