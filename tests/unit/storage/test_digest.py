@@ -2,6 +2,7 @@ import asyncio
 import hashlib
 import os
 import random
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,7 +11,7 @@ from distconv.storage.digest import FrontierDigest
 from distconv.storage.ranges import RangeSet
 from distconv.storage.threads import Threads
 
-CONTENT = random.Random(7).randbytes(5000)
+CONTENT = random.Random(7).randbytes(5000)  # noqa: S311
 
 
 async def _arrive(cuts: list[int], order: list[int], *, catch_up: int) -> FrontierDigest:
@@ -23,7 +24,7 @@ async def _arrive(cuts: list[int], order: list[int], *, catch_up: int) -> Fronti
         return CONTENT[offset : offset + length]
 
     bounds = [0, *sorted(cuts), len(CONTENT)]
-    pieces = [(a, CONTENT[a:b]) for a, b in zip(bounds, bounds[1:], strict=False) if a < b]
+    pieces = [(a, CONTENT[a:b]) for a, b in pairwise(bounds) if a < b]
     for place in order:
         offset, data = pieces[place % len(pieces)]
         await digest.feed([(offset, data)])

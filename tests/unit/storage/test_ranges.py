@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +21,7 @@ def test_holds_what_was_added_as_the_fewest_ranges(added: list[Range]) -> None:
     found = list(RangeSet(added))
     assert _bytes(found) == _bytes(added)
     assert all(start < end for start, end in found)
-    assert all(a[1] < b[0] for a, b in zip(found, found[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in pairwise(found))
 
 
 @given(ranges.flatmap(lambda r: st.tuples(st.just(r), st.permutations(r))))

@@ -25,8 +25,8 @@ from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
-from distconv.storage.recovery import recover
 from distconv.storage.records import ObjectRecord
+from distconv.storage.recovery import recover
 from distconv.storage.testing import FakeFinisher, SteppedClock, finished_content
 from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
@@ -296,8 +296,7 @@ async def test_a_second_completion_joins_the_first_and_the_first_may_leave(
 ) -> None:
     upload = await _filled(uploads, Container.MKV)
     first = asyncio.create_task(_complete(uploads, upload))
-    while not finisher.calls:
-        await asyncio.sleep(0)
+    await finisher.started.wait()
     second = asyncio.create_task(_complete(uploads, upload))
     with pytest.raises(FailedPreconditionError, match="with another size or digest"):
         await _complete(uploads, upload, "0" * 64)
@@ -368,8 +367,7 @@ async def test_aborting_frees_the_bytes_and_may_be_repeated(
 async def test_aborting_cuts_a_completion_off(uploads: Uploads, finisher: FakeFinisher) -> None:
     upload = await _filled(uploads, Container.MKV)
     completing = asyncio.create_task(_complete(uploads, upload))
-    while not finisher.calls:
-        await asyncio.sleep(0)
+    await finisher.started.wait()
     await uploads.abort("t1", upload.id)
     with pytest.raises(UnavailableError, match="was cut off"):
         await completing
@@ -442,8 +440,7 @@ async def test_stopping_cuts_completions_off_and_keeps_the_bytes(
     first = _make(provider, clock, threads, finisher)
     upload = await _filled(first, Container.MKV)
     completing = asyncio.create_task(_complete(first, upload))
-    while not finisher.calls:
-        await asyncio.sleep(0)
+    await finisher.started.wait()
     await first.stop()
     with pytest.raises(UnavailableError):
         await completing

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import structlog
 
-from distconv.core.errors import DistconvError
+from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.version import __version__
 from distconv.process.settings import load, show
 from distconv.storage.settings import TABLE, StorageSettings
@@ -62,7 +62,13 @@ async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
     from distconv.storage.service import storage_service  # noqa: PLC0415
 
     clock = SystemClock()
-    tokens = MediaTokens(load_or_make_key(settings.key_file), clock)
+    try:
+        tokens = MediaTokens(load_or_make_key(settings.key_file), clock)
+    except (OSError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"the media key {settings.key_file} cannot be used: {error}; "
+            "give --media-key-file the file that dispatch uses, or remove it to have one made"
+        ) from error
     app = StorageApp(settings, clock)
     try:
         await app.start()

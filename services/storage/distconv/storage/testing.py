@@ -56,8 +56,9 @@ class SteppedClock:
 
 @dataclass
 class FakeFinisher:
-    """Finish by a copy with a header; wait for `gate`, raise `error` when there is one."""
+    """Finish by a copy with a header; set `started`, wait for `gate`, raise `error` if any."""
 
+    started: asyncio.Event = field(default_factory=asyncio.Event)
     gate: asyncio.Event = field(default_factory=asyncio.Event)
     error: DistconvError | None = None
     calls: int = 0
@@ -66,6 +67,7 @@ class FakeFinisher:
     async def finish(self, source: Path, target: Path, container: Container) -> Finished:
         """Copy, once the gate is open."""
         self.calls += 1
+        self.started.set()
         try:
             await self.gate.wait()
         except asyncio.CancelledError:
