@@ -435,6 +435,7 @@ class StreamCensus(_message.Message):
     PACKET_BYTES_FIELD_NUMBER: _builtins.int
     FIRST_TIME_S_FIELD_NUMBER: _builtins.int
     END_TIME_S_FIELD_NUMBER: _builtins.int
+    HIDDEN_COUNT_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Index in the container, from 0."""
     kind: Global___StreamKind.ValueType
@@ -449,6 +450,8 @@ class StreamCensus(_message.Message):
     """Lowest presentation time, seconds; absent when there was none."""
     end_time_s: _builtins.float
     """Highest presentation time plus that packet's duration, seconds; absent when there was none."""
+    hidden_count: _builtins.int
+    """Packets among `packet_count` that are decoded and never shown: an edit list cuts them away."""
     def __init__(
         self,
         *,
@@ -459,10 +462,11 @@ class StreamCensus(_message.Message):
         packet_bytes: _builtins.int = ...,
         first_time_s: _builtins.float | None = ...,
         end_time_s: _builtins.float | None = ...,
+        hidden_count: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_end_time_s", b"_end_time_s", "_first_time_s", b"_first_time_s", "end_time_s", b"end_time_s", "first_time_s", b"first_time_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_time_s", b"_end_time_s", "_first_time_s", b"_first_time_s", "codec", b"codec", "end_time_s", b"end_time_s", "first_time_s", b"first_time_s", "index", b"index", "kind", b"kind", "packet_bytes", b"packet_bytes", "packet_count", b"packet_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_time_s", b"_end_time_s", "_first_time_s", b"_first_time_s", "codec", b"codec", "end_time_s", b"end_time_s", "first_time_s", b"first_time_s", "hidden_count", b"hidden_count", "index", b"index", "kind", b"kind", "packet_bytes", b"packet_bytes", "packet_count", b"packet_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__end_time_s: _TypeAlias = _typing.Literal["end_time_s"]  # noqa: Y015
     _WhichOneofArgType__end_time_s: _TypeAlias = _typing.Literal["_end_time_s", b"_end_time_s"]  # noqa: Y015

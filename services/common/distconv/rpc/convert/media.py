@@ -93,6 +93,7 @@ def media_census(census: MediaCensus) -> pb.MediaCensus:
                 packet_bytes=s.packet_bytes,
                 first_time_s=s.first_time_s,
                 end_time_s=s.end_time_s,
+                hidden_count=s.hidden_count,
             )
             for s in census.streams
         ],
@@ -115,6 +116,7 @@ def to_media_census(message: pb.MediaCensus) -> MediaCensus:
                 packet_bytes=s.packet_bytes,
                 first_time_s=s.first_time_s if s.HasField("first_time_s") else None,
                 end_time_s=s.end_time_s if s.HasField("end_time_s") else None,
+                hidden_count=s.hidden_count,
             )
             for s in message.streams
         ),

@@ -1,7 +1,7 @@
 """Transcode with ffmpeg: the first transcoder."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,6 @@ from distconv.media.progress import Progress
 from distconv.media.sandbox import Limits, RlimitSandbox
 from distconv.media.transcode import TranscodeLimits, transcode
 
-_SETS = tuple(f.name for f in fields(FfmpegBuild) if f.type in ("frozenset[str]", frozenset[str]))
-
 
 class FfmpegTranscoder:
     """A Transcoder that runs one build of ffmpeg."""
@@ -36,19 +34,11 @@ class FfmpegTranscoder:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> Self:
         """Make the same again without running ffmpeg."""
-        values: dict[str, Any] = {**state, "path": Path(state["path"])}
-        values["release"] = tuple(state["release"])
-        for name in _SETS:
-            values[name] = frozenset(state[name])
-        return cls(FfmpegBuild(**values))
+        return cls(FfmpegBuild.from_plain(state))
 
     def state(self) -> Mapping[str, Any]:
         """Return the build as JSON can hold it."""
-        values = asdict(self._build)
-        values["path"] = str(self._build.path)
-        for name in _SETS:
-            values[name] = sorted(values[name])
-        return values
+        return self._build.to_plain()
 
     @property
     def info(self) -> ToolInfo:
