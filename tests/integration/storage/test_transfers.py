@@ -146,7 +146,7 @@ async def test_an_empty_object_is_possible(caller: Caller) -> None:
 async def test_a_damaged_chunk_is_refused_after_the_good_ones(caller: Caller) -> None:
     upload = await caller.create(len(CONTENT))
     bad = chunk(CONTENT, CHUNK_BYTES, 2 * CHUNK_BYTES)
-    bad.data = b"\0" + bad.data[1:]
+    bad.data = bytes([bad.data[0] ^ 1]) + bad.data[1:]
     with pytest.raises(DataLossError, match=f"the chunk at byte {CHUNK_BYTES} .* send it again"):
         await caller.write(upload, [chunk(CONTENT, 0, CHUNK_BYTES), bad])
     assert _received(await caller.get_upload(upload)) == [(0, CHUNK_BYTES)]

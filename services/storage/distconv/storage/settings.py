@@ -92,7 +92,7 @@ class StorageSettings(ProcessSettings):
         default=60, gt=0, description="s between two looks for uploads to give up"
     )
     io_threads: int = Field(
-        default=4, ge=1, le=256, description="threads for reading, writing, syncing and hashing"
+        default=8, ge=1, le=256, description="threads for reading, writing, syncing and hashing"
     )
     finish_concurrency: int = Field(
         default=2, ge=1, le=256, description="media files finished at the same time"
