@@ -76,8 +76,11 @@ class SqlTransaction:
     columns that changed.
     """
 
-    def __init__(self, connection: AsyncConnection) -> None:
+    def __init__(self, connection: AsyncConnection, requirements: set[tuple[str, str]]) -> None:
+        """Take the requirement sets known to be stored; what this adds is in `added`."""
         self._connection = connection
+        self._requirements = requirements
+        self.added: set[tuple[str, str]] = set()
         self._seen: dict[tuple[str, str], Any] = {}
 
     async def get_job(self, job_id: str) -> JobRecord | None:
@@ -167,16 +170,18 @@ class SqlTransaction:
 
     async def add_task(self, task: TaskRecord) -> None:
         """Insert a task, and its requirement set when that is new."""
-        known = sa.select(t.requirement_sets.c.key).where(
-            t.requirement_sets.c.key == task.requirement,
-            t.requirement_sets.c.tenant == task.tenant,
-        )
-        if (await self._execute(known)).first() is None:
-            await self._execute(
-                sa.insert(t.requirement_sets).values(key=task.requirement, tenant=task.tenant)
-            )
+        await self._add_requirement(task.requirement, task.tenant)
         await self._insert(t.tasks, task)
         self._seen["tasks", task.id] = task
+
+    async def _add_requirement(self, key: str, tenant: str) -> None:
+        table = t.requirement_sets
+        if (key, tenant) in self._requirements or (key, tenant) in self.added:
+            return
+        known = sa.select(table.c.key).where(table.c.key == key, table.c.tenant == tenant)
+        if (await self._execute(known)).first() is None:
+            await self._execute(sa.insert(table).values(key=key, tenant=tenant))
+        self.added.add((key, tenant))
 
     async def add_attempt(self, attempt: AttemptRecord) -> None:
         """Insert an attempt."""
@@ -267,6 +272,7 @@ class SqlStore:
         self._engine = engine
         self._writing = engine.execution_options(**{sqlite.WRITES: True})
         self._name = name
+        self._requirements: set[tuple[str, str]] = set()
         # SQLite has one writer at a time: waiting here costs less than its busy handler.
         self._lock = asyncio.Lock() if one_writer else None
 
@@ -302,7 +308,9 @@ class SqlStore:
             await self._lock.acquire()
         try:
             async with whole_context(self._writing.begin()) as connection:
-                yield SqlTransaction(connection)
+                transaction = SqlTransaction(connection, self._requirements)
+                yield transaction
+            self._requirements |= transaction.added
         except DBAPIError as error:
             raise self._wrapped(error) from error
         finally:

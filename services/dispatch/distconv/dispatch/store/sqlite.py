@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from distconv.core.errors import DataLossError, DiskFullError, UnavailableError
+from distconv.dispatch.store.one_hop import OneHopConnection
 
 # How long a writer waits for another process's transaction, seconds: a backup or a person's shell.
 BUSY_TIMEOUT_S = 5.0
@@ -77,7 +78,10 @@ def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
 def make_engine(path: Path) -> AsyncEngine:
     """Return an engine for the database at `path`, which is made when it is not there."""
     engine = create_async_engine(
-        f"sqlite+aiosqlite:///{path}", connect_args={"timeout": BUSY_TIMEOUT_S}
+        f"sqlite+aiosqlite:///{path}",
+        async_creator=lambda: OneHopConnection(path, busy_timeout_s=BUSY_TIMEOUT_S),
+        # Transactions are ended where they are begun; a returned connection has none.
+        pool_reset_on_return=None,
     )
     sa.event.listen(engine.sync_engine, "connect", _set_up)
     sa.event.listen(engine.sync_engine, "begin", _begin)
@@ -85,8 +89,6 @@ def make_engine(path: Path) -> AsyncEngine:
 
 
 def _set_up(connection: Any, _record: object) -> None:
-    # The driver begins transactions by itself, and late; _begin does it instead.
-    connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(pragma)
@@ -94,5 +96,6 @@ def _set_up(connection: Any, _record: object) -> None:
 
 
 def _begin(connection: sa.Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    # A read is one statement, consistent by itself: it needs no transaction around it.
+    if connection.get_execution_options().get(WRITES, False):
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
