@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import grpc.aio
 import pytest
@@ -118,11 +119,11 @@ class Engine:
                 return self._heard.pop(k)
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                message = await self._call.read()
-                assert isinstance(message, session_pb.DispatchMessage), "the session is over"
-                if message.WhichOneof("message") == kind:
-                    return message
-                self._heard.append(message)
+                heard: object = await self._call.read()
+                assert isinstance(heard, session_pb.DispatchMessage), "the session is over"
+                if heard.WhichOneof("message") == kind:
+                    return heard
+                self._heard.append(heard)
 
     async def next_assignment(self) -> session_pb.Assignment:
         return (await self.hear("assignment")).assignment
@@ -287,7 +288,7 @@ class Farm:
             setattr(job, name, value)
         return pb.CreateJobRequest(job=job, container=container)
 
-    async def job(self, **more: object) -> job_pb2.Job:
+    async def job(self, **more: Any) -> job_pb2.Job:
         """Create a job."""
         return (await self.client.CreateJob(self.request(**more))).job
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable
 
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 
 from distconv.core.errors import (
     AlreadyExistsError,
@@ -170,7 +171,7 @@ async def test_jobs_are_listed_in_pages(farm: Farm) -> None:
         (pb.ListJobsRequest(filter="state = BROKEN"), "filter"),
         (pb.ListJobsRequest(filter="colour = blue"), "filter"),
         (pb.ListJobsRequest(order_by="priority"), "order_by"),
-        (pb.ListJobsRequest(read_mask={"paths": ["nothing"]}), "read_mask"),
+        (pb.ListJobsRequest(read_mask=FieldMask(paths=["nothing"])), "read_mask"),
     ],
 )
 async def test_bad_lists_are_named(farm: Farm, request_: pb.ListJobsRequest, field: str) -> None:

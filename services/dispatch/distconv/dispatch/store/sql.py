@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from distconv.core.engine import EngineState
@@ -318,9 +318,9 @@ class SqlStore:
                 self._lock.release()
 
     def _wrapped(self, error: DBAPIError) -> Exception:
-        if isinstance(error, sa.exc.IntegrityError):
+        if isinstance(error, IntegrityError):
             return AlreadyExistsError(f"a record of that id stands in {self._name} already")
-        if isinstance(error, sa.exc.OperationalError):
+        if isinstance(error, OperationalError):
             return sqlite.unusable(Path(self._name), error.orig or error)
         return UnavailableError(f"the database {self._name} did not take a change: {error.orig}")
 

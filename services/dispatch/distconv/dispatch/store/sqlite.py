@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from distconv.core.errors import DataLossError, DiskFullError, UnavailableError
@@ -83,8 +84,8 @@ def make_engine(path: Path) -> AsyncEngine:
         # Transactions are ended where they are begun; a returned connection has none.
         pool_reset_on_return=None,
     )
-    sa.event.listen(engine.sync_engine, "connect", _set_up)
-    sa.event.listen(engine.sync_engine, "begin", _begin)
+    event.listen(engine.sync_engine, "connect", _set_up)
+    event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
