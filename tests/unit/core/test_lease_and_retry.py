@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distconv.core import lease, retry
@@ -22,6 +22,7 @@ def test_a_lease_may_be_taken_when_its_time_has_come() -> None:
     assert granted.is_expired(NOW + timedelta(seconds=20))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), SPANS, SPANS)))
 def test_tokens_grow_and_renewals_never_shorten(
     steps: list[tuple[bool, timedelta, timedelta]],
@@ -39,6 +40,7 @@ def test_tokens_grow_and_renewals_never_shorten(
         held = following
 
 
+@settings(deadline=None)
 @given(st.integers(1, 200), st.integers(0, 100))
 def test_retries_are_bounded(failed_count: int, max_retries: int) -> None:
     allowed = retry.may_retry(BROKEN, failed_count=failed_count, max_retries=max_retries)
@@ -46,6 +48,7 @@ def test_retries_are_bounded(failed_count: int, max_retries: int) -> None:
     assert not retry.may_retry(CORRUPT, failed_count=failed_count, max_retries=max_retries)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 10_000), st.floats(0, 1, exclude_max=True))
 def test_delays_stay_between_their_bounds(failed_count: int, randomness: float) -> None:
     policy = RetryPolicy()

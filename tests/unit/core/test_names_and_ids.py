@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distconv.core import names
@@ -19,6 +19,7 @@ NOISE = st.integers(0, 2**35 - 1)
 ID = "1q3dcbd00vg55yya"
 
 
+@settings(deadline=None)
 @given(TIMES, TIMES, NOISE, NOISE)
 def test_ids_sort_by_time(first: datetime, second: datetime, a: int, b: int) -> None:
     early, late = sorted((first, second))
@@ -26,6 +27,7 @@ def test_ids_sort_by_time(first: datetime, second: datetime, a: int, b: int) -> 
         assert new_id(early, randomness=a) < new_id(late, randomness=b)
 
 
+@settings(deadline=None)
 @given(TIMES, NOISE, st.integers(1, ID_LENGTH))
 def test_any_prefix_of_an_id_is_read(now: datetime, noise: int, length: int) -> None:
     made = new_id(now, randomness=noise)

@@ -1,7 +1,7 @@
 """The tables of jobs, tasks and attempts: every sequence of events stays legal."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -76,6 +76,7 @@ class JobLife(RuleBasedStateMachine):
 TestJobLife = JobLife.TestCase
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(TaskEvent)))
 def test_a_task_that_has_ended_stays_so(events: list[TaskEvent]) -> None:
     state = TaskState.BLOCKED
@@ -88,6 +89,7 @@ def test_a_task_that_has_ended_stays_so(events: list[TaskEvent]) -> None:
         state = after
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(AttemptEvent)))
 def test_an_attempt_ends_once(events: list[AttemptEvent]) -> None:
     state = AttemptState.ASSIGNED

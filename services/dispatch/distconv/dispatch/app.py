@@ -266,7 +266,7 @@ def _embedded(
     build = find_embeddable("storage")
     return build(
         EmbedContext(
-            data_dir=settings.data_dir / "storage",
+            data_dir=settings.data_dir,
             tokens=tokens,
             clock=clock,
             config_file=config_file,
