@@ -40,13 +40,9 @@ def is_break(error: DistconvError) -> bool:
     return (
         isinstance(error, UnavailableError | DeadlineExceededError)
         or type(error) is CancelledError
-        or is_unexplained(error)
+        # The transport failed, and the server has not said why.
+        or (type(error) in (DistconvError, InternalError) and "incident" not in error.metadata)
     )
-
-
-def is_unexplained(error: DistconvError) -> bool:
-    """Tell whether the transport failed without the server's own word on why."""
-    return type(error) in (DistconvError, InternalError) and "incident" not in error.metadata
 
 
 class Patience:

@@ -9,7 +9,6 @@ import grpc.aio
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
-from distconv.client.patience import is_unexplained
 from distconv.client.ranges import RangeSet, Span, pieces
 from distconv.client.source import BLOCK_BYTES, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
@@ -31,7 +30,8 @@ _WINDOW_BYTES = 32 * 1024 * 1024
 # Finishing checks and syncs the whole file; storage may take minutes for a large one.
 _COMPLETE_TIMEOUT_S = 1800.0
 _ABORT_TIMEOUT_S = 2.0
-# How long a careful start waits for the word on its first chunk.
+# How long a careful start waits to be refused as a whole, and for the word on its first chunk.
+_REFUSAL_S = 0.25
 _FIRST_WORD_S = 1.0
 
 
@@ -133,10 +133,10 @@ class _Sending:
             if self._damaged > MAX_DAMAGED:
                 raise
             return
-        except DistconvError as error:
+        except DistconvError:
             # grpc.aio loses the server's status when a message was just being
             # sent. Next time one chunk goes alone, so that the status arrives.
-            self._careful = is_unexplained(error)
+            self._careful = True
             raise
         if self._received.missing(self._source.size_bytes):
             raise UnavailableError("the stream of the upload ended before everything was there")
@@ -157,6 +157,8 @@ class _Sending:
         self, call: "WriteCall", missing: Iterable[Span], window: Window, guard: StallGuard
     ) -> None:
         name = self._name
+        if self._careful and await _is_refused(call):
+            return
         for start, end in pieces(missing, BLOCK_BYTES):
             for piece in await self._source.read(start, end):
                 await window.take(len(piece.data))
@@ -207,3 +209,12 @@ class _Sending:
                     total_bytes=self._source.size_bytes,
                 )
             )
+
+
+async def _is_refused(call: "WriteCall") -> bool:
+    """Tell whether the server ends the call before anything was written."""
+    try:
+        await asyncio.wait_for(call.code(), _REFUSAL_S)
+    except TimeoutError:
+        return False
+    return True
