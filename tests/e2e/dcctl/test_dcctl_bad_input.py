@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from .conftest import Clips, Up, dcctl, leftovers
+from tests.e2e.conftest import Clips, Up, dcctl, leftovers
 
 _SECRET = "the content of a file that nobody asked for"
 

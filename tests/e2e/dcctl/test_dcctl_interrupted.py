@@ -5,8 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-
-from .conftest import Clips, Run, Up, dcctl, leftovers
+from tests.e2e.conftest import Clips, Run, Up, dcctl, leftovers
 
 # What a person who presses Ctrl-C is promised.
 _PROMISE_S = 5.0

@@ -5,7 +5,7 @@ import pty
 import subprocess
 from pathlib import Path
 
-from .conftest import DCCTL, Clips, Up
+from tests.e2e.conftest import DCCTL, Clips, Up
 
 
 def _on_terminal(*arguments: str | Path, answer: bytes = b"") -> tuple[int, str]:

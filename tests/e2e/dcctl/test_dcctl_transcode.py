@@ -3,8 +3,7 @@ from pathlib import Path
 
 import av
 import pytest
-
-from .conftest import Clips, Up, dcctl, leftovers
+from tests.e2e.conftest import Clips, Up, dcctl, leftovers
 
 
 def _frames(path: Path) -> int:
