@@ -78,7 +78,7 @@ def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -
 def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.DistconvError:
     """Make of a failed call the error that the server raised, or the one that fits its code."""
     message = error.details() or error.code().name
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(error)  # pyright: ignore[reportArgumentType]  # has what it reads
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == _DOMAIN:
@@ -93,18 +93,20 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             f"no server answers{where} ({_first_line(message)}); "
             "start one with `dcctl up`, or correct --server"
         )
-    if _is_broken_write(error):
+    if _was_cut_off(error):
         return tree.UnavailableError(
-            "the server ended the stream while it was written to; ask again for the cause"
+            "the server cut the call off: it stops, or refused what was being sent; try again"
         )
     return _BY_CODE.get(error.code(), tree.InternalError)(message)
 
 
-def _is_broken_write(error: grpc.aio.AioRpcError) -> bool:
-    # grpc.aio overwrites the status of a call with this when a write fails before the server's
-    # status has been read (grpc/aio/_call.py, _write): the cause is lost, and was not ours.
-    return error.code() is grpc.StatusCode.INTERNAL and (error.details() or "").startswith(
-        "Internal error from Core"
+def _was_cut_off(error: grpc.aio.AioRpcError) -> bool:
+    # A server that stops cancels what outlives its grace; one's own cancellation is no
+    # AioRpcError. And grpc.aio overwrites the status of a call with INTERNAL when a write fails
+    # before the server's status has been read (grpc/aio/_call.py, _write): the cause is lost.
+    return error.code() is grpc.StatusCode.CANCELLED or (
+        error.code() is grpc.StatusCode.INTERNAL
+        and (error.details() or "").startswith("Internal error from Core")
     )
 
 
