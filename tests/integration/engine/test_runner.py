@@ -144,8 +144,8 @@ async def test_a_source_is_encoded_from_storage_to_storage(storage, runner, inde
     assert len(output) == done.size_bytes
     assert output[4:8] == b"ftyp"
     assert output.index(b"moov") < output.index(b"mdat")
-    with av.open(io.BytesIO(output)) as opened:
-        assert sum(1 for _ in opened.decode(video=0)) == 50
+    with av.open(io.BytesIO(output), "r") as opened:
+        assert len(list(opened.decode(video=0))) == 50
 
 
 async def test_cancelling_ends_ffmpeg_and_leaves_nothing(storage, runner, index_last_mp4):

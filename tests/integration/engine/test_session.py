@@ -165,7 +165,7 @@ class World:
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
-    dispatch = Dispatch()
+    dispatch = Dispatch()  # type: ignore[abstract]
     server = await serve(dispatch)
     yield World(dispatch, FakeSupervisor(), server)
     dispatch.say.put_nowait(None)

@@ -169,7 +169,7 @@ async def test_damaged_chunks_are_asked_for_again_but_not_for_ever(lies, survive
     service = Service(
         name="distconv.v1.StorageService",
         authenticator=LocalAuthenticator(),
-        register=lambda s: pb_grpc.add_StorageServiceServicer_to_server(Liar(lies), s),
+        register=lambda s: pb_grpc.add_StorageServiceServicer_to_server(Liar(lies), s),  # type: ignore[abstract]
     )
     server = await start_server(ServerSettings(bind="127.0.0.1:0"), [service])
     grant = MediaGrant(addresses=(server.address,), token="t", object_name="objects/o")

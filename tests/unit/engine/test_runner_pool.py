@@ -1,6 +1,7 @@
 """The pool of idle runners, with runners that cost nothing."""
 
 import asyncio
+from typing import Any
 
 import pytest
 import structlog
@@ -44,9 +45,13 @@ def at_once(monkeypatch):
     monkeypatch.setattr(runner_pool, "REFILL_DELAY_S", 0)
 
 
+def pool_of(factory: Factory, spare: int) -> Any:
+    return RunnerPool(factory, spare=spare)  # type: ignore[arg-type]
+
+
 async def test_idle_runners_are_lent_and_replaced_later(at_once):
     factory = Factory()
-    pool = RunnerPool(factory, spare=2)  # type: ignore[arg-type]
+    pool = pool_of(factory, 2)
     pool.fill()
     assert len(factory.made) == 2
     assert pool.take() is factory.made[0]
@@ -60,7 +65,7 @@ async def test_idle_runners_are_lent_and_replaced_later(at_once):
 
 async def test_a_runner_that_died_idle_is_not_lent():
     factory = Factory()
-    pool = RunnerPool(factory, spare=1)  # type: ignore[arg-type]
+    pool = pool_of(factory, 1)
     pool.fill()
     factory.made[0].exited = True
     assert pool.take() is factory.made[1]
@@ -69,7 +74,7 @@ async def test_a_runner_that_died_idle_is_not_lent():
 
 async def test_an_empty_pool_starts_one_at_once():
     factory = Factory()
-    pool = RunnerPool(factory, spare=1)  # type: ignore[arg-type]
+    pool = pool_of(factory, 1)
     assert pool.take() is factory.made[0]
     await pool.close()
 
@@ -77,7 +82,7 @@ async def test_an_empty_pool_starts_one_at_once():
 async def test_a_machine_that_starts_nothing_is_tried_again(at_once):
     factory = Factory()
     factory.broken = True
-    pool = RunnerPool(factory, spare=1)  # type: ignore[arg-type]
+    pool = pool_of(factory, 1)
     with structlog.testing.capture_logs() as logs:
         pool.fill()
         with pytest.raises(EncodeFailedError):

@@ -133,7 +133,12 @@ async def test_progress_and_logs_are_told(supervisor, pool):
     pool.runners[0].words.put_nowait(LogLines(attempt="a", lines=("odd",)))
     await until(supervisor, lambda: supervisor.reports() == [report])
     taken: list[LogLines] = []
-    await until(supervisor, lambda: taken.extend(supervisor.take_logs()) or taken)
+
+    def told() -> bool:
+        taken.extend(supervisor.take_logs())
+        return bool(taken)
+
+    await until(supervisor, told)
     assert [log.lines for log in taken] == [("odd",)]
     assert supervisor.take_logs() == []
 

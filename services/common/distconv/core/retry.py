@@ -35,5 +35,5 @@ def may_retry(failure: Failure, *, failed_count: int, max_retries: int) -> bool:
 def delay(policy: RetryPolicy, *, failed_count: int, randomness: float) -> timedelta:
     """Return how long to wait after the `failed_count`-th failure; `randomness` is in [0, 1)."""
     doublings = min(max(failed_count, 1) - 1, _MAX_DOUBLINGS)
-    full = min(policy.first_delay * 2**doublings, policy.max_delay)
+    full: timedelta = min(policy.first_delay * (1 << doublings), policy.max_delay)
     return full * (1 - policy.jitter * randomness)

@@ -71,7 +71,7 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     )
     for service in services:
         service.register(server)
-    checker = health.aio.HealthServicer()
+    checker = health.aio.HealthServicer()  # pyright: ignore[reportAttributeAccessIssue]  # set at run time
     health_pb2_grpc.add_HealthServicer_to_server(checker, server)
     if settings.reflection:
         _add_reflection(server, [s.name for s in services])

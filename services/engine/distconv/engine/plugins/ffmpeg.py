@@ -125,9 +125,9 @@ class _Teller:
 
     def progressed(self, progress: Progress) -> None:
         """Take a report of ffmpeg's."""
-        self._last = replace(
-            self._last, frame_count=progress.frame, out_time_s=progress.out_time_s or 0.0
-        )
+        # Towards the end ffmpeg says N/A for its time: what was reached stays reached.
+        out_time_s = self._last.out_time_s if progress.out_time_s is None else progress.out_time_s
+        self._last = replace(self._last, frame_count=progress.frame, out_time_s=out_time_s)
         self.tell()
 
     def has_read(self, read_bytes: int) -> None:
