@@ -8,7 +8,6 @@ from distconv.core.errors import (
     DataLossError,
     DeadlineExceededError,
     DistconvError,
-    InternalError,
     UnavailableError,
 )
 from distconv.engine.work import MediaGrant
@@ -93,22 +92,9 @@ class Patience:
         if self._away_since is None:
             self._away_since = now
         self._damaged += isinstance(error, DataLossError)
-        passes = (
-            isinstance(error, _PASSING)
-            or 0 < self._damaged < _DAMAGED_IN_A_ROW
-            or _is_of_the_transport(error)
-        )
+        passes = isinstance(error, _PASSING) or 0 < self._damaged < _DAMAGED_IN_A_ROW
         if not passes or now - self._away_since >= self._link.patience_s:
             raise error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         await self._link.next_address()
-
-
-def _is_of_the_transport(error: DistconvError) -> bool:
-    """Tell an INTERNAL that gRPC made up from one that a server sent with its incident.
-
-    grpc.aio loses a stream's real status when the stream ends under a write:
-    another try brings it to light.
-    """
-    return isinstance(error, InternalError) and "incident" not in error.metadata
