@@ -90,7 +90,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         where = f" at {address}" if address else ""
         message = (
-            f"no server answers{where} ({_first_line(message)}); "
+            f"no server answers{where} ({_cause(message)}); "
             "start one with `dcctl up`, or correct --server"
         )
     if _was_cut_off(error):
@@ -116,8 +116,10 @@ def _rebuild(
     return cls(message, metadata=metadata)
 
 
-def _first_line(text: str) -> str:
-    return text.splitlines()[0][:200] if text else ""
+def _cause(text: str) -> str:
+    """Return the innermost of gRPC's nested explanations: "Connection refused"."""
+    line = text.splitlines()[0] if text else ""
+    return line.rpartition(": ")[2][:200]
 
 
 @contextmanager

@@ -26,8 +26,19 @@ COMMANDS = {
 }
 
 
+# click reads \b as "leave the next lines as they are".
+_HELP = """Turn machines into one video transcoder.
+
+\b
+  dcctl transcode in.mov -o out.mp4 --profile h264-720p
+
+needs nothing else: without a server it starts one for as long as it takes.
+"""
+
+
 @click.group(
     cls=LazyGroup,
+    help=_HELP,
     commands_at=COMMANDS,
     epilog=epilog(),
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -36,13 +47,7 @@ COMMANDS = {
 @common_options
 @click.version_option(__version__, prog_name="dcctl", message="%(prog)s %(version)s")
 def cli() -> None:
-    r"""Turn machines into one video transcoder.
-
-    \b
-      dcctl transcode in.mov -o out.mp4 --profile h264-720p
-
-    needs nothing else: without a server it starts one for as long as it takes.
-    """
+    """Run the group; its help stands in _HELP."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
