@@ -4,11 +4,12 @@ import pytest
 
 from distconv.client.convert.engine import to_engine
 from distconv.client.convert.job import to_job, to_task
-from distconv.client.engine import EngineState
-from distconv.client.job import AttemptState, TaskKind, TaskState
+from distconv.core.attempt_states import AttemptState
+from distconv.core.engine import EngineState
 from distconv.core.errors import InternalError
 from distconv.core.report import NoteSeverity
 from distconv.core.states import JobState
+from distconv.core.task_states import TaskKind, TaskState
 from distconv.v1 import engine_pb2, job_pb2
 
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from distconv.client.client import Client
-    from distconv.client.engine import Engine, EngineState
+    from distconv.client.engine import Engine
     from distconv.client.failures import JobCancelledError, JobFailedError
     from distconv.client.job import Attempt, Job, JobOutput, JobPage, JobSource, Task
     from distconv.client.patience import Break
     from distconv.client.server import ServerInfo
     from distconv.client.stored import Direction, StoredObject, Transfer
     from distconv.client.transcode import TranscodeResult
+    from distconv.core.engine import EngineState
     from distconv.core.errors import DistconvError
     from distconv.core.failure import Failure
     from distconv.core.media import MediaInfo
@@ -36,7 +37,7 @@ _HOMES = {
     "Direction": "distconv.client.stored",
     "DistconvError": "distconv.core.errors",
     "Engine": "distconv.client.engine",
-    "EngineState": "distconv.client.engine",
+    "EngineState": "distconv.core.engine",
     "Failure": "distconv.core.failure",
     "Job": "distconv.client.job",
     "JobCancelledError": "distconv.client.failures",

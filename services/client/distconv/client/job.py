@@ -3,14 +3,15 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
+from distconv.core.attempt_states import AttemptState
 from distconv.core.failure import Failure
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
 from distconv.core.report import Note
 from distconv.core.states import JobState
+from distconv.core.task_states import TaskKind, TaskState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,37 +83,6 @@ class JobPage:
     jobs: tuple[Job, ...]
     next_page_token: str = ""
     total_size: int | None = None
-
-
-class TaskKind(StrEnum):
-    """The kinds of task."""
-
-    PROBE = "PROBE"
-    TRANSCODE = "TRANSCODE"
-
-
-class TaskState(StrEnum):
-    """Where a task stands."""
-
-    BLOCKED = "BLOCKED"
-    READY = "READY"
-    LEASED = "LEASED"
-    BACKING_OFF = "BACKING_OFF"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    CANCELLED = "CANCELLED"
-
-
-class AttemptState(StrEnum):
-    """Where an attempt stands."""
-
-    ASSIGNED = "ASSIGNED"
-    RUNNING = "RUNNING"
-    SUCCEEDED = "SUCCEEDED"
-    FAILED = "FAILED"
-    LOST = "LOST"
-    RETURNED = "RETURNED"
-    CANCELLED = "CANCELLED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,8 +16,9 @@ from distconv.core.version import __version__
 from distconv.dispatch import messages as m
 from distconv.dispatch.leasing import Phase
 from distconv.dispatch.outcomes import Cancelled, Outcome, Probed, Returned, Transcoded
-from distconv.dispatch.wire import media_access, to_capabilities, to_metrics, to_note
-from distconv.rpc.convert.job import to_failure, to_progress
+from distconv.dispatch.wire import media_access
+from distconv.rpc.convert.engine import to_capabilities, to_metrics
+from distconv.rpc.convert.job import to_failure, to_note, to_progress
 from distconv.rpc.convert.media import media_info, to_media_census, to_media_info
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import duration, timestamp

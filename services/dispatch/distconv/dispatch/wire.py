@@ -4,18 +4,18 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
-from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState, TranscoderInfo
+from distconv.core.engine import EngineState
 from distconv.core.names import attempt_name, engine_name, job_name, object_name, task_name
-from distconv.core.report import Note, NoteSeverity
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.dispatch.media_access import MediaAccess
 from distconv.dispatch.order import JobOrder
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, TaskRecord
 from distconv.dispatch.views import EngineView, JobView, TaskView
-from distconv.rpc.convert.job import failure, progress
+from distconv.rpc.convert.engine import capabilities, metrics
+from distconv.rpc.convert.job import failure, note, progress
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.profile import PREFIX, profile, to_container, to_profile
-from distconv.rpc.convert.times import duration, timestamp, to_datetime, to_timedelta
+from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
 from distconv.rpc.tokens import MediaAction
 from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2, object_pb2
 
@@ -26,12 +26,6 @@ ACTIONS: Mapping[MediaAction, object_pb2.MediaAction.ValueType] = {
     MediaAction.LIST: object_pb2.MEDIA_ACTION_LIST,
 }
 ACTIONS_BACK = {number: action for action, number in ACTIONS.items()}
-_SEVERITIES = {
-    NoteSeverity.INFO: job_pb2.NOTE_SEVERITY_INFO,
-    NoteSeverity.WARNING: job_pb2.NOTE_SEVERITY_WARNING,
-    NoteSeverity.LOST: job_pb2.NOTE_SEVERITY_LOST,
-}
-_SEVERITIES_BACK = {number: severity for severity, number in _SEVERITIES.items()}
 
 
 def _number(prefix: str, value: StrEnum) -> str:
@@ -48,7 +42,7 @@ def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
         profile_spec=to_profile(job.profile_spec) if job.HasField("profile_spec") else None,
         container=to_container(request.container),
         priority=job.priority,
-        deadline=to_datetime(job.deadline) if job.HasField("deadline") else None,
+        deadline=optional_time(job, "deadline"),
         ttl=to_timedelta(job.ttl) if job.HasField("ttl") else None,
         max_retries=job.max_retries if job.HasField("max_retries") else None,
         labels=dict(job.labels),
@@ -101,24 +95,7 @@ def _output(value: JobOutput) -> job_pb2.JobOutput:
         sha256=value.sha256,
         media=media_info(value.media),
         census=media_census(value.census),
-        notes=[_note(n) for n in value.notes],
-    )
-
-
-def _note(value: Note) -> job_pb2.ReportNote:
-    return job_pb2.ReportNote(
-        severity=_SEVERITIES[value.severity],
-        stream_index=value.stream_index,
-        message=value.message,
-    )
-
-
-def to_note(message: job_pb2.ReportNote) -> Note:
-    """Read a note; an unknown severity counts as a warning."""
-    return Note(
-        severity=_SEVERITIES_BACK.get(message.severity, NoteSeverity.WARNING),
-        message=message.message,
-        stream_index=message.stream_index if message.HasField("stream_index") else None,
+        notes=[note(n) for n in value.notes],
     )
 
 
@@ -163,82 +140,14 @@ def engine(view: EngineView) -> engine_pb2.Engine:
         display_name=record.display_name,
         state=engine_pb2.EngineState.Value(_number("ENGINE_STATE", EngineState(record.state))),
         version=record.version,
-        capabilities=_capabilities(record.capabilities),
+        capabilities=capabilities(record.capabilities),
         slot_count=record.slot_count,
         busy_slot_count=len(view.attempts),
-        metrics=None if record.metrics is None else _metrics(record.metrics),
+        metrics=None if record.metrics is None else metrics(record.metrics),
         attempts=[attempt_name(a.job_id, a.task_id, a.id) for a in view.attempts],
         create_time=timestamp(record.create_time),
         connect_time=timestamp(record.connect_time),
         heartbeat_time=timestamp(record.heartbeat_time),
-    )
-
-
-def _capabilities(value: EngineCapabilities) -> engine_pb2.EngineCapabilities:
-    return engine_pb2.EngineCapabilities(
-        transcoders=[
-            engine_pb2.TranscoderInfo(
-                name=tool.name,
-                version=tool.version,
-                build_id=tool.build_id,
-                encoders=tool.encoders,
-                decoders=tool.decoders,
-                muxers=tool.muxers,
-                demuxers=tool.demuxers,
-            )
-            for tool in value.transcoders
-        ],
-        tags=value.tags,
-        cpu_count=value.cpu_count,
-        cpu_model=value.cpu_model,
-        memory_bytes=value.memory_bytes,
-        scratch_bytes=value.scratch_bytes,
-        platform=value.platform,
-        architecture=value.architecture,
-    )
-
-
-def to_capabilities(message: engine_pb2.EngineCapabilities) -> EngineCapabilities:
-    """Read what an engine can do."""
-    return EngineCapabilities(
-        transcoders=tuple(
-            TranscoderInfo(
-                name=tool.name,
-                version=tool.version,
-                build_id=tool.build_id,
-                encoders=tuple(tool.encoders),
-                decoders=tuple(tool.decoders),
-                muxers=tuple(tool.muxers),
-                demuxers=tuple(tool.demuxers),
-            )
-            for tool in message.transcoders
-        ),
-        tags=tuple(message.tags),
-        cpu_count=message.cpu_count,
-        cpu_model=message.cpu_model,
-        memory_bytes=message.memory_bytes,
-        scratch_bytes=message.scratch_bytes,
-        platform=message.platform,
-        architecture=message.architecture,
-    )
-
-
-def _metrics(value: EngineMetrics) -> engine_pb2.EngineMetrics:
-    return engine_pb2.EngineMetrics(
-        cpu_fraction=value.cpu_fraction,
-        memory_used_bytes=value.memory_used_bytes,
-        scratch_free_bytes=value.scratch_free_bytes,
-        load_1m=value.load_1m,
-    )
-
-
-def to_metrics(message: engine_pb2.EngineMetrics) -> EngineMetrics:
-    """Read what an engine measured of itself."""
-    return EngineMetrics(
-        cpu_fraction=message.cpu_fraction,
-        memory_used_bytes=message.memory_used_bytes,
-        scratch_free_bytes=message.scratch_free_bytes,
-        load_1m=message.load_1m,
     )
 
 

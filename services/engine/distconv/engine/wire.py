@@ -4,7 +4,6 @@ from typing import assert_never
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.failure import Failure
-from distconv.core.report import Note, NoteSeverity
 from distconv.engine.work import (
     Assignment,
     AttemptPhase,
@@ -24,7 +23,7 @@ from distconv.engine.work import (
 from distconv.rpc.convert import job, media, profile
 from distconv.rpc.convert.times import to_datetime, to_timedelta
 from distconv.v1 import engine_service_pb2 as pb
-from distconv.v1 import job_pb2, object_pb2
+from distconv.v1 import object_pb2
 
 _PHASES = {
     AttemptPhase.STARTING: pb.ATTEMPT_PHASE_STARTING,
@@ -33,11 +32,6 @@ _PHASES = {
     AttemptPhase.ENDED: pb.ATTEMPT_PHASE_ENDED,
 }
 _PHASES_BACK = {number: phase for phase, number in _PHASES.items()}
-_SEVERITIES = {
-    NoteSeverity.INFO: job_pb2.NOTE_SEVERITY_INFO,
-    NoteSeverity.WARNING: job_pb2.NOTE_SEVERITY_WARNING,
-    NoteSeverity.LOST: job_pb2.NOTE_SEVERITY_LOST,
-}
 
 
 def to_assignment(message: pb.Assignment, *, dispatch_address: str) -> Assignment:
@@ -130,18 +124,9 @@ def _transcoded(done: Transcoded) -> pb.TranscodeOutcome:
         source_census=media.media_census(done.source_census),
         output_census=media.media_census(done.output_census),
         media=media.media_info(done.media),
-        notes=[note(n) for n in done.notes],
+        notes=[job.note(n) for n in done.notes],
         frame_count=done.frame_count,
         argv=done.argv,
-    )
-
-
-def note(value: Note) -> job_pb2.ReportNote:
-    """Convert a note to its message."""
-    return job_pb2.ReportNote(
-        severity=_SEVERITIES[value.severity],
-        stream_index=value.stream_index,
-        message=value.message,
     )
 
 

@@ -12,7 +12,8 @@ from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_fields, print_table
-from distconv.client.engine import Engine, EngineState
+from distconv.client.engine import Engine
+from distconv.core.engine import EngineState
 
 
 @click.group("engines")

@@ -1,30 +1,15 @@
 """Job, Task, Attempt messages → values."""
 
 from distconv.client.convert.enums import by_name
-from distconv.client.convert.times import optional_time
-from distconv.client.job import (
-    Attempt,
-    AttemptState,
-    Job,
-    JobOutput,
-    JobSource,
-    Task,
-    TaskKind,
-    TaskState,
-)
-from distconv.core.report import Note, NoteSeverity
+from distconv.client.job import Attempt, Job, JobOutput, JobSource, Task
+from distconv.core.attempt_states import AttemptState
 from distconv.core.states import JobState
-from distconv.rpc.convert.job import to_failure, to_progress
+from distconv.core.task_states import TaskKind, TaskState
+from distconv.rpc.convert.job import to_failure, to_note, to_progress
 from distconv.rpc.convert.media import to_media_census, to_media_info
 from distconv.rpc.convert.profile import to_profile
-from distconv.rpc.convert.times import to_timedelta
+from distconv.rpc.convert.times import optional_time, to_timedelta
 from distconv.v1 import job_pb2 as pb
-
-_SEVERITIES = {
-    pb.NOTE_SEVERITY_INFO: NoteSeverity.INFO,
-    pb.NOTE_SEVERITY_WARNING: NoteSeverity.WARNING,
-    pb.NOTE_SEVERITY_LOST: NoteSeverity.LOST,
-}
 
 
 def to_job(message: pb.Job) -> Job:
@@ -86,15 +71,7 @@ def _to_output(message: pb.JobOutput) -> JobOutput:
         sha256=message.sha256,
         media=to_media_info(message.media) if message.HasField("media") else None,
         census=to_media_census(message.census) if message.HasField("census") else None,
-        notes=tuple(_to_note(n) for n in message.notes),
-    )
-
-
-def _to_note(message: pb.ReportNote) -> Note:
-    return Note(
-        severity=_SEVERITIES.get(message.severity, NoteSeverity.WARNING),
-        message=message.message,
-        stream_index=message.stream_index if message.HasField("stream_index") else None,
+        notes=tuple(to_note(n) for n in message.notes),
     )
 
 

@@ -1,9 +1,17 @@
-"""Failure and JobProgress ↔ their messages."""
+"""Failure, JobProgress and Note ↔ their messages."""
 
 from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
-from distconv.rpc.convert.times import duration, timestamp, to_datetime, to_timedelta
+from distconv.core.report import Note, NoteSeverity
+from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
 from distconv.v1 import job_pb2 as pb
+
+_SEVERITIES = {
+    NoteSeverity.INFO: pb.NOTE_SEVERITY_INFO,
+    NoteSeverity.WARNING: pb.NOTE_SEVERITY_WARNING,
+    NoteSeverity.LOST: pb.NOTE_SEVERITY_LOST,
+}
+_SEVERITIES_BACK = {number: severity for severity, number in _SEVERITIES.items()}
 
 
 def failure(value: Failure) -> pb.Failure:
@@ -56,5 +64,23 @@ def to_progress(message: pb.JobProgress) -> JobProgress:
         read_bytes=message.read_bytes,
         written_bytes=message.written_bytes,
         eta=to_timedelta(message.eta) if message.HasField("eta") else None,
-        update_time=to_datetime(message.update_time) if message.HasField("update_time") else None,
+        update_time=optional_time(message, "update_time"),
+    )
+
+
+def note(value: Note) -> pb.ReportNote:
+    """Convert a note to its message."""
+    return pb.ReportNote(
+        severity=_SEVERITIES[value.severity],
+        stream_index=value.stream_index,
+        message=value.message,
+    )
+
+
+def to_note(message: pb.ReportNote) -> Note:
+    """Convert a message to a note; a severity that this version does not know is a WARNING."""
+    return Note(
+        severity=_SEVERITIES_BACK.get(message.severity, NoteSeverity.WARNING),
+        message=message.message,
+        stream_index=message.stream_index if message.HasField("stream_index") else None,
     )

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 
@@ -18,6 +19,11 @@ def timestamp(value: datetime | None) -> Timestamp | None:
 def to_datetime(message: Timestamp) -> datetime:
     """Convert a set timestamp to an aware UTC time."""
     return message.ToDatetime(tzinfo=UTC)
+
+
+def optional_time(message: Message, field: str) -> datetime | None:
+    """Return the aware UTC time in `field` of `message`, None when it is not set."""
+    return to_datetime(getattr(message, field)) if message.HasField(field) else None
 
 
 def duration(value: timedelta | None) -> Duration | None:
