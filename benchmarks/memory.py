@@ -28,27 +28,31 @@ class PeakSampler(threading.Thread):
         self._engine = engine
         self._done = threading.Event()
         self.peak_bytes = 0
-        self.sample_count = 0
+        self.peak_by_process: dict[str, float] = {}
 
     def run(self) -> None:
         """Sample until told to stop."""
         while not self._done.wait(_INTERVAL_S):
-            self.peak_bytes = max(self.peak_bytes, self._sample())
-            self.sample_count += 1
+            now = self._sample()
+            if sum(now.values()) > self.peak_bytes:
+                self.peak_bytes = sum(now.values())
+                self.peak_by_process = {name: size / _MIB for name, size in now.items()}
 
-    def stop(self) -> int:
-        """Stop, and return the peak."""
+    def stop(self) -> None:
+        """Stop sampling."""
         self._done.set()
         self.join()
-        return self.peak_bytes
 
-    def _sample(self) -> int:
-        total = 0
+    def _sample(self) -> dict[str, int]:
+        found: dict[str, int] = {}
         for process in (self._engine, *self._engine.children(recursive=True)):
             with contextlib.suppress(psutil.Error):
-                if "ffmpeg" not in process.name():
-                    total += process.memory_info().rss
-        return total
+                # The shim on its way to ffmpeg is ffmpeg's own, too.
+                words = " ".join(process.cmdline())
+                if "ffmpeg" not in words:
+                    role = words.rpartition("distconv.")[2].split(" ")[0]
+                    found[f"{role} {process.pid}"] = process.memory_info().rss
+        return found
 
 
 def run() -> Iterator[Result]:
@@ -60,21 +64,23 @@ def run() -> Iterator[Result]:
         high = _copy(system, large, Path(folder))
     yield Result(
         name="memory",
-        value=max(high - low, 0) / _MIB,
+        value=max(high.peak_bytes - low.peak_bytes, 0) / _MIB,
         unit="MiB",
-        reference=low / _MIB,
+        reference=low.peak_bytes / _MIB,
         bar=BAR_MIB,
         bar_on_ratio=False,
         details={
-            "peak_small_mib": low / _MIB,
-            "peak_large_mib": high / _MIB,
+            "peak_small_mib": low.peak_bytes / _MIB,
+            "peak_large_mib": high.peak_bytes / _MIB,
+            "at_peak_small_mib": low.peak_by_process,
+            "at_peak_large_mib": high.peak_by_process,
             "small_bytes": small.stat().st_size,
             "large_bytes": large.stat().st_size,
         },
     )
 
 
-def _copy(system: System, source: Path, folder: Path) -> int:
+def _copy(system: System, source: Path, folder: Path) -> PeakSampler:
     sampler = PeakSampler(system.engine())
     sampler.start()
     output = folder / "out.mkv"
@@ -86,4 +92,5 @@ def _copy(system: System, source: Path, folder: Path) -> int:
         stderr=subprocess.DEVNULL,
     )
     output.unlink()
-    return sampler.stop()
+    sampler.stop()
+    return sampler

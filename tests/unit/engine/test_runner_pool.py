@@ -45,18 +45,20 @@ def at_once(monkeypatch):
     monkeypatch.setattr(runner_pool, "REFILL_DELAY_S", 0)
 
 
-def pool_of(factory: Factory, spare: int) -> Any:
-    return RunnerPool(factory, spare=spare)  # type: ignore[arg-type]
+def pool_of(factory: Factory, total: int) -> Any:
+    return RunnerPool(factory, total=total)  # type: ignore[arg-type]
 
 
-async def test_idle_runners_are_lent_and_replaced_later(at_once):
+async def test_a_lent_runner_is_replaced_once_it_has_ended(at_once):
     factory = Factory()
     pool = pool_of(factory, 2)
     pool.fill()
     assert len(factory.made) == 2
     assert pool.take() is factory.made[0]
+    pool.fill()  # no more than two in all, the lent one among them
     assert len(factory.made) == 2
     factory.called.clear()
+    pool.give_back()
     await asyncio.wait_for(factory.called.wait(), 5)
     assert len(factory.made) == 3
     await pool.close()

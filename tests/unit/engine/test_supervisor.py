@@ -48,12 +48,16 @@ class FakePool:
         self.runners: list[FakeRunner] = []
         self.broken = False
         self.closed = False
+        self.back_count = 0
 
     def take(self) -> FakeRunner:
         if self.broken:
             raise EncodeFailedError("no process can be started")
         self.runners.append(FakeRunner())
         return self.runners[-1]
+
+    def give_back(self) -> None:
+        self.back_count += 1
 
     async def close(self) -> None:
         self.closed = True
@@ -160,6 +164,7 @@ async def test_a_cancelled_attempt_says_so(supervisor, pool):
     supervisor.cancel("a", 1)
     await until(supervisor, supervisor.unacknowledged)
     assert outcome(supervisor) == "cancelled"
+    assert pool.back_count == 1
 
 
 async def test_a_stale_attempt_is_stopped_and_nothing_is_said_of_it(supervisor, pool):

@@ -5,6 +5,7 @@ import json
 import sys
 
 from distconv.core.clock import SystemClock
+from distconv.core.engine import EngineCapabilities, TranscoderInfo
 from distconv.core.version import __version__
 from distconv.engine.identity import load_or_make_identity
 from distconv.engine.monitor import ResourceMonitor, find_monitors
@@ -14,8 +15,8 @@ from distconv.engine.runner_process import RunnerProcess
 from distconv.engine.session import Session
 from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
-from distconv.engine.transcoder import ToolInfo, find_transcoder
-from distconv.v1 import engine_pb2
+from distconv.engine.transcoder import find_transcoder
+from distconv.rpc.convert.engine import capabilities, metrics
 from distconv.v1 import engine_service_pb2 as pb
 
 
@@ -36,7 +37,7 @@ async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event
         read_ahead_bytes=settings.read_ahead_bytes,
     ).to_bytes()
     # One more than there are slots: a job's probe and its encode follow at once.
-    pool = RunnerPool(lambda: RunnerProcess.spawn(config), spare=settings.slots + 1)
+    pool = RunnerPool(lambda: RunnerProcess.spawn(config), total=settings.slots + 1)
     pool.fill()
     supervisor = Supervisor(pool, slots=settings.slots, cancel_grace_s=settings.cancel_grace_s)
     monitor = find_monitors()["psutil"]()
@@ -44,7 +45,7 @@ async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event
         supervisor,
         addresses=settings.dispatch_addresses,
         describe=lambda: _hello(engine_id, settings, monitor, transcoder.info),
-        measure=lambda: _metrics(settings, monitor),
+        measure=lambda: metrics(monitor.measure(settings.data_dir)),
         on_ready=_tell_ready,
         progress_interval_s=settings.progress_interval_s,
         reconnect_s=(settings.reconnect_min_s, settings.reconnect_max_s),
@@ -64,7 +65,7 @@ def _tell_ready(engine: str, address: str) -> None:
 
 
 def _hello(
-    engine_id: str, settings: EngineSettings, monitor: ResourceMonitor, tool: ToolInfo
+    engine_id: str, settings: EngineSettings, monitor: ResourceMonitor, tool: TranscoderInfo
 ) -> pb.Hello:
     machine = monitor.machine()
     return pb.Hello(
@@ -72,34 +73,16 @@ def _hello(
         display_name=settings.display_name,
         version=__version__,
         slot_count=settings.slots,
-        capabilities=engine_pb2.EngineCapabilities(
-            transcoders=[
-                engine_pb2.TranscoderInfo(
-                    name=tool.name,
-                    version=tool.version,
-                    build_id=tool.build_id,
-                    encoders=sorted(tool.encoders),
-                    decoders=sorted(tool.decoders),
-                    muxers=sorted(tool.muxers),
-                    demuxers=sorted(tool.demuxers),
-                )
-            ],
-            tags=settings.tags,
-            cpu_count=machine.cpu_count,
-            cpu_model=machine.cpu_model,
-            memory_bytes=machine.memory_bytes,
-            scratch_bytes=monitor.measure(settings.data_dir).scratch_free_bytes,
-            platform=machine.platform,
-            architecture=machine.architecture,
+        capabilities=capabilities(
+            EngineCapabilities(
+                transcoders=(tool,),
+                tags=settings.tags,
+                cpu_count=machine.cpu_count,
+                cpu_model=machine.cpu_model,
+                memory_bytes=machine.memory_bytes,
+                scratch_bytes=monitor.measure(settings.data_dir).scratch_free_bytes,
+                platform=machine.platform,
+                architecture=machine.architecture,
+            )
         ),
-    )
-
-
-def _metrics(settings: EngineSettings, monitor: ResourceMonitor) -> engine_pb2.EngineMetrics:
-    now = monitor.measure(settings.data_dir)
-    return engine_pb2.EngineMetrics(
-        cpu_fraction=now.cpu_fraction,
-        memory_used_bytes=now.memory_used_bytes,
-        scratch_free_bytes=now.scratch_free_bytes,
-        load_1m=now.load_1m,
     )

@@ -161,6 +161,7 @@ class Supervisor:
             self.changed.set()
         ended = await runner.wait()
         self._runners.pop(live.name, None)
+        self._pool.give_back()
         self._conclude(live, ended.code)
 
     def _conclude(self, live: LiveAttempt, exit_code: int) -> None:
