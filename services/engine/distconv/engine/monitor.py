@@ -6,6 +6,8 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol
 
+from distconv.core.engine import EngineMetrics
+
 GROUP = "distconv.monitors"
 
 
@@ -20,16 +22,6 @@ class Machine:
     architecture: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Metrics:
-    """What a machine does now; `cpu_fraction` is 0..1 over all processors since the last call."""
-
-    cpu_fraction: float
-    memory_used_bytes: int
-    scratch_free_bytes: int
-    load_1m: float
-
-
 class ResourceMonitor(Protocol):
     """Measure a machine; quick enough for the event loop (under a millisecond)."""
 
@@ -37,8 +29,11 @@ class ResourceMonitor(Protocol):
         """Return what the machine is."""
         ...
 
-    def measure(self, scratch: Path) -> Metrics:
-        """Return what it does now; `scratch` is on the disk whose room counts."""
+    def measure(self, scratch: Path) -> EngineMetrics:
+        """Return what it does now; `scratch` is on the disk whose room counts.
+
+        `cpu_fraction` is over the time since the last call.
+        """
         ...
 
 

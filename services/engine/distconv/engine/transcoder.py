@@ -6,6 +6,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Protocol, Self
 
+from distconv.core.engine import TranscoderInfo
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.report import Note
@@ -13,19 +14,6 @@ from distconv.media.ports import ByteSink, RangedSource
 from distconv.media.probe.prober import WarmProber
 
 GROUP = "distconv.transcoders"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolInfo:
-    """A tool and what it can do; the same `build_id` gives the same bytes for the same task."""
-
-    name: str
-    version: str
-    build_id: str
-    encoders: frozenset[str]
-    decoders: frozenset[str]
-    muxers: frozenset[str]
-    demuxers: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +82,7 @@ class Transcoder(Protocol):
         ...
 
     @property
-    def info(self) -> ToolInfo:
+    def info(self) -> TranscoderInfo:
         """Return what the tool can do."""
         ...
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
+from distconv.core.engine import TranscoderInfo
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.verify import require_output
-from distconv.engine.transcoder import Encoded, EncodeReport, ToolInfo
+from distconv.engine.transcoder import Encoded, EncodeReport
 from distconv.media.feeding import PIECE_BYTES
 from distconv.media.ffmpeg import FfmpegBuild, locate_ffmpeg
 from distconv.media.plan import TranscodePlan, plan_transcode
@@ -41,16 +42,16 @@ class FfmpegTranscoder:
         return self._build.to_plain()
 
     @property
-    def info(self) -> ToolInfo:
+    def info(self) -> TranscoderInfo:
         """Return what this build can do."""
-        return ToolInfo(
+        return TranscoderInfo(
             name="ffmpeg",
             version=self._build.version,
             build_id=self._build.build_id,
-            encoders=self._build.encoders,
-            decoders=self._build.decoders,
-            muxers=self._build.muxers,
-            demuxers=self._build.demuxers,
+            encoders=tuple(sorted(self._build.encoders)),
+            decoders=tuple(sorted(self._build.decoders)),
+            muxers=tuple(sorted(self._build.muxers)),
+            demuxers=tuple(sorted(self._build.demuxers)),
         )
 
     def plan(self, profile: Profile, media: MediaInfo) -> "FfmpegPlan":

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import psutil
 
-from distconv.engine.monitor import Machine, Metrics
+from distconv.core.engine import EngineMetrics
+from distconv.engine.monitor import Machine
 
 
 class PsutilMonitor:
@@ -26,10 +27,10 @@ class PsutilMonitor:
             architecture=platform.machine(),
         )
 
-    def measure(self, scratch: Path) -> Metrics:
+    def measure(self, scratch: Path) -> EngineMetrics:
         """Return what it does now."""
         memory = psutil.virtual_memory()
-        return Metrics(
+        return EngineMetrics(
             cpu_fraction=psutil.cpu_percent(interval=None) / 100,
             memory_used_bytes=memory.total - memory.available,
             scratch_free_bytes=psutil.disk_usage(str(scratch)).free,
