@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 
 from protodoc import reference
+from settingsdoc import settings
 from statedoc import state_machine
+from statusdoc import status
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO = ROOT / "proto"
@@ -41,6 +43,8 @@ def generate(out: Path) -> dict[Path, str]:
     pages = {
         REFERENCE: reference(descriptors.read_bytes()),
         DOCS / "state-machine.md": state_machine(),
+        DOCS / "status.md": status(descriptors.read_bytes()),
+        DOCS / "settings.md": settings(),
     }
     descriptors.unlink()
     return pages

@@ -29,9 +29,10 @@ class DispatchServiceStub(object):
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     def __init__(self, channel):
@@ -156,9 +157,10 @@ class DispatchServiceServicer(object):
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     def GetServerInfo(self, request, context):
@@ -173,8 +175,11 @@ class DispatchServiceServicer(object):
     def GrantMediaAccess(self, request, context):
         """Give signed access to an object: to upload a new source, to read an output.
 
-        Errors: INVALID_ARGUMENT (no action, or an object name that is not one), NOT_FOUND (no such
-        object for this tenant).
+        Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
+        need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
+        PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
+        runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
+        ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,9 +188,10 @@ class DispatchServiceServicer(object):
     def CreateJob(self, request, context):
         """Create a job on a stored source. Idempotent by `request_id`.
 
-        Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong), NOT_FOUND (no such
-        profile: reason UNKNOWN_PROFILE; no such object), FAILED_PRECONDITION (the source is not
-        wholly uploaded), ALREADY_EXISTS (the `request_id` was used for something else).
+        Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
+        profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
+        object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+        `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -212,7 +218,7 @@ class DispatchServiceServicer(object):
     def ListJobs(self, request, context):
         """List jobs, newest first unless asked otherwise.
 
-        Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -316,7 +322,7 @@ class DispatchServiceServicer(object):
     def GetEngine(self, request, context):
         """Describe an engine.
 
-        Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine).
+        Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -325,7 +331,7 @@ class DispatchServiceServicer(object):
     def ListEngines(self, request, context):
         """List engines.
 
-        Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -492,9 +498,10 @@ class DispatchService(object):
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     @staticmethod

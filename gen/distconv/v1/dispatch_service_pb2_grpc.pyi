@@ -30,9 +30,10 @@ class DispatchServiceStub:
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     @_typing.overload
@@ -47,15 +48,19 @@ class DispatchServiceStub:
     GrantMediaAccess: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GrantMediaAccessRequest, _dispatch_service_pb2.GrantMediaAccessResponse]
     """Give signed access to an object: to upload a new source, to read an output.
 
-    Errors: INVALID_ARGUMENT (no action, or an object name that is not one), NOT_FOUND (no such
-    object for this tenant).
+    Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
+    need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
+    PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
+    runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
+    ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
     """
     CreateJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]
     """Create a job on a stored source. Idempotent by `request_id`.
 
-    Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong), NOT_FOUND (no such
-    profile: reason UNKNOWN_PROFILE; no such object), FAILED_PRECONDITION (the source is not
-    wholly uploaded), ALREADY_EXISTS (the `request_id` was used for something else).
+    Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
+    profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
+    object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+    `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]
     """Create many jobs, all or none.
@@ -70,7 +75,7 @@ class DispatchServiceStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListJobsRequest, _dispatch_service_pb2.ListJobsResponse]
     """List jobs, newest first unless asked otherwise.
 
-    Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
     """
     WatchJob: _grpc.UnaryStreamMultiCallable[_dispatch_service_pb2.WatchJobRequest, _dispatch_service_pb2.WatchJobResponse]
     """Follow a job: whole snapshots, the first at once, the last in a terminal state, after which
@@ -130,12 +135,12 @@ class DispatchServiceStub:
     GetEngine: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEngineRequest, _dispatch_service_pb2.GetEngineResponse]
     """Describe an engine.
 
-    Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine).
+    Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
     """
     ListEngines: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListEnginesRequest, _dispatch_service_pb2.ListEnginesResponse]
     """List engines.
 
-    Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
     """
     SetEngineMaintenance: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.SetEngineMaintenanceRequest, _dispatch_service_pb2.SetEngineMaintenanceResponse]
     """Take an engine out of service, or back in.
@@ -163,9 +168,10 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -177,15 +183,19 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     GrantMediaAccess: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GrantMediaAccessRequest, _dispatch_service_pb2.GrantMediaAccessResponse]  # type: ignore[assignment]
     """Give signed access to an object: to upload a new source, to read an output.
 
-    Errors: INVALID_ARGUMENT (no action, or an object name that is not one), NOT_FOUND (no such
-    object for this tenant).
+    Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
+    need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
+    PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
+    runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
+    ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
     """
     CreateJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]  # type: ignore[assignment]
     """Create a job on a stored source. Idempotent by `request_id`.
 
-    Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong), NOT_FOUND (no such
-    profile: reason UNKNOWN_PROFILE; no such object), FAILED_PRECONDITION (the source is not
-    wholly uploaded), ALREADY_EXISTS (the `request_id` was used for something else).
+    Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
+    profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
+    object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+    `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]  # type: ignore[assignment]
     """Create many jobs, all or none.
@@ -200,7 +210,7 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListJobsRequest, _dispatch_service_pb2.ListJobsResponse]  # type: ignore[assignment]
     """List jobs, newest first unless asked otherwise.
 
-    Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
     """
     WatchJob: _aio.UnaryStreamMultiCallable[_dispatch_service_pb2.WatchJobRequest, _dispatch_service_pb2.WatchJobResponse]  # type: ignore[assignment]
     """Follow a job: whole snapshots, the first at once, the last in a terminal state, after which
@@ -260,12 +270,12 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     GetEngine: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEngineRequest, _dispatch_service_pb2.GetEngineResponse]  # type: ignore[assignment]
     """Describe an engine.
 
-    Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine).
+    Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
     """
     ListEngines: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListEnginesRequest, _dispatch_service_pb2.ListEnginesResponse]  # type: ignore[assignment]
     """List engines.
 
-    Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
     """
     SetEngineMaintenance: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.SetEngineMaintenanceRequest, _dispatch_service_pb2.SetEngineMaintenanceResponse]  # type: ignore[assignment]
     """Take an engine out of service, or back in.
@@ -292,9 +302,10 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes jobs and tells of them, of engines and of profiles.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
-    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable or
-    shutting down: try again with backoff) and INTERNAL (a fault of the server: report the id that
-    the message carries).
+    PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
+    down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
+    DISK_FULL (no room for its database) and INTERNAL (a fault of the server: report the id that the
+    message carries).
     """
 
     @_abc_1.abstractmethod
@@ -316,8 +327,11 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_service_pb2.GrantMediaAccessResponse, _abc.Awaitable[_dispatch_service_pb2.GrantMediaAccessResponse]]:
         """Give signed access to an object: to upload a new source, to read an output.
 
-        Errors: INVALID_ARGUMENT (no action, or an object name that is not one), NOT_FOUND (no such
-        object for this tenant).
+        Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
+        need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
+        PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
+        runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
+        ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
         """
 
     @_abc_1.abstractmethod
@@ -328,9 +342,10 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_service_pb2.CreateJobResponse, _abc.Awaitable[_dispatch_service_pb2.CreateJobResponse]]:
         """Create a job on a stored source. Idempotent by `request_id`.
 
-        Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong), NOT_FOUND (no such
-        profile: reason UNKNOWN_PROFILE; no such object), FAILED_PRECONDITION (the source is not
-        wholly uploaded), ALREADY_EXISTS (the `request_id` was used for something else).
+        Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
+        profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
+        object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+        `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
         """
 
     @_abc_1.abstractmethod
@@ -363,7 +378,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_service_pb2.ListJobsResponse, _abc.Awaitable[_dispatch_service_pb2.ListJobsResponse]]:
         """List jobs, newest first unless asked otherwise.
 
-        Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
         """
 
     @_abc_1.abstractmethod
@@ -489,7 +504,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_service_pb2.GetEngineResponse, _abc.Awaitable[_dispatch_service_pb2.GetEngineResponse]]:
         """Describe an engine.
 
-        Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine).
+        Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
         """
 
     @_abc_1.abstractmethod
@@ -500,7 +515,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_dispatch_service_pb2.ListEnginesResponse, _abc.Awaitable[_dispatch_service_pb2.ListEnginesResponse]]:
         """List engines.
 
-        Errors: INVALID_ARGUMENT (a page size, token, filter or order that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
         """
 
     @_abc_1.abstractmethod

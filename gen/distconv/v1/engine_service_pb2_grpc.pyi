@@ -39,9 +39,11 @@ class EngineServiceStub:
     breaks, the engine keeps encoding and connects again; a Hello that lists the attempts still
     running re-attaches them within their leases.
 
-    Errors: INVALID_ARGUMENT (the first message is no Hello, or one that makes no sense),
-    PERMISSION_DENIED (the engine is revoked: stop), ALREADY_EXISTS (another session of the same
-    engine took over: stop), UNAVAILABLE (shutting down: connect again with backoff).
+    Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
+    stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
+    ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
+    down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
+    of the server: connect again with backoff).
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
@@ -62,9 +64,11 @@ class EngineServiceAsyncStub(EngineServiceStub):
     breaks, the engine keeps encoding and connects again; a Hello that lists the attempts still
     running re-attaches them within their leases.
 
-    Errors: INVALID_ARGUMENT (the first message is no Hello, or one that makes no sense),
-    PERMISSION_DENIED (the engine is revoked: stop), ALREADY_EXISTS (another session of the same
-    engine took over: stop), UNAVAILABLE (shutting down: connect again with backoff).
+    Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
+    stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
+    ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
+    down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
+    of the server: connect again with backoff).
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
@@ -88,9 +92,11 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
         breaks, the engine keeps encoding and connects again; a Hello that lists the attempts still
         running re-attaches them within their leases.
 
-        Errors: INVALID_ARGUMENT (the first message is no Hello, or one that makes no sense),
-        PERMISSION_DENIED (the engine is revoked: stop), ALREADY_EXISTS (another session of the same
-        engine took over: stop), UNAVAILABLE (shutting down: connect again with backoff).
+        Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
+        stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
+        ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
+        down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
+        of the server: connect again with backoff).
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         """

@@ -31,7 +31,10 @@ class StorageServiceStub(object):
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     def __init__(self, channel):
@@ -98,16 +101,19 @@ class StorageServiceServicer(object):
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     def CreateUpload(self, request, context):
         """Open an upload for the object that the token names. Idempotent: while the object's upload is
         open the same upload is returned, whatever has arrived so far.
 
-        Errors: INVALID_ARGUMENT (a size that is negative or over the limit: correct it),
-        ALREADY_EXISTS (the object is committed: it needs no upload), RESOURCE_EXHAUSTED (no room:
-        free some or choose another pool).
+        Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
+        upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,9 +124,10 @@ class StorageServiceServicer(object):
         several streams at once; sending a range again is harmless when the bytes are the same. After
         a break, ask GetUpload what is missing and send that.
 
-        Errors: INVALID_ARGUMENT (a range that is negative, too long or beyond the declared size),
-        NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (a chunk
-        does not match its CRC32C: send it again), RESOURCE_EXHAUSTED with reason DISK_FULL.
+        Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
+        declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
+        DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
+        separate pieces: fill the gaps first; with reason DISK_FULL: no room).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -129,7 +136,8 @@ class StorageServiceServicer(object):
     def GetUpload(self, request, context):
         """Tell what has arrived.
 
-        Errors: NOT_FOUND (no such upload, or given up).
+        Errors: NOT_FOUND (no such upload, or given up), FAILED_PRECONDITION (it has failed; the message
+        says why).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -140,9 +148,13 @@ class StorageServiceServicer(object):
         after a break, call again; a completed upload answers with the same object. May take minutes
         for a large file.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing: the metadata `missing` lists them),
-        DATA_LOSS (the digest does not match: abort, and upload again), INVALID_ARGUMENT with reason
-        CORRUPT_SOURCE (finishing found the media broken), RESOURCE_EXHAUSTED with reason DISK_FULL.
+        Errors: NOT_FOUND, INVALID_ARGUMENT (a digest that is not one, or a size that is negative, other
+        than declared, or less than what arrived; with reason CORRUPT_SOURCE or UNSUPPORTED_SOURCE:
+        finishing found the media broken), FAILED_PRECONDITION (bytes are missing: the metadata
+        `missing` lists them; or it is being completed with another size or digest), DATA_LOSS (the
+        digest does not match: the upload is given up, upload again; or it is completed with other
+        content), ABORTED (finishing failed or stalled: call again), RESOURCE_EXHAUSTED with reason
+        DISK_FULL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,7 +174,7 @@ class StorageServiceServicer(object):
         describes the object. Flow control reaches the disk: a reader that stops costs a bounded
         amount of memory.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT (a negative range), OUT_OF_RANGE (it begins or ends behind
+        Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
         the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
         that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
         """
@@ -200,7 +212,8 @@ class StorageServiceServicer(object):
     def GetUrl(self, request, context):
         """Make a short-lived URL at which plain HTTP can fetch the object.
 
-        Errors: NOT_FOUND, UNIMPLEMENTED (the provider has no URLs: use Read).
+        Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
+        no URLs: use Read).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -273,7 +286,10 @@ class StorageService(object):
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     @staticmethod

@@ -32,7 +32,10 @@ class StorageServiceStub:
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     @_typing.overload
@@ -43,32 +46,38 @@ class StorageServiceStub:
     """Open an upload for the object that the token names. Idempotent: while the object's upload is
     open the same upload is returned, whatever has arrived so far.
 
-    Errors: INVALID_ARGUMENT (a size that is negative or over the limit: correct it),
-    ALREADY_EXISTS (the object is committed: it needs no upload), RESOURCE_EXHAUSTED (no room:
-    free some or choose another pool).
+    Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
+    upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
     """
     Write: _grpc.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]
     """Send chunks up and receive acknowledged ranges down. Chunks may come in any order and from
     several streams at once; sending a range again is harmless when the bytes are the same. After
     a break, ask GetUpload what is missing and send that.
 
-    Errors: INVALID_ARGUMENT (a range that is negative, too long or beyond the declared size),
-    NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (a chunk
-    does not match its CRC32C: send it again), RESOURCE_EXHAUSTED with reason DISK_FULL.
+    Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
+    declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
+    DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
+    separate pieces: fill the gaps first; with reason DISK_FULL: no room).
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]
     """Tell what has arrived.
 
-    Errors: NOT_FOUND (no such upload, or given up).
+    Errors: NOT_FOUND (no such upload, or given up), FAILED_PRECONDITION (it has failed; the message
+    says why).
     """
     CompleteUpload: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.CompleteUploadRequest, _storage_service_pb2.CompleteUploadResponse]
     """Check size and digest, finish the file and commit the object at once and whole. Idempotent:
     after a break, call again; a completed upload answers with the same object. May take minutes
     for a large file.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing: the metadata `missing` lists them),
-    DATA_LOSS (the digest does not match: abort, and upload again), INVALID_ARGUMENT with reason
-    CORRUPT_SOURCE (finishing found the media broken), RESOURCE_EXHAUSTED with reason DISK_FULL.
+    Errors: NOT_FOUND, INVALID_ARGUMENT (a digest that is not one, or a size that is negative, other
+    than declared, or less than what arrived; with reason CORRUPT_SOURCE or UNSUPPORTED_SOURCE:
+    finishing found the media broken), FAILED_PRECONDITION (bytes are missing: the metadata
+    `missing` lists them; or it is being completed with another size or digest), DATA_LOSS (the
+    digest does not match: the upload is given up, upload again; or it is completed with other
+    content), ABORTED (finishing failed or stalled: call again), RESOURCE_EXHAUSTED with reason
+    DISK_FULL.
     """
     AbortUpload: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.AbortUploadRequest, _storage_service_pb2.AbortUploadResponse]
     """Give the upload up and free its bytes. Idempotent.
@@ -80,7 +89,7 @@ class StorageServiceStub:
     describes the object. Flow control reaches the disk: a reader that stops costs a bounded
     amount of memory.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (a negative range), OUT_OF_RANGE (it begins or ends behind
+    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
     the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
     that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
     """
@@ -102,7 +111,8 @@ class StorageServiceStub:
     GetUrl: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUrlRequest, _storage_service_pb2.GetUrlResponse]
     """Make a short-lived URL at which plain HTTP can fetch the object.
 
-    Errors: NOT_FOUND, UNIMPLEMENTED (the provider has no URLs: use Read).
+    Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
+    no URLs: use Read).
     """
 
 @_typing.type_check_only
@@ -112,7 +122,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -120,32 +133,38 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Open an upload for the object that the token names. Idempotent: while the object's upload is
     open the same upload is returned, whatever has arrived so far.
 
-    Errors: INVALID_ARGUMENT (a size that is negative or over the limit: correct it),
-    ALREADY_EXISTS (the object is committed: it needs no upload), RESOURCE_EXHAUSTED (no room:
-    free some or choose another pool).
+    Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
+    upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
     """
     Write: _aio.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]  # type: ignore[assignment]
     """Send chunks up and receive acknowledged ranges down. Chunks may come in any order and from
     several streams at once; sending a range again is harmless when the bytes are the same. After
     a break, ask GetUpload what is missing and send that.
 
-    Errors: INVALID_ARGUMENT (a range that is negative, too long or beyond the declared size),
-    NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (a chunk
-    does not match its CRC32C: send it again), RESOURCE_EXHAUSTED with reason DISK_FULL.
+    Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
+    declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
+    DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
+    separate pieces: fill the gaps first; with reason DISK_FULL: no room).
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Tell what has arrived.
 
-    Errors: NOT_FOUND (no such upload, or given up).
+    Errors: NOT_FOUND (no such upload, or given up), FAILED_PRECONDITION (it has failed; the message
+    says why).
     """
     CompleteUpload: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.CompleteUploadRequest, _storage_service_pb2.CompleteUploadResponse]  # type: ignore[assignment]
     """Check size and digest, finish the file and commit the object at once and whole. Idempotent:
     after a break, call again; a completed upload answers with the same object. May take minutes
     for a large file.
 
-    Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing: the metadata `missing` lists them),
-    DATA_LOSS (the digest does not match: abort, and upload again), INVALID_ARGUMENT with reason
-    CORRUPT_SOURCE (finishing found the media broken), RESOURCE_EXHAUSTED with reason DISK_FULL.
+    Errors: NOT_FOUND, INVALID_ARGUMENT (a digest that is not one, or a size that is negative, other
+    than declared, or less than what arrived; with reason CORRUPT_SOURCE or UNSUPPORTED_SOURCE:
+    finishing found the media broken), FAILED_PRECONDITION (bytes are missing: the metadata
+    `missing` lists them; or it is being completed with another size or digest), DATA_LOSS (the
+    digest does not match: the upload is given up, upload again; or it is completed with other
+    content), ABORTED (finishing failed or stalled: call again), RESOURCE_EXHAUSTED with reason
+    DISK_FULL.
     """
     AbortUpload: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.AbortUploadRequest, _storage_service_pb2.AbortUploadResponse]  # type: ignore[assignment]
     """Give the upload up and free its bytes. Idempotent.
@@ -157,7 +176,7 @@ class StorageServiceAsyncStub(StorageServiceStub):
     describes the object. Flow control reaches the disk: a reader that stops costs a bounded
     amount of memory.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (a negative range), OUT_OF_RANGE (it begins or ends behind
+    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
     the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
     that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
     """
@@ -179,7 +198,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     GetUrl: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetUrlRequest, _storage_service_pb2.GetUrlResponse]  # type: ignore[assignment]
     """Make a short-lived URL at which plain HTTP can fetch the object.
 
-    Errors: NOT_FOUND, UNIMPLEMENTED (the provider has no URLs: use Read).
+    Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
+    no URLs: use Read).
     """
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -188,7 +208,10 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
 
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
-    action) and UNAVAILABLE (shutting down or unreachable: try again with backoff).
+    action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
+    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
+    (a fault of the server: report the id that the message carries).
     """
 
     @_abc_1.abstractmethod
@@ -200,9 +223,9 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Open an upload for the object that the token names. Idempotent: while the object's upload is
         open the same upload is returned, whatever has arrived so far.
 
-        Errors: INVALID_ARGUMENT (a size that is negative or over the limit: correct it),
-        ALREADY_EXISTS (the object is committed: it needs no upload), RESOURCE_EXHAUSTED (no room:
-        free some or choose another pool).
+        Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
+        upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
         """
 
     @_abc_1.abstractmethod
@@ -215,9 +238,10 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         several streams at once; sending a range again is harmless when the bytes are the same. After
         a break, ask GetUpload what is missing and send that.
 
-        Errors: INVALID_ARGUMENT (a range that is negative, too long or beyond the declared size),
-        NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (a chunk
-        does not match its CRC32C: send it again), RESOURCE_EXHAUSTED with reason DISK_FULL.
+        Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
+        declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
+        DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
+        separate pieces: fill the gaps first; with reason DISK_FULL: no room).
         """
 
     @_abc_1.abstractmethod
@@ -228,7 +252,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_service_pb2.GetUploadResponse, _abc.Awaitable[_storage_service_pb2.GetUploadResponse]]:
         """Tell what has arrived.
 
-        Errors: NOT_FOUND (no such upload, or given up).
+        Errors: NOT_FOUND (no such upload, or given up), FAILED_PRECONDITION (it has failed; the message
+        says why).
         """
 
     @_abc_1.abstractmethod
@@ -241,9 +266,13 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         after a break, call again; a completed upload answers with the same object. May take minutes
         for a large file.
 
-        Errors: NOT_FOUND, FAILED_PRECONDITION (bytes are missing: the metadata `missing` lists them),
-        DATA_LOSS (the digest does not match: abort, and upload again), INVALID_ARGUMENT with reason
-        CORRUPT_SOURCE (finishing found the media broken), RESOURCE_EXHAUSTED with reason DISK_FULL.
+        Errors: NOT_FOUND, INVALID_ARGUMENT (a digest that is not one, or a size that is negative, other
+        than declared, or less than what arrived; with reason CORRUPT_SOURCE or UNSUPPORTED_SOURCE:
+        finishing found the media broken), FAILED_PRECONDITION (bytes are missing: the metadata
+        `missing` lists them; or it is being completed with another size or digest), DATA_LOSS (the
+        digest does not match: the upload is given up, upload again; or it is completed with other
+        content), ABORTED (finishing failed or stalled: call again), RESOURCE_EXHAUSTED with reason
+        DISK_FULL.
         """
 
     @_abc_1.abstractmethod
@@ -267,7 +296,7 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         describes the object. Flow control reaches the disk: a reader that stops costs a bounded
         amount of memory.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT (a negative range), OUT_OF_RANGE (it begins or ends behind
+        Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
         the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
         that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
         """
@@ -313,7 +342,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_storage_service_pb2.GetUrlResponse, _abc.Awaitable[_storage_service_pb2.GetUrlResponse]]:
         """Make a short-lived URL at which plain HTTP can fetch the object.
 
-        Errors: NOT_FOUND, UNIMPLEMENTED (the provider has no URLs: use Read).
+        Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
+        no URLs: use Read).
         """
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
