@@ -16,8 +16,8 @@ import pytest
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DiskFullError, FailedPreconditionError, NotFoundError
+from distconv.core.ranges import RangeSet
 from distconv.rpc.tokens import MediaTokens
-from distconv.storage.ranges import RangeSet
 from distconv.storage.testing import Caller, cut
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb

@@ -18,9 +18,9 @@ from distconv.core.errors import (
     UnimplementedError,
 )
 from distconv.core.profile import Container
+from distconv.core.ranges import RangeSet
 from distconv.rpc.errors import translated
 from distconv.rpc.tokens import MediaAction
-from distconv.storage.ranges import RangeSet
 from distconv.storage.testing import (
     CHUNK_BYTES,
     OBJECT_ID,

@@ -5,8 +5,9 @@ from pathlib import Path
 import google_crc32c
 import pytest
 
-from distconv.client.source import CHUNK_BYTES, SourceFile
+from distconv.client.source import SourceFile
 from distconv.core.errors import CorruptSourceError, FailedPreconditionError
+from distconv.rpc.limits import CHUNK_BYTES
 
 _DATA = bytes(range(256)) * 4096
 

@@ -7,8 +7,8 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distconv.core.ranges import RangeSet
 from distconv.storage.digest import FrontierDigest
-from distconv.storage.ranges import RangeSet
 from distconv.storage.threads import Threads
 
 CONTENT = random.Random(7).randbytes(5000)  # noqa: S311

@@ -7,11 +7,11 @@ import google_crc32c
 import pytest
 
 from distconv.core.errors import DataLossError, DiskFullError, InvalidArgumentError
+from distconv.core.ranges import Range, RangeSet
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.intake import Chunk, Intake
 from distconv.storage.limits import Limits
 from distconv.storage.providers.memory import MemoryProvider
-from distconv.storage.ranges import Range, RangeSet
 from distconv.storage.records import UploadRecord
 from distconv.storage.testing import SteppedClock
 from distconv.storage.threads import Threads

@@ -4,8 +4,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distconv.core.ranges import RangeSet
 from distconv.storage.providers.journal import Kind, append, boot_id, encode, header, replay
-from distconv.storage.ranges import RangeSet
 
 HERE, THERE = b"a" * 36, b"b" * 36
 

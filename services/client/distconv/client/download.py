@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-import google_crc32c
 import grpc.aio
 
 from distconv.client.access import ObjectAccess
@@ -13,6 +12,7 @@ from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
 from distconv.core.errors import DataLossError, UnavailableError
+from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
@@ -104,9 +104,10 @@ class _Fetching:
                 guard.moved()
                 self._patience.progressed()
                 if response.HasField("chunk"):
-                    waiting.append(_checked(response.chunk, expected))
-                    expected += len(response.chunk.data)
-                    waiting_bytes += len(response.chunk.data)
+                    data = _checked(response.chunk, expected)
+                    waiting.append(data)
+                    expected += len(data)
+                    waiting_bytes += len(data)
                 if waiting_bytes >= BLOCK_BYTES or response.range_done:
                     await self._keep(waiting)
                     waiting, waiting_bytes = [], 0
@@ -134,6 +135,7 @@ def _checked(chunk: pb.Chunk, expected_offset: int) -> bytes:
         raise DataLossError(
             f"storage sent bytes from {chunk.offset} where those from {expected_offset} were next"
         )
-    if google_crc32c.value(chunk.data) != chunk.crc32c:
+    data = intact_data(chunk)
+    if data is None:
         raise DataLossError(f"a chunk at byte {chunk.offset} arrived damaged (CRC32C)")
-    return chunk.data
+    return data

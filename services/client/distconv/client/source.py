@@ -12,8 +12,8 @@ import google_crc32c
 
 from distconv.client.local import check_source
 from distconv.core.errors import CorruptSourceError, FailedPreconditionError, InvalidArgumentError
+from distconv.rpc.limits import CHUNK_BYTES
 
-CHUNK_BYTES = 256 * 1024  # measured best for grpc.aio, in the clear and under TLS
 # Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB.
 BLOCK_BYTES = 4 * CHUNK_BYTES
 

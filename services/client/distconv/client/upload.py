@@ -9,12 +9,13 @@ import grpc.aio
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
-from distconv.client.ranges import RangeSet, Span, pieces
 from distconv.client.source import BLOCK_BYTES, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
 from distconv.client.window import Window
 from distconv.core.errors import DataLossError, DistconvError, UnavailableError
+from distconv.core.ranges import Range, RangeSet, pieces
+from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
@@ -76,7 +77,7 @@ class _Sending:
     async def run(self) -> StoredObject:
         """Open the upload, send what is missing until nothing is, and complete it."""
         await persistently(self._access, self._patience, self._create)
-        while self._received.missing(self._source.size_bytes):
+        while self._missing():
             await persistently(self._access, self._patience, self._send_missing)
         return await persistently(self._access, self._patience, self._complete)
 
@@ -115,14 +116,17 @@ class _Sending:
         self._take(response.upload)
 
     def _take(self, upload: pb.Upload) -> None:
-        self._received = RangeSet((r.offset, r.offset + r.length) for r in upload.received)
+        self._received = RangeSet(to_ranges(upload.received))
         self._uncertain = False
         self._report()
+
+    def _missing(self) -> list[Range]:
+        return list(self._received.gaps(0, self._source.size_bytes))
 
     async def _send_missing(self) -> None:
         if self._uncertain:
             await self._ask()
-        missing = self._received.missing(self._source.size_bytes)
+        missing = self._missing()
         if not missing:
             return
         self._uncertain = True
@@ -138,10 +142,10 @@ class _Sending:
             # sent. Next time one chunk goes alone, so that the status arrives.
             self._careful = True
             raise
-        if self._received.missing(self._source.size_bytes):
+        if self._missing():
             raise UnavailableError("the stream of the upload ended before everything was there")
 
-    async def _stream(self, missing: Iterable[Span]) -> None:
+    async def _stream(self, missing: Iterable[Range]) -> None:
         window = Window(_WINDOW_BYTES)
         with translated(self._access.address):
             call = self._access.stub.Write(metadata=tuple(self._access.metadata))
@@ -154,7 +158,7 @@ class _Sending:
                 call.cancel()
 
     async def _send(
-        self, call: "WriteCall", missing: Iterable[Span], window: Window, guard: StallGuard
+        self, call: "WriteCall", missing: Iterable[Range], window: Window, guard: StallGuard
     ) -> None:
         name = self._name
         if self._careful and await _is_refused(call):
@@ -180,9 +184,8 @@ class _Sending:
             guard.moved()
             self._patience.progressed()
             self._access.accepted()
-            for acknowledged in response.acknowledged:
-                end = acknowledged.offset + acknowledged.length
-                window.release(self._received.add(acknowledged.offset, end))
+            for start, end in to_ranges(response.acknowledged):
+                window.release(self._received.add(start, end))
             self._report()
 
     async def _complete(self) -> StoredObject:
@@ -205,7 +208,7 @@ class _Sending:
             self._on_progress(
                 Transfer(
                     direction=Direction.UPLOAD,
-                    done_bytes=len(self._received),
+                    done_bytes=self._received.size_bytes,
                     total_bytes=self._source.size_bytes,
                 )
             )

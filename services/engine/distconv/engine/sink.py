@@ -6,16 +6,17 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import google_crc32c
 import grpc.aio
 
 from distconv.core.errors import DistconvError, InternalError, UnavailableError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
-from distconv.engine.storage_link import CHUNK_BYTES, Patience, StorageLink
+from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import Buffer
 from distconv.rpc.convert import media, profile
+from distconv.rpc.convert.object import chunk
 from distconv.rpc.errors import translated
+from distconv.rpc.limits import CHUNK_BYTES
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 
@@ -84,9 +85,7 @@ class StorageSink:
             await self._wait_moved()
         self._raise_error()
         self._digest.update(piece)
-        self._held.append(
-            object_pb2.Chunk(offset=self._offset, data=piece, crc32c=google_crc32c.value(piece))
-        )
+        self._held.append(chunk(self._offset, piece))
         self._offset += len(piece)
         self._held_bytes += len(piece)
         self._moved.set()
@@ -180,9 +179,9 @@ class StorageSink:
         await call.write(pb.WriteRequest(upload=self._upload))
         while True:
             while self._next < len(self._held):
-                chunk = self._held[self._next]
+                held = self._held[self._next]
                 self._next += 1
-                await call.write(pb.WriteRequest(chunk=chunk))
+                await call.write(pb.WriteRequest(chunk=held))
             if self._finished:
                 await call.done_writing()
                 return
@@ -191,12 +190,12 @@ class StorageSink:
     def _acknowledge(self, ranges: Sequence[object_pb2.ByteRange]) -> None:
         kept: deque[object_pb2.Chunk] = deque()
         sent = 0
-        for position, chunk in enumerate(self._held):
-            end = chunk.offset + len(chunk.data)
-            if any(r.offset <= chunk.offset and end <= r.offset + r.length for r in ranges):
-                self._held_bytes -= len(chunk.data)
+        for position, held in enumerate(self._held):
+            end = held.offset + len(held.data)
+            if any(r.offset <= held.offset and end <= r.offset + r.length for r in ranges):
+                self._held_bytes -= len(held.data)
             else:
-                kept.append(chunk)
+                kept.append(held)
                 sent += position < self._next
         self._held, self._next = kept, sent
         self._moved.set()

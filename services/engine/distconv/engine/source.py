@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from dataclasses import dataclass, field
 
-import google_crc32c
 import grpc.aio
 
 from distconv.core.errors import DataLossError, DistconvError, UnavailableError
 from distconv.engine.storage_link import Patience, StorageLink
+from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
@@ -112,12 +112,10 @@ class StorageSource:
     def _take(self, response: pb.ReadResponse) -> None:
         chunk = response.chunk
         want = self._wants[0]
-        data = chunk.data
-        if chunk.offset != want.offset + want.received or (
-            google_crc32c.value(data) != chunk.crc32c
-        ):
+        data = intact_data(chunk)
+        if data is None or chunk.offset != want.offset + want.received:
             raise DataLossError(
-                f"bytes {chunk.offset} to {chunk.offset + len(data)} of "
+                f"bytes {chunk.offset} to {chunk.offset + len(chunk.data)} of "
                 f"{self._link.grant.object_name} arrived damaged from {self._link.address}"
             )
         want.parts.append(data)

@@ -17,7 +17,6 @@ from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
 
 T = TypeVar("T")
 
-CHUNK_BYTES = 256 * 1024
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 5.0
 _PASSING = (UnavailableError, DeadlineExceededError)

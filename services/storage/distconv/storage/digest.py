@@ -3,8 +3,8 @@
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
+from distconv.core.ranges import RangeSet
 from distconv.storage.providers.port import Piece
-from distconv.storage.ranges import RangeSet
 from distconv.storage.threads import Threads
 
 ReadBack = Callable[[int, int], Awaitable[bytes]]

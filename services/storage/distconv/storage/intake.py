@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import google_crc32c
 
 from distconv.core.errors import DataLossError
+from distconv.core.ranges import Range, RangeSet
 from distconv.storage.providers.port import Piece
-from distconv.storage.ranges import Range, RangeSet
 from distconv.storage.upload import Upload
 
 # Chunks of a few bytes cost more than their bytes: this bounds what a batch of them holds.

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from distconv.rpc.limits import CHUNK_BYTES
+
 MIB = 1024 * 1024
-# The contract's largest chunk, object.proto.
-MAX_CHUNK_BYTES = MIB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Limits:
     sync_bytes: int = 4 * MIB
     sync_delay: timedelta = timedelta(milliseconds=20)
     unsynced_limit_bytes: int = 32 * MIB
-    read_piece_bytes: int = 256 * 1024
+    read_piece_bytes: int = CHUNK_BYTES
     read_ahead_bytes: int = MIB
     upload_ttl: timedelta = timedelta(days=1)
     rest_after: timedelta = timedelta(minutes=5)

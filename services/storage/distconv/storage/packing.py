@@ -1,19 +1,12 @@
-"""Records and ranges ↔ the contract's messages."""
-
-from collections.abc import Iterable
+"""Records ↔ the contract's messages."""
 
 from distconv.rpc.convert.media import media_census, media_info
+from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.times import timestamp
 from distconv.storage.names import UploadId, object_name
-from distconv.storage.ranges import Range
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2 as pb
-
-
-def byte_ranges(ranges: Iterable[Range]) -> list[pb.ByteRange]:
-    """Convert ranges from start and end to offset and length."""
-    return [pb.ByteRange(offset=start, length=end - start) for start, end in ranges]
 
 
 def committed_object(record: ObjectRecord) -> pb.Object:

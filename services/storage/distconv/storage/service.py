@@ -10,8 +10,6 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
-
 from distconv.core.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -20,6 +18,7 @@ from distconv.core.errors import (
     UnimplementedError,
 )
 from distconv.rpc.auth import MediaTokenAuthenticator, principal
+from distconv.rpc.convert.object import byte_ranges, chunk
 from distconv.rpc.convert.profile import to_container
 from distconv.rpc.convert.times import to_timedelta
 from distconv.rpc.server import Service
@@ -96,7 +95,7 @@ class StorageServicer(StorageServiceServicer):
         )
         async with aclosing(intake.acknowledgements()) as acknowledgements:
             async for ranges in acknowledgements:
-                yield pb.WriteResponse(acknowledged=packing.byte_ranges(ranges))
+                yield pb.WriteResponse(acknowledged=byte_ranges(ranges))
 
     async def GetUpload(
         self, request: pb.GetUploadRequest, context: _Context
@@ -274,6 +273,7 @@ def _read_responses(load: Load) -> Iterator[pb.ReadResponse]:
         yield pb.ReadResponse(range_done=True)
     offset = load.offset
     for number, data in enumerate(load.pieces, 1):
-        chunk = object_pb2.Chunk(offset=offset, data=data, crc32c=google_crc32c.value(data))
-        yield pb.ReadResponse(chunk=chunk, range_done=load.last and number == len(load.pieces))
+        yield pb.ReadResponse(
+            chunk=chunk(offset, data), range_done=load.last and number == len(load.pieces)
+        )
         offset += len(data)

@@ -5,8 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 from distconv.core.errors import InvalidArgumentError, OutOfRangeError
+from distconv.core.ranges import Range
 from distconv.storage.providers.port import Reader
-from distconv.storage.ranges import Range
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ from typing import Literal
 from pydantic import Field
 
 from distconv.process.settings import ProcessSettings, default_data_dir
-from distconv.storage.limits import MAX_CHUNK_BYTES, MIB, Limits
+from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
+from distconv.storage.limits import MIB, Limits
 
 TABLE = "storage"
 
@@ -69,7 +70,7 @@ class StorageSettings(ProcessSettings):
         description="bytes that an upload may be ahead of the disk before its writers wait",
     )
     read_piece_bytes: int = Field(
-        default=256 * 1024,
+        default=CHUNK_BYTES,
         ge=4096,
         le=MAX_CHUNK_BYTES,
         description="bytes of one chunk sent to a reader",

@@ -16,13 +16,13 @@ from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
+from distconv.core.ranges import Range
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.errors import translated
 from distconv.rpc.server import ServerSettings, start_server
 from distconv.rpc.tokens import MediaAction, MediaTokens
 from distconv.storage.app import StorageApp
 from distconv.storage.finish import Finisher
-from distconv.storage.ranges import Range
 from distconv.storage.records import Finished
 from distconv.storage.service import storage_service
 from distconv.storage.settings import StorageSettings

@@ -23,12 +23,13 @@ from distconv.core.errors import (
     NotFoundError,
     ResourceExhaustedError,
 )
+from distconv.core.ranges import RangeSet
 from distconv.media.child import uncancelled
+from distconv.rpc.limits import MAX_CHUNK_BYTES
 from distconv.storage.digest import FrontierDigest
-from distconv.storage.limits import MAX_CHUNK_BYTES, MIB, Limits
+from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
 from distconv.storage.providers.port import Piece, Staging
-from distconv.storage.ranges import RangeSet
 from distconv.storage.records import UploadRecord
 
 _log = structlog.get_logger()

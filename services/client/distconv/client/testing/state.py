@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from distconv.client.ranges import RangeSet
 from distconv.core.ids import new_id
+from distconv.core.ranges import RangeSet
+from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.times import timestamp
 from distconv.v1 import engine_pb2, job_pb2, media_pb2, object_pb2
 
@@ -58,7 +59,7 @@ class FakeUpload:
             object=self.object,
             state=object_pb2.UPLOAD_STATE_ABORTED if self.aborted else object_pb2.UPLOAD_STATE_OPEN,
             size_bytes=len(self.data),
-            received=[object_pb2.ByteRange(offset=a, length=b - a) for a, b in self.received],
+            received=byte_ranges(self.received),
         )
 
 

@@ -7,10 +7,8 @@ import hashlib
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
-import google_crc32c
 import grpc.aio
 
-from distconv.client.source import CHUNK_BYTES
 from distconv.client.testing.state import FakeState, FakeUpload, now
 from distconv.core.errors import (
     DataLossError,
@@ -21,6 +19,8 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.ids import new_id
+from distconv.rpc.convert.object import byte_ranges, chunk, intact_data
+from distconv.rpc.limits import CHUNK_BYTES
 from distconv.v1 import object_pb2, storage_service_pb2_grpc
 from distconv.v1 import storage_service_pb2 as pb
 
@@ -65,22 +65,20 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         upload: FakeUpload | None = None
         async for request in request_iterator:
             upload = upload or self._upload(request.upload)
-            chunk = request.chunk
-            if google_crc32c.value(chunk.data) != chunk.crc32c:
+            start, data = request.chunk.offset, intact_data(request.chunk)
+            if data is None:
                 raise DataLossError("a chunk does not match its CRC32C")
-            if cut is not None and cut < len(chunk.data):
+            if cut is not None and cut < len(data):
                 raise UnavailableError("cut")
-            cut = None if cut is None else cut - len(chunk.data)
-            end = chunk.offset + len(chunk.data)
+            cut = None if cut is None else cut - len(data)
+            end = start + len(data)
             room = self._state.faults.full_after
             if room is not None and end > room:
                 raise DiskFullError("the storage's disk is full")
-            upload.data[chunk.offset : end] = chunk.data
-            upload.received.add(chunk.offset, end)
-            upload.sent_bytes += len(chunk.data)
-            yield pb.WriteResponse(
-                acknowledged=[object_pb2.ByteRange(offset=chunk.offset, length=len(chunk.data))]
-            )
+            upload.data[start:end] = data
+            upload.received.add(start, end)
+            upload.sent_bytes += len(data)
+            yield pb.WriteResponse(acknowledged=byte_ranges([(start, end)]))
 
     async def GetUpload(
         self, request: pb.GetUploadRequest, context: Context
@@ -93,7 +91,7 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
     ) -> pb.CompleteUploadResponse:
         self._guard(context)
         upload = self._upload(request.name)
-        if upload.received.missing(request.size_bytes):
+        if not upload.received.covers(0, request.size_bytes):
             raise FailedPreconditionError("bytes are missing")
         if hashlib.sha256(upload.data).hexdigest() != request.sha256:
             raise DataLossError("the digest does not match")
@@ -140,11 +138,11 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         return pb.DeleteObjectResponse()
 
     def _chunk(self, offset: int, data: bytes) -> object_pb2.Chunk:
-        crc32c = google_crc32c.value(data)
+        message = chunk(offset, data)
         if self._state.faults.damage:
             self._state.faults.damage -= 1
-            data = bytes([data[0] ^ 1]) + data[1:]
-        return object_pb2.Chunk(offset=offset, data=data, crc32c=crc32c)
+            message.data = bytes([data[0] ^ 1]) + data[1:]
+        return message
 
     def _object(self, name: str) -> object_pb2.Object:
         data = self._state.objects.get(name)

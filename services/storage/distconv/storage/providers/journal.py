@@ -20,7 +20,7 @@ from pathlib import Path
 
 import google_crc32c
 
-from distconv.storage.ranges import Range, RangeSet
+from distconv.core.ranges import Range, RangeSet
 
 _MAGIC = b"DCJ1"
 _BODY = struct.Struct("<Bqq")  # kind, start, end

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from distconv.core.ranges import Range, RangeSet
 from distconv.storage.providers.port import Piece, spans, total
-from distconv.storage.ranges import Range, RangeSet
 
 
 class Ledger:

@@ -10,9 +10,9 @@ from tempfile import mkdtemp
 
 from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import DiskFullError, NotFoundError, UnimplementedError
+from distconv.core.ranges import RangeSet
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.port import Piece, Stat, total
-from distconv.storage.ranges import RangeSet
 
 
 class MemoryReader:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from distconv.storage.ranges import Range, RangeSet
+from distconv.core.ranges import Range, RangeSet
 
 Piece = tuple[int, bytes]
 """Bytes and where they lie: (offset, data)."""

@@ -21,10 +21,10 @@ class RangeSet:
         self._ends: list[int] = []
         self.update(ranges)
 
-    def add(self, start: int, end: int) -> None:
-        """Put the bytes `[start, end)` in; an empty range adds nothing."""
+    def add(self, start: int, end: int) -> int:
+        """Put the bytes `[start, end)` in; return how many were new."""
         if start >= end:
-            return
+            return 0
         # Ranges that touch or overlap [start, end): from the first that ends at
         # or behind start to the last that starts at or before end.
         first = bisect_left(self._ends, start)
@@ -32,8 +32,10 @@ class RangeSet:
         if first < last:
             start = min(start, self._starts[first])
             end = max(end, self._ends[last - 1])
+        held = sum(self._ends[first:last]) - sum(self._starts[first:last])
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
+        return end - start - held
 
     def update(self, ranges: Iterable[Range]) -> None:
         """Put every range in."""
@@ -93,3 +95,10 @@ class RangeSet:
 
     def __repr__(self) -> str:
         return f"RangeSet({list(self)})"
+
+
+def pieces(ranges: Iterable[Range], length: int) -> Iterator[Range]:
+    """Cut ranges into pieces of at most `length` bytes, in order."""
+    for start, end in ranges:
+        for at in range(start, end, length):
+            yield at, min(at + length, end)

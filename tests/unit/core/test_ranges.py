@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distconv.storage.ranges import Range, RangeSet
+from distconv.core.ranges import Range, RangeSet, pieces
 
 SIZE = 60
 ranges = st.lists(
@@ -65,3 +65,16 @@ def test_a_copy_is_independent() -> None:
     assert list(held) == [(0, 5)]
     assert repr(twin) == "RangeSet([(0, 5), (9, 10)])"
     assert held != [(0, 5)]
+
+
+@given(ranges)
+def test_add_tells_how_many_bytes_are_new(added: list[Range]) -> None:
+    held, reference = RangeSet(), set[int]()
+    for start, end in added:
+        new = set(range(start, end)) - reference
+        assert held.add(start, end) == len(new)
+        reference |= new
+
+
+def test_pieces_are_no_longer_than_asked() -> None:
+    assert list(pieces([(0, 5), (10, 12)], 2)) == [(0, 2), (2, 4), (4, 5), (10, 12)]
