@@ -1,0 +1,84 @@
+"""The rows of a store in memory, and the selections that reading and changing have in common."""
+
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    EngineRecord,
+    GarbageRecord,
+    JobRecord,
+    OutboxRecord,
+    RequestRecord,
+    TaskRecord,
+    TransitionRecord,
+)
+
+_T = TypeVar("_T")
+_Undo = Callable[[], None]
+
+
+@dataclass(slots=True)
+class Tables:
+    """The rows, and how to undo what the present transaction did to them."""
+
+    jobs: dict[str, JobRecord] = field(default_factory=dict)
+    tasks: dict[str, TaskRecord] = field(default_factory=dict)
+    attempts: dict[str, AttemptRecord] = field(default_factory=dict)
+    engines: dict[str, EngineRecord] = field(default_factory=dict)
+    requests: dict[tuple[str, str], RequestRecord] = field(default_factory=dict)
+    garbage: dict[str, GarbageRecord] = field(default_factory=dict)
+    requirements: dict[str, None] = field(default_factory=dict)
+    transitions: list[TransitionRecord] = field(default_factory=list)
+    events: list[OutboxRecord] = field(default_factory=list)
+    undo: list[_Undo] = field(default_factory=list)
+
+    def put(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
+        """Insert or replace a row."""
+        if key in table:
+            old = table[key]
+            self.undo.append(lambda: table.__setitem__(key, old))
+        else:
+            self.undo.append(lambda: table.__delitem__(key))
+        table[key] = value
+
+    def insert(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
+        """Insert a row. Raises ValueError when one of that key stands already."""
+        if key in table:
+            raise ValueError(f"{key!r} stands already")
+        self.put(table, key, value)
+
+    def remove(self, table: dict[Any, Any], key: Hashable) -> None:
+        """Remove a row; harmless when there is none."""
+        if key in table:
+            old = table.pop(key)
+            self.undo.append(lambda: table.__setitem__(key, old))
+
+    def append(self, table: list[_T], value: _T) -> None:
+        """Add a row at the end."""
+        table.append(value)
+        self.undo.append(lambda: table.__delitem__(-1))
+
+
+def live(tables: Tables) -> Iterable[AttemptRecord]:
+    """Return the attempts that hold a lease."""
+    return (a for a in tables.attempts.values() if a.lease_expire_time is not None)
+
+
+def expiry(attempt: AttemptRecord) -> datetime:
+    """Return when a live attempt's lease ends."""
+    if attempt.lease_expire_time is None:
+        raise ValueError(f"attempt {attempt.id} has ended")
+    return attempt.lease_expire_time
+
+
+def by_time(attempts: Iterable[AttemptRecord]) -> list[AttemptRecord]:
+    """Sort attempts, the oldest first."""
+    return sorted(attempts, key=lambda a: (a.create_time, a.fencing_token, a.id))
+
+
+def tasks_of(tables: Tables, job_id: str) -> list[TaskRecord]:
+    """Return a job's tasks in the order of the plan."""
+    return sorted((t for t in tables.tasks.values() if t.job_id == job_id), key=lambda t: t.ordinal)
