@@ -68,7 +68,7 @@ PROCESSES: Sequence[Process] = (
         command="distconv-engine",
         table=ENGINE_TABLE,
         model=EngineSettings,
-        click_command=engine_main.command,
+        click_command=engine_main.main,
     ),
 )
 
@@ -117,7 +117,7 @@ def _variable(process: Process, name: str, field: FieldInfo) -> str:
 def _takes_text(model: type[ProcessSettings], name: str) -> bool:
     """Tell whether a list may be given as text, as the environment gives everything."""
     try:
-        model(**{name: "a:1,b:2"})
+        model.model_validate({name: "a:1,b:2"})
     except ValidationError:
         return False
     return True
