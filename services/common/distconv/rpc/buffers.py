@@ -14,6 +14,7 @@ from functools import cache
 # malloc.h
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 # The largest message, and a few of them that stay when they are freed.
 _MMAP_THRESHOLD_BYTES = 4 * 1024 * 1024
 _TRIM_THRESHOLD_BYTES = 8 * 1024 * 1024
@@ -34,3 +35,6 @@ def keep_message_buffers() -> None:
         return
     mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
     mallopt(_M_TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES)
+    # One arena: gRPC's threads else keep freed chunks in arenas of their own, each up to the
+    # threshold (measured: a runner's peak for 1 GB fell from 81 to 62 MiB, at the same speed).
+    mallopt(_M_ARENA_MAX, 1)

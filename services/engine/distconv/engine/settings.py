@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from distconv.process.settings import ProcessSettings, default_data_dir
+from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 
 TABLE = "engine"
 
@@ -14,7 +14,7 @@ TABLE = "engine"
 class EngineSettings(ProcessSettings):
     """Every limit, timeout and threshold of an engine."""
 
-    dispatch_addresses: tuple[str, ...] = Field(
+    dispatch_addresses: TextList = Field(
         default=("127.0.0.1:7400",), min_length=1, description="dispatch servers, host:port each"
     )
     data_dir: Path = Field(
@@ -33,7 +33,7 @@ class EngineSettings(ProcessSettings):
         le=256,
         description="attempts at once, 1..256; default one per eight processors",
     )
-    tags: tuple[str, ...] = Field(default=(), description="tags that jobs may ask for")
+    tags: TextList = Field(default=(), description="tags that jobs may ask for")
     ffmpeg: Path | None = Field(
         default=None, description="the ffmpeg to use; default: on PATH, else the bundled one"
     )
@@ -53,13 +53,13 @@ class EngineSettings(ProcessSettings):
         description="how long an attempt waits for a storage that is away, seconds",
     )
     upload_window_bytes: int = Field(
-        default=8 * 1024 * 1024,
+        default=4 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024**3,
         description="output kept in memory until storage has acknowledged it, bytes",
     )
     read_ahead_bytes: int = Field(
-        default=4 * 1024 * 1024,
+        default=1024 * 1024,
         ge=256 * 1024,
         le=1024**3,
         description="source asked for ahead of the encoder, bytes",
