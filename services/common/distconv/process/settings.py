@@ -4,23 +4,33 @@ import os
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import platformdirs
-from pydantic import ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from distconv.core.errors import InvalidArgumentError
 
 
-class ProcessSettings(BaseSettings):
-    """The settings of one process; a subclass sets `env_prefix` and `table`.
+def _split(value: Any) -> Any:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
-    `table` is the table of the TOML file that holds them: the file of a machine
-    may serve several processes.
+
+# A list of texts. The environment has no lists: commas separate them there.
+TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+class ProcessSettings(BaseSettings):
+    """The settings of one process; `load` makes them.
+
+    One TOML file may serve several processes of a machine: each has a table in it.
     """
 
     model_config = SettingsConfigDict(extra="forbid", frozen=True)
+
+    log_level: LogLevel = Field(default="info", description="least severity to log")
 
     @classmethod
     def settings_customise_sources(

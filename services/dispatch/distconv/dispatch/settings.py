@@ -2,18 +2,12 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from distconv.process.settings import ProcessSettings, default_data_dir
+from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 
 TABLE = "dispatch"
-
-
-def _split(value: Any) -> Any:
-    # The environment has no lists: addresses are separated by commas there.
-    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
 class DispatchSettings(ProcessSettings):
@@ -27,7 +21,7 @@ class DispatchSettings(ProcessSettings):
         default_factory=default_data_dir,
         description="Folder of the database, the media key and embedded storage",
     )
-    storage_addresses: Annotated[tuple[str, ...], BeforeValidator(_split)] = Field(
+    storage_addresses: TextList = Field(
         (),
         description="Where storage services listen, host:port; none: storage is embedded",
     )
@@ -84,11 +78,6 @@ class DispatchSettings(ProcessSettings):
     )
     drain_grace_s: float = Field(
         5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
-    )
-    log_level: str = Field(
-        "info",
-        pattern="^(debug|info|warning|error)$",
-        description="What to log: debug, info, warning or error. Default info",
     )
 
     @property

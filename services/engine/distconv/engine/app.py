@@ -1,8 +1,6 @@
 """Put an engine together: the tool, the runners, the supervisor, the session."""
 
 import asyncio
-import json
-import sys
 
 from distconv.core.clock import SystemClock
 from distconv.core.engine import EngineCapabilities, TranscoderInfo
@@ -16,11 +14,12 @@ from distconv.engine.session import Session
 from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
 from distconv.engine.transcoder import find_transcoder
+from distconv.process.command import tell_ready
 from distconv.rpc.convert.engine import capabilities, metrics
 from distconv.v1 import engine_service_pb2 as pb
 
 
-async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event) -> int:
+async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     """Run an engine until `stop`; return its exit code.
 
     Raises the tree's errors when it cannot start, or must not go on.
@@ -30,7 +29,7 @@ async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event
     config = RunnerConfig(
         transcoder="ffmpeg",
         transcoder_state=dict(transcoder.state()),
-        log_level=log_level,
+        log_level=settings.log_level,
         progress_interval_s=settings.progress_interval_s,
         media_patience_s=settings.media_patience_s,
         upload_window_bytes=settings.upload_window_bytes,
@@ -46,7 +45,7 @@ async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event
         addresses=settings.dispatch_addresses,
         describe=lambda: _hello(engine_id, settings, monitor, transcoder.info),
         measure=lambda: metrics(monitor.measure(settings.data_dir)),
-        on_ready=_tell_ready,
+        on_ready=lambda engine, address: tell_ready(engine=engine, dispatch=address),
         progress_interval_s=settings.progress_interval_s,
         reconnect_s=(settings.reconnect_min_s, settings.reconnect_max_s),
     )
@@ -55,13 +54,6 @@ async def serve(settings: EngineSettings, *, log_level: str, stop: asyncio.Event
     finally:
         await supervisor.shut_down()
     return 0
-
-
-def _tell_ready(engine: str, address: str) -> None:
-    """Say on standard output that the session stands; whoever started us may wait for it."""
-    line = {"event": "ready", "engine": engine, "dispatch": address, "version": __version__}
-    sys.stdout.write(json.dumps(line) + "\n")
-    sys.stdout.flush()
 
 
 def _hello(

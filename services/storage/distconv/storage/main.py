@@ -1,60 +1,44 @@
 """distconv-storage: the storage service as a process of its own."""
 
 import asyncio
-import json
 import sys
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import click
 import structlog
 
-from distconv.core.errors import DistconvError, InvalidArgumentError
-from distconv.core.version import __version__
-from distconv.process.settings import load, show
+from distconv.core.errors import InvalidArgumentError
+from distconv.process.command import EXIT_FAILED, daemon_command, run_daemon, tell_ready
 from distconv.storage.settings import TABLE, StorageSettings
 
 _log = structlog.get_logger()
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@daemon_command("distconv-storage")
 @click.option("--bind", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder to keep everything in.")
-@click.option("--config", type=click.Path(path_type=Path), help="Settings, a TOML file.")
 @click.option(
     "--media-key-file",
     type=click.Path(path_type=Path),
     help="Key shared with dispatch that signs media tokens.",
 )
-@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]))
-@click.option("--show-config", is_flag=True, help="Print every setting with its source and exit.")
-@click.version_option(__version__, prog_name="distconv-storage")
-def main(*, config: Path | None, show_config: bool, **flags: object) -> None:
+def main(**options: Any) -> None:
     """Run the storage service until it gets SIGTERM or SIGINT.
 
-    Prints one JSON line on stdout once it listens: {"ready": true, "address": "HOST:PORT"}.
+    Prints one line of JSON on stdout when it is ready: {"event": "ready",
+    "address": "HOST:PORT", …}.
     """
-    try:
-        settings, sources = load(StorageSettings, table=TABLE, flags=flags, config_file=config)
-        if show_config:
-            click.echo(show(settings, sources))
-            return
-        _run(settings)
-    except DistconvError as error:
-        click.echo(f"distconv-storage: {error.message}", err=True)
-        sys.exit(1)
-
-
-def _run(settings: StorageSettings) -> None:
-    # Behind --help and --show-config, which need none of it.
-    from distconv.process.logs import configure_logs  # noqa: PLC0415
-    from distconv.process.run import run  # noqa: PLC0415
-
-    configure_logs(level=settings.log_level)
-    run(lambda stop: _serve(settings, stop))
+    sys.exit(
+        run_daemon(
+            StorageSettings, table=TABLE, options=options, serve=_serve, exit_usage=EXIT_FAILED
+        )
+    )
 
 
 async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
+    # Behind --help and --show-config, which need none of it.
     from distconv.core.clock import SystemClock  # noqa: PLC0415
     from distconv.rpc.server import ServerSettings, start_server  # noqa: PLC0415
     from distconv.rpc.tokens import MediaTokens, load_or_make_key  # noqa: PLC0415
@@ -77,7 +61,7 @@ async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
             ServerSettings(bind=settings.bind, drain_grace=grace), [storage_service(app, tokens)]
         )
         try:
-            click.echo(json.dumps({"ready": True, "address": server.address}))
+            tell_ready(ready=True, address=server.address)
             _log.info("storage_started", address=server.address, data_dir=str(settings.data_dir))
             await stop.wait()
             _log.info("storage_stopping")

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
@@ -28,9 +27,6 @@ class StorageSettings(ProcessSettings):
         default=None,
         description="key shared with dispatch that signs media tokens, 32 bytes or more; "
         "unset: media.key in data_dir, made when missing",
-    )
-    log_level: Literal["debug", "info", "warning", "error"] = Field(
-        default="info", description="least severity to log"
     )
     drain_grace_s: float = Field(
         default=5.0, ge=0, le=3600, description="s that calls may go on after a stop was asked for"
