@@ -4,7 +4,7 @@ import asyncio
 
 from distconv.core.clock import SystemClock
 from distconv.core.engine import EngineCapabilities, TranscoderInfo
-from distconv.core.version import __version__
+from distconv.engine import wire
 from distconv.engine.identity import load_or_make_identity
 from distconv.engine.monitor import ResourceMonitor, find_monitors
 from distconv.engine.runner.config import RunnerConfig
@@ -15,8 +15,7 @@ from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
 from distconv.engine.transcoder import find_transcoder
 from distconv.process.command import tell_ready
-from distconv.rpc.convert.engine import capabilities, metrics
-from distconv.v1 import engine_service_pb2 as pb
+from distconv.rpc.convert.engine import metrics
 
 
 async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
@@ -43,7 +42,12 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     session = Session(
         supervisor,
         addresses=settings.dispatch_addresses,
-        describe=lambda: _hello(engine_id, settings, monitor, transcoder.info),
+        describe=lambda: wire.hello(
+            engine_id=engine_id,
+            display_name=settings.display_name,
+            slot_count=settings.slots,
+            can=_capabilities(settings, monitor, transcoder.info),
+        ),
         measure=lambda: metrics(monitor.measure(settings.data_dir)),
         on_ready=lambda engine, address: tell_ready(engine=engine, dispatch=address),
         progress_interval_s=settings.progress_interval_s,
@@ -56,25 +60,17 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     return 0
 
 
-def _hello(
-    engine_id: str, settings: EngineSettings, monitor: ResourceMonitor, tool: TranscoderInfo
-) -> pb.Hello:
+def _capabilities(
+    settings: EngineSettings, monitor: ResourceMonitor, tool: TranscoderInfo
+) -> EngineCapabilities:
     machine = monitor.machine()
-    return pb.Hello(
-        engine_id=engine_id,
-        display_name=settings.display_name,
-        version=__version__,
-        slot_count=settings.slots,
-        capabilities=capabilities(
-            EngineCapabilities(
-                transcoders=(tool,),
-                tags=settings.tags,
-                cpu_count=machine.cpu_count,
-                cpu_model=machine.cpu_model,
-                memory_bytes=machine.memory_bytes,
-                scratch_bytes=monitor.measure(settings.data_dir).scratch_free_bytes,
-                platform=machine.platform,
-                architecture=machine.architecture,
-            )
-        ),
+    return EngineCapabilities(
+        transcoders=(tool,),
+        tags=settings.tags,
+        cpu_count=machine.cpu_count,
+        cpu_model=machine.cpu_model,
+        memory_bytes=machine.memory_bytes,
+        scratch_bytes=monitor.measure(settings.data_dir).scratch_free_bytes,
+        platform=machine.platform,
+        architecture=machine.architecture,
     )

@@ -2,8 +2,10 @@
 
 from typing import assert_never
 
+from distconv.core.engine import EngineCapabilities
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.failure import Failure
+from distconv.core.version import __version__
 from distconv.engine.work import (
     Assignment,
     AttemptPhase,
@@ -21,6 +23,7 @@ from distconv.engine.work import (
     TranscodeWork,
 )
 from distconv.rpc.convert import job, media, profile
+from distconv.rpc.convert.engine import capabilities
 from distconv.rpc.convert.times import to_datetime, to_timedelta
 from distconv.v1 import engine_service_pb2 as pb
 from distconv.v1 import object_pb2
@@ -32,6 +35,27 @@ _PHASES = {
     AttemptPhase.ENDED: pb.ATTEMPT_PHASE_ENDED,
 }
 _PHASES_BACK = {number: phase for phase, number in _PHASES.items()}
+
+
+def hello(
+    *, engine_id: str, display_name: str, slot_count: int, can: EngineCapabilities
+) -> pb.Hello:
+    """Make the first message of a session, but for the attempts under way."""
+    return pb.Hello(
+        engine_id=engine_id,
+        display_name=display_name,
+        version=__version__,
+        slot_count=slot_count,
+        capabilities=capabilities(can),
+    )
+
+
+def read_assignment(payload: bytes, *, dispatch_address: str) -> Assignment:
+    """Read an assignment as a runner is handed it, in the bytes of its message.
+
+    Raises InvalidArgumentError when it is of a kind that this engine does not know.
+    """
+    return to_assignment(pb.Assignment.FromString(payload), dispatch_address=dispatch_address)
 
 
 def to_assignment(message: pb.Assignment, *, dispatch_address: str) -> Assignment:

@@ -27,7 +27,6 @@ from distconv.engine.work import (
     Outcome,
 )
 from distconv.process.logs import configure_logs
-from distconv.v1 import engine_service_pb2 as pb
 
 _log = structlog.get_logger()
 
@@ -68,9 +67,7 @@ async def _live(voice: Voice) -> None:
         address, payload = await read_frame(reader), await read_frame(reader)
         if address is None or payload is None:
             return
-        assignment = wire.to_assignment(
-            pb.Assignment.FromString(payload), dispatch_address=address.decode()
-        )
+        assignment = wire.read_assignment(payload, dispatch_address=address.decode())
         structlog.contextvars.bind_contextvars(attempt=assignment.attempt)
         attempt = asyncio.create_task(_attempt(runner, assignment))
         stopped = asyncio.create_task(read_frame(reader))
