@@ -22,7 +22,7 @@ demo: $(STAMP) ## Transcode a clip end to end (INPUT=… OUTPUT=… PROFILE=… 
 test: $(STAMP) ## Run every test that needs no server beyond what it starts itself
 	@$(BIN)/python -m pytest
 
-gen: $(STAMP) ## Regenerate gen/ and the protocol reference from proto/
+gen: $(STAMP) ## Regenerate gen/ and the generated pages of docs/
 	@$(BIN)/python tools/gen.py
 
 fmt: $(STAMP) ## Format the code
