@@ -524,3 +524,83 @@ def _drift(path: Path) -> float:
     assert picture is not None
     assert sound is not None
     return sound - picture
+
+
+async def test_a_recording_that_starts_between_key_frames_is_copied_whole(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    whole, recording = tmp_path / "whole.ts", tmp_path / "recording.ts"
+    ffmpeg("-i", clips / "index-last.mp4", "-map", "0:v", "-c:v", "mpeg2video", "-g", "12", whole)
+    data = whole.read_bytes()
+    recording.write_bytes(data[len(data) // 3 // 188 * 188 :])
+    for container in ("mkv", "mp4"):
+        made = await render(recording, "copy", container)
+        require_output(made.outcome.source_census, made.census, made.plan.expected)
+        assert _packets(made.path) == _packets(recording) > 36
+
+
+def _packets(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for packet in container.demux(video=0) if packet.size)
+
+
+@pytest.mark.parametrize("source", ["old.avi", "old.mpg"])
+async def test_a_copy_plays_at_the_times_of_a_source_that_stores_none(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path, source: str
+) -> None:
+    path = tmp_path / source
+    codec = ("mpeg4", "-bf", "2") if path.suffix == ".avi" else ("mpeg1video", "-bf", "2")
+    ffmpeg("-i", clips / "index-last.mp4", "-c:v", *codec, "-c:a", "mp2", path)
+    for container in ("mkv", "mp4"):
+        made = await render(path, "copy", container)
+        require_output(made.outcome.source_census, made.census, made.plan.expected)
+        assert _gaps(_times(made.path)) == pytest.approx(_gaps(_times(path)), abs=0.0015)
+
+
+async def test_what_an_edit_list_hides_is_copied_hidden_or_reported(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], frame_count: Any, tmp_path: Path
+) -> None:
+    cut = tmp_path / "cut.mp4"
+    ffmpeg("-ss", "0.9", "-i", clips / "index-last.mp4", "-c", "copy", cut)
+    into_mp4 = await render(cut, "copy", "mp4")
+    require_output(into_mp4.outcome.source_census, into_mp4.census, into_mp4.plan.expected)
+    hidden = into_mp4.outcome.source_census.streams[0].hidden_count
+    assert into_mp4.census.streams[0].hidden_count == hidden > 0
+    assert not into_mp4.outcome.notes
+    into_mkv = await render(cut, "copy", "mkv")
+    require_output(into_mkv.outcome.source_census, into_mkv.census, into_mkv.plan.expected)
+    (note,) = into_mkv.outcome.notes
+    assert note.severity is NoteSeverity.WARNING
+    assert note.message.startswith(f"{hidden} frames that the source's edit list hides are shown")
+
+
+async def test_a_bare_stream_without_times_is_not_copied(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    bare = tmp_path / "bare.h264"
+    ffmpeg("-i", clips / "index-last.mp4", "-map", "0:v", "-c", "copy", bare)
+    with pytest.raises(ImpossibleProfileError, match="without time stamps"):
+        await render(bare, "copy", "mkv")
+    made = await render(bare, "h264", "mkv")
+    require_output(made.outcome.source_census, made.census, made.plan.expected)
+
+
+async def test_a_time_code_that_is_lost_is_named(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    coded = tmp_path / "coded.mov"
+    ffmpeg("-i", clips / "silent.mp4", "-c", "copy", "-timecode", "01:00:00:00", coded)
+    made = await render(coded, "copy", "mkv")
+    (note,) = made.outcome.notes
+    assert (note.severity, note.message) == (NoteSeverity.LOST, "the time code track is not kept")
+
+
+async def test_transparency_that_lies_beside_the_picture_is_reported(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    glass = tmp_path / "glass.webm"
+    fast = ("-c:v", "libvpx-vp9", "-deadline", "realtime", "-cpu-used", "8")
+    ffmpeg("-i", clips / "silent.mp4", "-t", "0.5", "-vf", "format=yuva420p", *fast, glass)
+    made = await render(glass, "h264", "mp4")
+    assert [n.message for n in made.outcome.notes] == ["transparency is not kept"]
+    assert made.result.streams[0].pixel_format == "yuv420p"

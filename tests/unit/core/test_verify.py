@@ -173,3 +173,14 @@ def test_subtitles_have_to_be_there_whatever_their_number() -> None:
 def test_an_output_that_cannot_be_read_is_a_problem() -> None:
     broken = replace(census(VIDEO, AUDIO), complete=False, problem="broke off")
     assert kinds(broken) == ["demuxing_broke"]
+
+
+def test_a_copy_may_show_what_an_edit_list_hid_and_no_more() -> None:
+    hiding = replace(VIDEO, packet_count=775, hidden_count=25)  # 1 s before the first picture
+    source = replace(SOURCE, streams=(hiding, AUDIO))
+    video = replace(hiding, hidden_count=0, end_time_s=31.0)
+    audio = replace(AUDIO, first_time_s=1.0, end_time_s=31.016)
+    assert not check_output(source, census(video, audio), COPIED)
+    later = replace(audio, end_time_s=31.2)
+    assert [p.stream_index for p in check_output(source, census(video, later), COPIED)] == [1]
+    assert check_output(source, census(video, replace(audio, end_time_s=29.5)), COPIED)

@@ -19,13 +19,13 @@ def test_an_mp4_gets_its_index_first_and_its_cover() -> None:
     argv = remux_argv(FFMPEG, 7, SOURCE, Path("/data/out"), spec=spec, extras=extras)
     assert list(argv) == [
         "/opt/ffmpeg", "-nostdin", "-hide_banner", "-loglevel", "warning", "-nostats", "-y",
-        "-progress", "pipe:7",
+        "-progress", "pipe:7", "-copyts",
         "-protocol_whitelist", "file", "-format_whitelist", "mov",
         "-f", "mov", "-i", "file:/data/wire",
         "-protocol_whitelist", "file", "-format_whitelist", "jpeg_pipe",
         "-f", "jpeg_pipe", "-i", "file:/data/cover.jpg",
         "-map", "0:0", "-map", "0:1", "-map_chapters", "0",
-        "-c", "copy", "-map_metadata", "0", "-bitexact",
+        "-c", "copy", "-copyinkf", "-map_metadata", "0", "-bitexact",
         "-disposition:0", "default",
         "-metadata:s:1", "language=deu", "-metadata:s:1", "title=Kommentar", "-disposition:1", "0",
         "-map", "1:0", "-disposition:2", "attached_pic",
@@ -40,7 +40,7 @@ def test_a_matroska_gets_cues_first_and_its_cover_attached() -> None:
     argv = remux_argv(FFMPEG, 7, SOURCE, Path("/data/out"), spec=spec, extras=extras)
     assert list(argv[argv.index("-map") :]) == [
         "-map", "0:0", "-map", "0:1", "-map", "0:2", "-map_chapters", "0",
-        "-c", "copy", "-map_metadata", "0", "-bitexact",
+        "-c", "copy", "-copyinkf", "-map_metadata", "0", "-bitexact",
         "-disposition:0", "default",
         "-metadata:s:1", "language=deu", "-metadata:s:1", "title=Kommentar", "-disposition:1", "0",
         "-attach", "file:/data/cover.jpg",
@@ -54,7 +54,7 @@ def test_a_file_that_says_nothing_keeps_all_but_data() -> None:
     argv = remux_argv(FFMPEG, 7, SOURCE, Path("/data/out"), spec=spec)
     assert list(argv[argv.index("-map") :]) == [
         "-map", "0", "-map", "-0:d?", "-map_chapters", "0",
-        "-c", "copy", "-map_metadata", "0", "-bitexact",
+        "-c", "copy", "-copyinkf", "-map_metadata", "0", "-bitexact",
         "-cues_to_front", "1", "-f", "webm", "file:/data/out",
     ]  # fmt: skip
 

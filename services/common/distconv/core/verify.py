@@ -122,7 +122,8 @@ def check_output(
     Copied streams have the same number of packets; encoded video has as many
     frames as the source (exactly where a packet is a frame, else not more);
     every sound and picture ends where it ended, counted from the start of the
-    first picture: within one frame of the source plus one of the output.
+    first picture: within one frame of the source plus one of the output. A copy
+    into a container without edit lists shows what one hid, and is longer by that.
     """
     problems: list[Problem] = []
     if not output.complete:
@@ -135,12 +136,13 @@ def check_output(
     pairs = list(_pairs(source, output, expected))
     exact = source.container in _EXACT_CONTAINERS
     anchor = _anchor(pairs)
+    shown_s = max((_shown_lead_s(*pair) for pair in pairs), default=0.0)
     for wanted, before, after in pairs:
         if after is None or (after.kind is not wanted.kind and before is not None):
             problems.append(_missing(wanted))
         elif before is not None:
             problems += _count_problems(wanted, before, after, exact=exact)
-            problems += _end_problems(wanted, before, after, anchor, exact=exact)
+            problems += _end_problems(wanted, before, after, anchor, exact=exact, shown_s=shown_s)
     return tuple(problems)
 
 
@@ -175,6 +177,15 @@ def _anchor(pairs: Sequence[_Pair]) -> tuple[float, float]:
             if wanted.kind is kind and before and after:
                 return before.first_time_s or 0.0, after.first_time_s or 0.0
     return 0.0, 0.0
+
+
+def _shown_lead_s(
+    wanted: ExpectedStream, before: StreamCensus | None, after: StreamCensus | None
+) -> float:
+    """Return how much longer a copy plays because nothing hides what an edit list hid, seconds."""
+    if not wanted.copied or before is None or after is None:
+        return 0.0
+    return max(0, before.hidden_count - after.hidden_count) * _frame_s(before)
 
 
 def _missing(wanted: ExpectedStream) -> Problem:
@@ -222,6 +233,7 @@ def _end_problems(
     anchor: tuple[float, float],
     *,
     exact: bool,
+    shown_s: float,
 ) -> Iterator[Problem]:
     if wanted.kind not in (StreamKind.VIDEO, StreamKind.AUDIO):
         return
@@ -233,7 +245,8 @@ def _end_problems(
     if not exact:
         tolerance = max(tolerance, _INEXACT_TOLERANCE_S)
     was, is_now = before.end_time_s - anchor[0], after.end_time_s - anchor[1]
-    if abs(was - is_now) > tolerance:
+    longer = shown_s if wanted.copied else 0.0
+    if not -tolerance <= is_now - was <= tolerance + longer:
         yield Problem(
             kind=ProblemKind.END_DIFFERS,
             stream_index=wanted.source_index,
@@ -243,7 +256,8 @@ def _end_problems(
 
 
 def _frame_s(stream: StreamCensus) -> float:
-    """Return the mean length of a packet, seconds."""
-    if not stream.packet_count or stream.end_time_s is None:
+    """Return the mean length of a packet that is shown, seconds."""
+    shown = stream.packet_count - stream.hidden_count
+    if shown <= 0 or stream.end_time_s is None:
         return 0.0
-    return (stream.end_time_s - (stream.first_time_s or 0.0)) / stream.packet_count
+    return (stream.end_time_s - (stream.first_time_s or 0.0)) / shown

@@ -102,10 +102,13 @@ def remux_argv(
     return (
         *(str(ffmpeg), "-nostdin", "-hide_banner", "-loglevel", "warning", "-nostats", "-y"),
         *("-progress", f"pipe:{progress_fd}"),
+        # what starts before zero was hidden by an edit list, and is again
+        *(("-copyts",) if spec.container is Container.MP4 else ()),
         *_wire_input(spec, source, media_bytes),
         *_extra_inputs(spec, extras),
         *_mapping(spec, extras),
-        *("-c", "copy", "-map_metadata", "0", "-bitexact"),
+        # -copyinkf: what comes before a first key frame was written on purpose
+        *("-c", "copy", "-copyinkf", "-map_metadata", "0", "-bitexact"),
         *_stream_tags(spec),
         *_pictures(spec, extras),
         *_muxing(spec.container),

@@ -2,7 +2,7 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
@@ -12,7 +12,8 @@ from distconv.core.errors import (
     EncodeFailedError,
     StalledError,
 )
-from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.media import MediaCensus, MediaInfo, StreamKind
+from distconv.core.profile import Container
 from distconv.core.report import Note, NoteSeverity
 from distconv.core.verify import require_source
 from distconv.media.feeding import PIECE_BYTES, read_layout
@@ -174,7 +175,7 @@ class _Job:
             source_sha256=self._digest.hexdigest() if self._digest else None,
             frame_count=result.last_progress.frame if result.last_progress else 0,
             output_bytes=self._output_bytes,
-            notes=(*self._plan.notes, *notes),
+            notes=(*self._plan.notes, *notes, *self._shown(census)),
         )
 
     async def _finish_census(self) -> MediaCensus:
@@ -203,6 +204,20 @@ class _Job:
             exit_code=result.exit_code,
             stderr_tail=result.stderr_tail,
         )
+
+    def _shown(self, census: MediaCensus) -> Iterator[Note]:
+        """Say what an edit list of the source hid that a copy without edit lists shows."""
+        hidden = {s.index: s.hidden_count for s in census.streams}
+        for stream in self._plan.streams:
+            count = hidden.get(stream.source.index, 0)
+            copied = stream.mode is StreamMode.COPY and stream.kind is StreamKind.VIDEO
+            if count and copied and self._plan.container is not Container.MP4:
+                yield Note(
+                    severity=NoteSeverity.WARNING,
+                    stream_index=stream.source.index,
+                    message=f"{count} frames that the source's edit list hides are shown: "
+                    f"{self._plan.container} has no edit lists; mp4 keeps them hidden",
+                )
 
     def _carried(self) -> tuple[FinishSpec, tuple[Note, ...]]:
         """Return how to finish the output, with the cover pictures that were found."""

@@ -24,7 +24,7 @@ _ANY_BUILD = FfmpegBuild(
         | {"mov_text", "webvtt", "srt", "subrip", "ass", "ssa", "mjpeg", "png"}
     ),
     decoders=frozenset(),
-    muxers=frozenset({"mp4", "matroska", "webm"}),
+    muxers=frozenset({"mp4", "matroska", "webm", "nut"}),
     demuxers=frozenset(),
     options=frozenset(),
 )

@@ -32,6 +32,8 @@ _STALE = (
     "BPS", "NUMBER_OF_FRAMES", "NUMBER_OF_BYTES",
     "_STATISTICS_WRITING_APP", "_STATISTICS_WRITING_DATE_UTC", "_STATISTICS_TAGS",
 )  # fmt: skip
+_WITHOUT_TIMES = frozenset({"h264", "hevc", "mpegvideo", "m4v", "vc1"})
+_WITHOUT_PTS = frozenset({"avi", "mpeg", "mpegts"})
 _BRANDS = ("major_brand", "minor_version", "compatible_brands")
 
 
@@ -55,6 +57,7 @@ def plan_transcode(profile: Profile, info: MediaInfo, build: FfmpegBuild) -> Tra
         container=profile.container,
         demuxer=info.container,
         wire_format=wire_format,
+        input_args=_reading(info, mapped),
         output_args=(
             *_mapping(mapped),
             *_metadata(profile, info, mapped),
@@ -121,10 +124,24 @@ def _choose(stream: StreamInfo, info: MediaInfo, profile: Profile) -> Choice | N
     return choose_data(stream, info, container) if stream.kind is StreamKind.DATA else None
 
 
+def _reading(info: MediaInfo, mapped: list[Choice]) -> tuple[str, ...]:
+    copies = any(c.mode is StreamMode.COPY and c.source.kind is StreamKind.VIDEO for c in mapped)
+    if copies and info.container in _WITHOUT_TIMES:
+        raise ImpossibleProfileError(
+            "the source is a bare video stream without time stamps, which cannot be copied into "
+            "a container as it is; use a profile that encodes"
+        )
+    # these hold decoding times alone, and a muxer left without the others refuses or invents them
+    return ("-fflags", "+genpts") if copies and info.container in _WITHOUT_PTS else ()
+
+
 def _mapping(mapped: list[Choice]) -> Iterator[str]:
     for choice in mapped:
         yield from ("-map", f"0:{choice.source.index}")
+    # pictures before the first key frame too: a broadcast's recording starts anywhere
     for number, choice in enumerate(mapped):
+        if choice.mode is StreamMode.COPY and choice.source.kind is StreamKind.VIDEO:
+            yield f"-copyinkf:{number}"
         for name, value in choice.options:
             yield from (f"-{name}:{number}", value)
 

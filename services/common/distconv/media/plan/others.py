@@ -61,11 +61,6 @@ def choose_data(stream: StreamInfo, info: MediaInfo, container: Container) -> Ch
     if info.container == "mov" and info.chapters and stream.codec == "bin_data":
         # QuickTime keeps chapter titles in a text track: they are kept as chapters
         return Choice(source=stream, mode=None)
-    if stream.codec == "tmcd":
-        note = Note(
-            severity=NoteSeverity.INFO,
-            stream_index=stream.index,
-            message="the time code track is kept as the video's time code tag",
-        )
-        return Choice(source=stream, mode=None, notes=(note,))
+    if stream.codec == "tmcd":  # ffmpeg reads it by seeking alone, which no pipe allows
+        return lost(stream, "the time code track is not kept")
     return lost(stream, f"{container} cannot hold the data stream ({stream.codec or 'unknown'})")

@@ -56,6 +56,7 @@ class TranscodePlan:
     output_args: tuple[str, ...]
     streams: tuple[OutputStream, ...]
     finish: FinishSpec
+    input_args: tuple[str, ...] = ()
     notes: tuple[Note, ...] = ()
     encoders: frozenset[str] = field(default_factory=frozenset)
 
@@ -86,6 +87,7 @@ class TranscodePlan:
             *(str(ffmpeg), "-nostdin", "-hide_banner", "-loglevel", "warning", "-nostats"),
             *("-progress", f"pipe:{progress_fd}", "-stats_period", f"{PROGRESS_PERIOD_S:g}"),
             *("-protocol_whitelist", protocols, "-format_whitelist", self.demuxer),
+            *self.input_args,
             *("-f", self.demuxer, "-i", source),
             *self.output_args,
             "pipe:1",

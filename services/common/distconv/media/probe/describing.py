@@ -83,7 +83,7 @@ def _video(stream: Any) -> dict[str, Any]:
     return {
         "width": context.width,
         "height": context.height,
-        "pixel_format": context.pix_fmt or "",
+        "pixel_format": _pixel_format(stream),
         "frame_rate": _fraction(stream.average_rate or stream.guessed_rate, "/"),
         "sample_aspect_ratio": _fraction(aspect, ":"),
         "field_order": naming.FIELD_ORDERS.get(context.field_order, ""),
@@ -92,6 +92,13 @@ def _video(stream: Any) -> dict[str, Any]:
         "color_space": naming.SPACES.get(context.colorspace, ""),
         "color_range": naming.RANGES.get(context.color_range, ""),
     }
+
+
+def _pixel_format(stream: Any) -> str:
+    """Return the format of the pictures; VP8's and VP9's transparency is a stream beside them."""
+    name = str(stream.codec_context.pix_fmt or "")
+    tags = {key.lower(): value for key, value in stream.metadata.items()}
+    return name.replace("yuv4", "yuva4", 1) if tags.get("alpha_mode") == "1" else name
 
 
 def _audio(stream: Any) -> dict[str, Any]:

@@ -42,4 +42,6 @@ def codec_name(stream: Any) -> str:
         return str(context.codec.canonical_name)
     if stream.type == "attachment":
         return _ATTACHMENT_CODECS.get(stream.metadata.get("mimetype", ""), "bin_data")
+    if kind_name(stream.type) == "data" and "timecode" in stream.metadata:
+        return "tmcd"  # libavcodec has no name for it
     return str(getattr(stream, "name", None) or "")
