@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from distconv.client.local import check_output, check_room, check_source
+from distconv.client.local import check_output, check_room, check_source, sendable_name
 from distconv.core.errors import (
     AlreadyExistsError,
     CorruptSourceError,
@@ -71,3 +71,18 @@ def test_room(tmp_path: Path) -> None:
     check_room(tmp_path, 1, what="x")
     with pytest.raises(DiskFullError, match="no room for x"):
         check_room(tmp_path, 1 << 60, what="x")
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("Käse 日本 🎬.mp4", "Käse 日本 🎬.mp4"),
+        (os.fsdecode(b"caf\xe9.mp4"), "caf\ufffd.mp4"),
+        ("two\nlines\x7f.mp4", "two_lines_.mp4"),
+        ("back\\slash.mp4", "back_slash.mp4"),
+        ("a" * 300 + ".mp4", "a" * 251 + ".mp4"),
+        ("", ""),
+    ],
+)
+def test_any_name_is_sent_as_text_that_a_server_takes(name: str, sent: str) -> None:
+    assert sendable_name(name) == sent

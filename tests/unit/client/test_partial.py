@@ -87,3 +87,11 @@ async def test_a_long_name_still_fits(tmp_path: Path) -> None:
         await partial.append([_DATA])
         await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
     assert (tmp_path / name).exists()
+
+
+async def test_a_name_need_not_be_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mp4")
+    async with PartialFile(path, overwrite=False) as partial:
+        await partial.append([_DATA])
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert path.read_bytes() == _DATA

@@ -15,6 +15,7 @@ from distconv.client.convert.job import to_job, to_task
 from distconv.client.download import download
 from distconv.client.engine import Engine
 from distconv.client.job import Job, JobPage, Task
+from distconv.client.local import sendable_name
 from distconv.client.partial import PartialFile
 from distconv.client.patience import Break
 from distconv.client.server import ServerInfo
@@ -23,9 +24,9 @@ from distconv.client.stored import StoredObject, Transfer
 from distconv.client.transcode import TranscodeResult, Transcoding
 from distconv.client.upload import upload
 from distconv.client.watch import watch
+from distconv.core.names import bare, engine_name, job_name, profile_name
 from distconv.core.profile import Container, Profile
 from distconv.rpc.channel import UNARY_TIMEOUT_S
-from distconv.rpc.convert.profile import PREFIX as PROFILES
 from distconv.rpc.convert.profile import container as container_number
 from distconv.rpc.convert.profile import profile as profile_message
 from distconv.rpc.convert.profile import to_profile
@@ -127,7 +128,7 @@ class Client:
             source=job_pb2.JobSource(
                 object=source_name,
                 # For people alone: a source without a name of its own shows its id.
-                file_name=file_name or source_name.rpartition("/")[2],
+                file_name=sendable_name(file_name) or source_name.rpartition("/")[2],
             ),
             priority=priority,
             labels=labels or {},
@@ -137,7 +138,7 @@ class Client:
         if isinstance(profile, Profile):
             job.profile_spec.CopyFrom(profile_message(profile))
         else:
-            job.profile = PROFILES + profile.removeprefix(PROFILES)
+            job.profile = profile_name(bare(profile, "profiles"))
         request = dispatch.CreateJobRequest(
             job=job,
             container=container_number(container),
@@ -243,7 +244,7 @@ class Client:
         connection = self._connection
         response = await connection.once(
             connection.dispatch.GetEngine,
-            dispatch.GetEngineRequest(name=_named(name, "engines/")),
+            dispatch.GetEngineRequest(name=engine_name(bare(name, "engines"))),
         )
         return to_engine(response.engine)
 
@@ -272,7 +273,7 @@ class Client:
         connection = self._connection
         response = await connection.once(
             connection.dispatch.GetProfile,
-            dispatch.GetProfileRequest(name=_named(name, PROFILES)),
+            dispatch.GetProfileRequest(name=profile_name(bare(name, "profiles"))),
         )
         return to_profile(response.profile)
 
@@ -363,9 +364,5 @@ class Client:
         )
 
 
-def _named(name: str, prefix: str) -> str:
-    return prefix + name.removeprefix(prefix)
-
-
 def _job_name(name: str) -> str:
-    return _named(name, "jobs/")
+    return job_name(bare(name, "jobs"))

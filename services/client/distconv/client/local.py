@@ -15,6 +15,18 @@ from distconv.core.errors import (
 
 # No video is smaller, and a disk with less left is full for every purpose.
 _LEAST_ROOM_BYTES = 64 * 1024
+_MAX_NAME_CHARACTERS = 255
+
+
+def sendable_name(name: str) -> str:
+    """Return a file's name as text that every server takes; the file itself may be named anything.
+
+    What is no UTF-8, a control character or a separator elsewhere is replaced;
+    of a name that is too long the end stays.
+    """
+    text = os.fsencode(name).decode("utf-8", "replace")
+    shown = "".join("_" if ord(c) < 32 or c in "\x7f\\/" else c for c in text)
+    return shown[-_MAX_NAME_CHARACTERS:]
 
 
 def check_source(path: Path) -> int:

@@ -76,7 +76,7 @@ class PartialFile:
 
     def _open(self) -> None:
         check_output(self._path, overwrite=self._overwrite)
-        stem = self._path.name.encode()[:_MAX_STEM_BYTES].decode(errors="ignore")
+        stem = os.fsdecode(os.fsencode(self._path.name)[:_MAX_STEM_BYTES])
         temporary = self._path.parent / f".{stem}.part-{secrets.token_hex(4)}"
         try:
             self._descriptor = os.open(

@@ -64,7 +64,7 @@ class Transcoding:
             creating = self._client.create_job(
                 source=stored,
                 profile=profile,
-                file_name=source.name[-255:],
+                file_name=source.name,
                 container=container,
                 priority=priority,
                 labels=labels,
