@@ -152,7 +152,9 @@ class CreateJobRequest(_message.Message):
     """Check everything and create nothing; the job that would be is returned, without a name."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
-        """The job. Its source's `object` and a profile (`profile` or `profile_spec`) must be set."""
+        """The job. Its source's `object` and `file_name`, and a profile (`profile` or `profile_spec`)
+        must be set.
+        """
 
     def __init__(
         self,
