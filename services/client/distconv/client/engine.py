@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState
+from distconv.core.names import bare
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,4 +39,4 @@ class Engine:
     @property
     def id(self) -> str:
         """Return the name without its collection."""
-        return self.name.removeprefix("engines/")
+        return bare(self.name, "engines")

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from distconv.core.attempt_states import AttemptState
 from distconv.core.failure import Failure
 from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.names import bare
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
 from distconv.core.report import Note
@@ -73,7 +74,7 @@ class Job:
     @property
     def id(self) -> str:
         """Return the name without its collection."""
-        return self.name.removeprefix("jobs/")
+        return bare(self.name, "jobs")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

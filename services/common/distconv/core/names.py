@@ -42,6 +42,16 @@ def object_name(object_id: str) -> str:
     return f"objects/{object_id}" if object_id else ""
 
 
+def profile_name(profile_id: str) -> str:
+    """Return the name of a profile."""
+    return f"profiles/{profile_id}"
+
+
+def bare(name: str, collection: str) -> str:
+    """Return `name` without its collection, unchecked; the collection may be missing already."""
+    return name.removeprefix(f"{collection}/")
+
+
 def parse_prefix(name: str, collection: str) -> str:
     """Return the id, or the prefix of one, in `{collection}/{id}` as a person wrote it.
 

@@ -13,7 +13,7 @@ from distconv.core.errors import (
     NotFoundError,
 )
 from distconv.core.ids import new_id
-from distconv.core.names import parse_prefix
+from distconv.core.names import job_name, object_name, parse_prefix
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
 from distconv.dispatch.change import Changes
@@ -141,7 +141,7 @@ class Jobs:
             raise AlreadyExistsError(
                 f"the request id '{checked.request_id}' was used for something else; "
                 "choose another",
-                metadata={"job": f"jobs/{known.job_id}"},
+                metadata={"job": job_name(known.job_id)},
             )
         job = await self._store.get_job(known.job_id)
         if job is None:
@@ -157,7 +157,7 @@ class Jobs:
             )
         if not source.committed:
             raise FailedPreconditionError(
-                f"objects/{object_id} is not wholly uploaded; complete its upload first"
+                f"{object_name(object_id)} is not wholly uploaded; complete its upload first"
             )
         if source.size_bytes > self._max_source_bytes:
             raise InvalidArgumentError(

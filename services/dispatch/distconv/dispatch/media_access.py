@@ -12,6 +12,7 @@ from distconv.core.errors import (
     PermissionDeniedError,
 )
 from distconv.core.ids import new_id
+from distconv.core.names import object_name
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.store.port import Store
 from distconv.rpc.auth import Principal
@@ -101,10 +102,11 @@ class MediaGrants:
         attempt = await self._store.get_attempt_of_object(tenant, object_id)
         if attempt is not None and (action is MediaAction.WRITE or attempt.state.is_live):
             raise PermissionDeniedError(
-                f"objects/{object_id} is an engine's output; users may read it, "
+                f"{object_name(object_id)} is an engine's output; users may read it, "
                 "and delete it once its job has ended"
             )
         if action is MediaAction.DELETE and await self._store.is_object_needed(tenant, object_id):
             raise FailedPreconditionError(
-                f"objects/{object_id} is the source of a job that has not ended; cancel it first"
+                f"{object_name(object_id)} is the source of a job that has not ended; "
+                "cancel it first"
             )

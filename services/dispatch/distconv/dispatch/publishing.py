@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from distconv.core.errors import VerificationError
+from distconv.core.names import object_name
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.outcomes import Transcoded
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
@@ -40,7 +41,7 @@ class Verifier:
             )
         if (stored.size_bytes, stored.sha256) != (result.size_bytes, result.sha256):
             raise VerificationError(
-                f"objects/{attempt.object_id} at storage has {stored.size_bytes} bytes and digest "
-                f"{stored.sha256[:12]}…, the engine says {result.size_bytes} and "
+                f"{object_name(attempt.object_id)} at storage has {stored.size_bytes} bytes and "
+                f"digest {stored.sha256[:12]}…, the engine says {result.size_bytes} and "
                 f"{result.sha256[:12]}…"
             )

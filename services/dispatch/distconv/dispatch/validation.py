@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from distconv.core.errors import InvalidArgumentError, InvalidProfileError
-from distconv.core.names import parse_id
+from distconv.core.names import bare, parse_id
 from distconv.core.profile import AudioSettings, Profile, VideoSettings
 from distconv.core.profile_schema import build_profile
 from distconv.core.profiles import ProfileCatalogue, with_container
@@ -106,7 +106,7 @@ def _profile(order: JobOrder, catalogue: ProfileCatalogue) -> Profile:
 
 def profile_id(name: str) -> str:
     """Return the id in `profiles/{id}`; the collection may be left out."""
-    return name.strip().removeprefix("profiles/")
+    return bare(name.strip(), "profiles")
 
 
 def check_profile(given: Profile) -> Profile:

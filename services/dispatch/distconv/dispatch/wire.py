@@ -5,7 +5,14 @@ from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineState
-from distconv.core.names import attempt_name, engine_name, job_name, object_name, task_name
+from distconv.core.names import (
+    attempt_name,
+    engine_name,
+    job_name,
+    object_name,
+    profile_name,
+    task_name,
+)
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.dispatch.media_access import MediaAccess
 from distconv.dispatch.order import JobOrder
@@ -14,7 +21,7 @@ from distconv.dispatch.views import EngineView, JobView, TaskView
 from distconv.rpc.convert.engine import capabilities, metrics
 from distconv.rpc.convert.job import failure, note, progress
 from distconv.rpc.convert.media import media_census, media_info
-from distconv.rpc.convert.profile import PREFIX, profile, to_container, to_profile
+from distconv.rpc.convert.profile import profile, to_container, to_profile
 from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
 from distconv.rpc.tokens import MediaAction
 from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2, object_pb2
@@ -63,7 +70,7 @@ def job(view: JobView) -> job_pb2.Job:
             size_bytes=record.source_size_bytes,
             media=None if record.source_media is None else media_info(record.source_media),
         ),
-        profile=PREFIX + record.profile_name,
+        profile=profile_name(record.profile_name),
         profile_spec=profile(record.profile),
         priority=record.priority,
         deadline=timestamp(record.deadline),

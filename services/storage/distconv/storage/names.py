@@ -21,11 +21,6 @@ def shown(text: str) -> str:
     return ascii(cut) if not cut.isprintable() else f"'{cut}'"
 
 
-def object_name(object_id: str) -> str:
-    """Return the resource name of an object."""
-    return _OBJECTS + object_id
-
-
 def parse_object(name: str, *, field: str) -> str:
     """Return the id in `objects/{id}`. Raises InvalidArgumentError naming `field`."""
     object_id = name.removeprefix(_OBJECTS)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from distconv.core.errors import NotFoundError
-from distconv.storage.names import Place, object_name, objects_prefix
+from distconv.core.names import object_name
+from distconv.storage.names import Place, objects_prefix
 from distconv.storage.providers.port import Provider, Reader
 from distconv.storage.records import ObjectRecord, dump, load_object
 

@@ -1,9 +1,10 @@
 """Records ↔ the contract's messages."""
 
+from distconv.core.names import object_name
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.times import timestamp
-from distconv.storage.names import UploadId, object_name
+from distconv.storage.names import UploadId
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2 as pb

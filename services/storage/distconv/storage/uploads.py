@@ -19,12 +19,13 @@ from distconv.core.errors import (
     UnavailableError,
     UnsupportedSourceError,
 )
+from distconv.core.names import object_name
 from distconv.core.profile import Container
 from distconv.media.child import uncancelled
 from distconv.storage.completion import Completion, Prepared, check_size
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import Limits
-from distconv.storage.names import Place, UploadId, object_name, parse_staging, uploads_prefix
+from distconv.storage.names import Place, UploadId, parse_staging, uploads_prefix
 from distconv.storage.objects import Objects
 from distconv.storage.owners import Owners
 from distconv.storage.providers.port import Provider

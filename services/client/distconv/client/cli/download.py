@@ -17,6 +17,7 @@ from distconv.client.job import Job, JobOutput
 from distconv.client.local import check_output
 from distconv.core.errors import FailedPreconditionError
 from distconv.core.ids import parse_id_prefix
+from distconv.core.names import bare
 from distconv.core.profile import Container
 from distconv.core.states import JobState
 
@@ -37,7 +38,7 @@ def command(*, job: str, output: Path, overwrite: bool, wait: bool, progress: st
     It appears whole, checked against its digest, or not at all.
     """
     common = Common.current()
-    name = parse_id_prefix(job.removeprefix("jobs/"))
+    name = parse_id_prefix(bare(job, "jobs"))
     if not output.is_dir():
         check_output(output, overwrite=overwrite)
     with make_view(progress, as_json=common.as_json) as view:

@@ -11,6 +11,7 @@ import click
 
 from distconv.client.cli.exit_codes import ExitCode, of_error, of_failure
 from distconv.core.errors import DistconvError
+from distconv.core.names import bare
 
 
 class InterruptedBySignalError(Exception):
@@ -76,7 +77,7 @@ class Failing:
         job = error.metadata.get("job", "")
         self._say(
             failure.reason,
-            f"job {job.removeprefix('jobs/')} failed: {failure.message}",
+            f"job {bare(job, 'jobs')} failed: {failure.message}",
             detail=failure.stderr_tail[-5:],
             metadata=error.metadata,
         )

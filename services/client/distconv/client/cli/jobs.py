@@ -21,6 +21,7 @@ from distconv.client.job import Job, Task
 from distconv.core.errors import DistconvError
 from distconv.core.ids import parse_id_prefix
 from distconv.core.media import MediaInfo, StreamKind
+from distconv.core.names import bare
 from distconv.core.states import JobState
 
 _JOB = click.argument("job", metavar="JOB")
@@ -90,8 +91,7 @@ def _row(job: Job, now: datetime) -> tuple[str, ...]:
         job.id,
         job.state.value,
         done,
-        job.profile.removeprefix("profiles/")
-        or (job.profile_spec.name if job.profile_spec else ""),
+        bare(job.profile, "profiles") or (job.profile_spec.name if job.profile_spec else ""),
         text.cut(job.source.file_name, 40),
         text.age(job.create_time, now),
         text.cut(why, 60),
@@ -125,7 +125,7 @@ def _fields(job: Job) -> Iterator[tuple[str, str]]:
     yield "job", job.id
     yield "state", job.state.value
     yield "waits", job.wait_reason
-    yield "profile", job.profile.removeprefix("profiles/")
+    yield "profile", bare(job.profile, "profiles")
     yield (
         "source",
         f"{job.source.file_name or job.source.object} ({text.size(job.source.size_bytes)})",
@@ -135,7 +135,7 @@ def _fields(job: Job) -> Iterator[tuple[str, str]]:
     if job.progress is not None and not job.state.is_terminal:
         share = "" if job.progress.fraction is None else text.percent(job.progress.fraction)
         yield "progress", " ".join(p for p in (share, progress_detail(job)) if p)
-    yield "engine", job.engine.removeprefix("engines/")
+    yield "engine", bare(job.engine, "engines")
     yield "priority", str(job.priority) if job.priority else ""
     yield "labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())
     yield "created", _time(job.create_time)
@@ -163,7 +163,7 @@ def _media(media: MediaInfo) -> Iterator[str]:
 def _attempts(tasks: tuple[Task, ...]) -> Iterator[tuple[str, str]]:
     for task in tasks:
         for attempt in task.attempts:
-            engine = attempt.engine.removeprefix("engines/")
+            engine = bare(attempt.engine, "engines")
             why = attempt.error.message if attempt.error is not None else attempt.decision
             line = f"{attempt.state.value} on {engine}"
             yield task.kind.value.lower(), f"{line}: {why}" if why else line
@@ -249,4 +249,4 @@ async def _cancelled(common: Common, names: list[str]) -> tuple[list[Job], list[
 
 
 def _id(job: str) -> str:
-    return parse_id_prefix(job.removeprefix("jobs/"))
+    return parse_id_prefix(bare(job, "jobs"))

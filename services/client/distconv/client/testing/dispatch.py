@@ -16,6 +16,7 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.ids import new_id
+from distconv.core.names import bare, job_name, object_name
 from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.core.version import __version__
 from distconv.rpc.convert.profile import profile
@@ -47,7 +48,7 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
     async def GrantMediaAccess(
         self, request: pb.GrantMediaAccessRequest, context: Context
     ) -> pb.GrantMediaAccessResponse:
-        name = request.object or f"objects/{new_id(now())}"
+        name = request.object or object_name(new_id(now()))
         if request.action == object_pb2.MEDIA_ACTION_READ and name not in self._state.objects:
             raise NotFoundError(f"no object is named '{name}'")
         access = object_pb2.MediaAccess(object=name, action=request.action, token=name)
@@ -62,10 +63,8 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
         job = job_pb2.Job()
         job.CopyFrom(request.job)
         if not job.HasField("profile_spec"):
-            job.profile_spec.CopyFrom(
-                profile(self._catalogue.get(job.profile.removeprefix("profiles/")))
-            )
-        job.name = f"jobs/{new_id(now())}"
+            job.profile_spec.CopyFrom(profile(self._catalogue.get(bare(job.profile, "profiles"))))
+        job.name = job_name(new_id(now()))
         job.state = job_pb2.JOB_STATE_PENDING
         job.etag = "1"
         job.create_time.CopyFrom(timestamp(now()) or job.create_time)
@@ -156,7 +155,7 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Context
     ) -> pb.GetProfileResponse:
-        found = self._catalogue.get(request.name.removeprefix("profiles/"))
+        found = self._catalogue.get(bare(request.name, "profiles"))
         return pb.GetProfileResponse(profile=profile(found))
 
     async def ListProfiles(

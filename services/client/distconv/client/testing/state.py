@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from distconv.core.ids import new_id
+from distconv.core.names import object_name
 from distconv.core.ranges import RangeSet
 from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.times import timestamp
@@ -149,6 +150,6 @@ class FakeState:
 
     def store(self, data: bytes) -> str:
         """Store an object and return its name."""
-        name = f"objects/{new_id(now())}"
+        name = object_name(new_id(now()))
         self.objects[name] = data
         return name

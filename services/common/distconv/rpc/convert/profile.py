@@ -1,6 +1,7 @@
 """Profile ↔ its message."""
 
 from distconv.core.errors import InvalidProfileError
+from distconv.core.names import bare, profile_name
 from distconv.core.profile import (
     AudioCodec,
     AudioSettings,
@@ -32,13 +33,11 @@ _CONTAINERS_BACK = {number: value for value, number in _CONTAINERS.items()}
 _VIDEO_BACK = {number: value for value, number in _VIDEO.items()}
 _AUDIO_BACK = {number: value for value, number in _AUDIO.items()}
 
-PREFIX = "profiles/"
-
 
 def profile(value: Profile) -> pb.Profile:
     """Convert a profile to its message."""
     return pb.Profile(
-        name=PREFIX + value.name,
+        name=profile_name(value.name),
         description=value.description,
         container=_CONTAINERS[value.container],
         video=None if value.video is None else _video(value.video),
@@ -59,7 +58,7 @@ def to_profile(message: pb.Profile) -> Profile:
     if container is None:
         raise InvalidProfileError("the profile names no container", field="profile_spec.container")
     return Profile(
-        name=message.name.removeprefix(PREFIX),
+        name=bare(message.name, "profiles"),
         description=message.description,
         container=container,
         video=_to_video(message.video) if message.HasField("video") else None,
