@@ -34,8 +34,9 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         upload_window_bytes=settings.upload_window_bytes,
         read_ahead_bytes=settings.read_ahead_bytes,
     ).to_bytes()
-    # One more than there are slots: a job's probe and its encode follow at once.
-    pool = RunnerPool(lambda: RunnerProcess.spawn(config), total=settings.slots + 1)
+    # Two more than there are slots: the next job's probe and its encode follow at once, while the
+    # runner of the one before is still being replaced.
+    pool = RunnerPool(lambda: RunnerProcess.spawn(config), total=settings.slots + 2)
     pool.fill()
     supervisor = Supervisor(pool, slots=settings.slots, cancel_grace_s=settings.cancel_grace_s)
     monitor = find_monitors()["psutil"]()

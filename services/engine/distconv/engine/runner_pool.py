@@ -12,7 +12,7 @@ from distconv.engine.runner_process import RunnerProcess
 _log = structlog.get_logger()
 
 # Starting a runner costs half a second of processor: let the encoder that was just begun have it.
-REFILL_DELAY_S = 0.5
+REFILL_DELAY_S = 0.3
 
 
 class RunnerPool:
