@@ -604,3 +604,18 @@ async def test_transparency_that_lies_beside_the_picture_is_reported(
     made = await render(glass, "h264", "mp4")
     assert [n.message for n in made.outcome.notes] == ["transparency is not kept"]
     assert made.result.streams[0].pixel_format == "yuv420p"
+
+
+async def test_half_a_flac_is_refused_and_one_of_unknown_length_taken(
+    render: Render, clips: Path, ffmpeg: Callable[..., None], tmp_path: Path
+) -> None:
+    whole, half, unknown = (tmp_path / f"{name}.flac" for name in ("whole", "half", "unknown"))
+    ffmpeg("-i", clips / "sound.m4a", "-c:a", "flac", whole)
+    data = whole.read_bytes()
+    half.write_bytes(data[: len(data) // 2])
+    with pytest.raises(CorruptSourceError, match="its header promises"):
+        await render(half, "audio-opus")
+    # STREAMINFO's number of samples: the low 36 bits before the MD5 (RFC 9639 §8.2)
+    unknown.write_bytes(data[:21] + bytes([data[21] & 0xF0, 0, 0, 0, 0]) + data[26:])
+    made = await render(unknown, "audio-opus")
+    require_output(made.outcome.source_census, made.census, made.plan.expected)

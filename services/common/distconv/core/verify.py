@@ -13,7 +13,7 @@ from distconv.core.media import MediaCensus, MediaInfo, StreamCensus, StreamKind
 
 # Containers whose header or index promises a duration. The others' durations
 # are guesses from bit rates or from the last time stamps that are there.
-_PROMISING = frozenset({"mov", "matroska", "avi", "flv", "asf"})
+_PROMISING = frozenset({"mov", "matroska", "avi", "flv", "asf", "flac"})
 # A header's duration is often that of the longest track, rounded or with a
 # last subtitle's; a file cut in two lacks far more.
 _PROMISE_TOLERANCE_S = 1.0
