@@ -10,12 +10,13 @@ import av
 import psutil
 import pytest
 
+from distconv.core.attempt import AttemptPhase
 from distconv.core.profiles import load_catalogue
 from distconv.engine import wire
 from distconv.engine.plugins.ffmpeg import FfmpegTranscoder
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner_process import RunnerProcess
-from distconv.engine.work import AttemptPhase, AttemptReport, MediaGrant, Said, SealedResult
+from distconv.engine.work import AttemptReport, MediaGrant, Said, SealedResult
 from distconv.media.ports import FileSource
 from distconv.media.probe.prober import probe
 from distconv.media.sandbox import RlimitSandbox

@@ -6,18 +6,13 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from distconv.core.attempt import AttemptPhase
 from distconv.core.errors import PermissionDeniedError
 from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.engine import wire
 from distconv.engine.session import Session
-from distconv.engine.work import (
-    AttemptPhase,
-    AttemptReport,
-    AttemptResult,
-    LogLines,
-    SealedResult,
-)
+from distconv.engine.work import AttemptReport, AttemptResult, LogLines, SealedResult
 from distconv.rpc.auth import LocalAuthenticator
 from distconv.rpc.server import Server, ServerSettings, Service, start_server
 from distconv.v1 import engine_pb2

@@ -5,12 +5,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from distconv.core.attempt import AttemptPhase, Probed
 from distconv.core.errors import EncodeFailedError
 from distconv.core.media import MediaInfo
 from distconv.core.progress import JobProgress
 from distconv.engine import wire
 from distconv.engine.supervisor import Supervisor
-from distconv.engine.work import AttemptPhase, AttemptReport, AttemptResult, LogLines, Probed, Said
+from distconv.engine.work import AttemptReport, AttemptResult, LogLines, Said
 from distconv.media.child import Exit
 
 MEDIA = MediaInfo(container="mov", size_bytes=1, duration_s=None, bit_rate=0, streams=())

@@ -6,6 +6,7 @@ from dataclasses import replace
 import structlog
 
 from distconv.core import retry
+from distconv.core.attempt import Cancelled, Outcome, Probed, Returned, Transcoded
 from distconv.core.attempt_states import AttemptEvent, AttemptState
 from distconv.core.errors import DistconvError, FailedPreconditionError
 from distconv.core.failure import Failure
@@ -16,7 +17,6 @@ from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
 from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.leasing import release
-from distconv.dispatch.outcomes import Cancelled, Outcome, Probed, Returned, Transcoded
 from distconv.dispatch.plan import unblocked
 from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord

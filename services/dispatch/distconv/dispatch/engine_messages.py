@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from distconv.core.attempt import AttemptPhase, Returned, Transcoded
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, VerificationError
@@ -14,7 +15,7 @@ from distconv.core.failure import Failure
 from distconv.dispatch.change import Changes
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.engine_session import EngineSession, Held
-from distconv.dispatch.leasing import Leasing, Phase
+from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.messages import (
     AssignmentReply,
     AttemptReport,
@@ -26,7 +27,6 @@ from distconv.dispatch.messages import (
     LogExcerpt,
     ResultAck,
 )
-from distconv.dispatch.outcomes import Returned, Transcoded
 from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.signals import Signals, Topic
@@ -86,12 +86,12 @@ class EngineMessages:
             if held is None or held.stopping or held.fencing_token != report.fencing_token:
                 continue
             await self._accepted(report.ref.attempt, held)
-            if report.phase is Phase.ENDED:
+            if report.phase is AttemptPhase.ENDED:
                 continue  # its result tells the rest
             if report.phase > held.phase:
                 await self._leasing.advance(report.ref.attempt, report.phase, report.progress)
                 held.phase = report.phase
-            if held.phase > Phase.STARTING:
+            if held.phase > AttemptPhase.STARTING:
                 self._board.post(held.job_id, report.progress)
 
     async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
@@ -212,7 +212,9 @@ class EngineMessages:
             if attempt is None or job is None:
                 return False
             if attempt.state.is_live:
-                await self._leasing.advance(attempt.id, Phase.FINISHING, self._board.get(job.id))
+                await self._leasing.advance(
+                    attempt.id, AttemptPhase.FINISHING, self._board.get(job.id)
+                )
                 try:
                     await self._verifier.verify(job, attempt, outcome)
                 except VerificationError as error:
@@ -244,7 +246,7 @@ def _ack(session: EngineSession, beat: Heartbeat) -> HeartbeatAck:
                     expire_time=held.expire_time,
                 )
             )
-        elif report.phase is not Phase.ENDED:
+        elif report.phase is not AttemptPhase.ENDED:
             # One that has ended is answered by the acknowledgement of its result.
             stale.append(report.ref)
     return HeartbeatAck(renewals=renewals, stale=stale)

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 
+from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineCapabilities, EngineMetrics
 from distconv.core.errors import DistconvError, UnavailableError
-from distconv.dispatch.leasing import Phase
 from distconv.dispatch.messages import ToEngine
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
@@ -26,7 +26,7 @@ class Held:
     fencing_token: int
     accepted: bool
     expire_time: datetime
-    phase: Phase = Phase.STARTING
+    phase: AttemptPhase = AttemptPhase.STARTING
     stopping: bool = False
 
 

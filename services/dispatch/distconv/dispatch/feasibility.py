@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from distconv.core.attempt import Transcoded
 from distconv.core.errors import CorruptSourceError, VerificationError
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.verify import ExpectedStream, require_output, require_source
-from distconv.dispatch.outcomes import Transcoded
 from distconv.dispatch.store.records import JobRecord
 from distconv.media.ffmpeg import FfmpegBuild
 from distconv.media.plan import plan_transcode

@@ -2,11 +2,11 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import IntEnum
 
 import structlog
 
 from distconv.core import lease
+from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptEvent, AttemptState
 from distconv.core.progress import JobProgress
 from distconv.core.states import Command, JobEvent, JobState
@@ -16,15 +16,6 @@ from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
 
 _log = structlog.get_logger()
-
-
-class Phase(IntEnum):
-    """What an attempt is doing; a later phase stands for those before it."""
-
-    STARTING = 1
-    ENCODING = 2
-    FINISHING = 3
-    ENDED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,16 +81,18 @@ class Leasing:
             if job.start_time is None:
                 await change.touch_job(job, start_time=change.now)
 
-    async def advance(self, attempt_id: str, phase: Phase, progress: JobProgress | None) -> None:
+    async def advance(
+        self, attempt_id: str, phase: AttemptPhase, progress: JobProgress | None
+    ) -> None:
         """Note that a transcode came into a phase; one that the job is past is passed over."""
         async with self._changes.begin() as change:
             attempt = await change.tx.get_attempt(attempt_id)
             if attempt is None or not attempt.state.is_live or not attempt.object_id:
                 return
             job = await change.job(attempt.job_id)
-            if phase is Phase.ENCODING and job.state is JobState.ASSIGNED:
+            if phase is AttemptPhase.ENCODING and job.state is JobState.ASSIGNED:
                 event = JobEvent.ENCODING_STARTED
-            elif phase >= Phase.FINISHING and job.state in (
+            elif phase >= AttemptPhase.FINISHING and job.state in (
                 JobState.ASSIGNED,
                 JobState.TRANSCODING,
             ):

@@ -4,14 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from distconv.core.attempt import AttemptPhase, Outcome
 from distconv.core.engine import EngineCapabilities, EngineMetrics
 from distconv.core.media import MediaInfo
 from distconv.core.names import AttemptRef
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
-from distconv.dispatch.leasing import Phase
 from distconv.dispatch.media_access import MediaAccess
-from distconv.dispatch.outcomes import Outcome
 
 # --- what an engine says ---------------------------------------------------------------------
 
@@ -22,7 +21,7 @@ class AttemptReport:
 
     ref: AttemptRef
     fencing_token: int
-    phase: Phase
+    phase: AttemptPhase
     progress: JobProgress
 
 

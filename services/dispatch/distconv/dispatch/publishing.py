@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
+from distconv.core.attempt import Transcoded
 from distconv.core.errors import VerificationError
 from distconv.core.names import object_name
 from distconv.dispatch.objects import Objects
-from distconv.dispatch.outcomes import Transcoded
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
 
 # Raises VerificationError when a result's counts do not fit its source and profile.

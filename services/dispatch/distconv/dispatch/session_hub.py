@@ -7,6 +7,7 @@ from typing import Any
 
 import structlog
 
+from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.core.engine import EngineState
@@ -20,7 +21,7 @@ from distconv.core.ids import new_id
 from distconv.core.names import AttemptRef
 from distconv.dispatch.change import Changes
 from distconv.dispatch.engine_session import EngineSession
-from distconv.dispatch.leasing import Leasing, Phase
+from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.messages import CancelAttempt, Drain, Hello, Welcome
 from distconv.dispatch.signals import Effects, Signals, Topic
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
@@ -100,7 +101,7 @@ class SessionHub:
                 stale=[
                     report.ref
                     for report in hello.attempts
-                    if report.ref.attempt not in holding and report.phase is not Phase.ENDED
+                    if report.ref.attempt not in holding and report.phase is not AttemptPhase.ENDED
                 ],
             )
         )

@@ -9,28 +9,20 @@ from distconv.core.names import (
     engine_name,
     is_id,
     parse_attempt,
-    parse_id,
 )
 from distconv.core.progress import JobProgress
 from distconv.core.version import __version__
 from distconv.dispatch import messages as m
-from distconv.dispatch.leasing import Phase
-from distconv.dispatch.outcomes import Cancelled, Outcome, Probed, Returned, Transcoded
 from distconv.dispatch.wire import media_access
+from distconv.rpc.convert.attempt import to_outcome, to_phase
 from distconv.rpc.convert.engine import to_capabilities, to_metrics
-from distconv.rpc.convert.job import to_failure, to_note, to_progress
-from distconv.rpc.convert.media import media_info, to_media_census, to_media_info
+from distconv.rpc.convert.job import to_progress
+from distconv.rpc.convert.media import media_info
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import duration, timestamp
 from distconv.v1 import engine_service_pb2 as pb
 
 MAX_SLOTS = 256
-_PHASES = {
-    pb.ATTEMPT_PHASE_STARTING: Phase.STARTING,
-    pb.ATTEMPT_PHASE_ENCODING: Phase.ENCODING,
-    pb.ATTEMPT_PHASE_FINISHING: Phase.FINISHING,
-    pb.ATTEMPT_PHASE_ENDED: Phase.ENDED,
-}
 _MAX_NAME = 255
 _MAX_LOG_LINES = 200
 _MAX_LOG_CHARS = 1000
@@ -86,7 +78,7 @@ def to_message(message: pb.EngineMessage) -> m.FromEngine | None:
             return m.AttemptResult(
                 ref=parse_attempt(result.attempt),
                 fencing_token=result.fencing_token,
-                outcome=_to_outcome(result),
+                outcome=to_outcome(result),
             )
         case "log_excerpt":
             log = message.log_excerpt
@@ -104,41 +96,8 @@ def _to_report(message: pb.AttemptReport) -> m.AttemptReport:
     return m.AttemptReport(
         ref=parse_attempt(message.attempt),
         fencing_token=message.fencing_token,
-        phase=_PHASES.get(message.phase, Phase.STARTING),
+        phase=to_phase(message.phase),
         progress=to_progress(message.progress) if message.HasField("progress") else JobProgress(),
-    )
-
-
-def _to_outcome(result: pb.AttemptResult) -> Outcome:
-    match result.WhichOneof("outcome"):
-        case "probe":
-            return Probed(media=to_media_info(result.probe.media))
-        case "transcode":
-            return _to_transcoded(result.transcode)
-        case "failure":
-            failure = to_failure(result.failure)
-            if not failure.reason:
-                raise InvalidArgumentError("a failure has a reason", field="failure.reason")
-            return failure
-        case "returned":
-            return Returned(reason=result.returned.reason[:_MAX_LOG_CHARS])
-        case "cancelled":
-            return Cancelled()
-        case _:
-            raise InvalidArgumentError("the result has no outcome", field="attempt_result.outcome")
-
-
-def _to_transcoded(done: pb.TranscodeOutcome) -> Transcoded:
-    return Transcoded(
-        object_id=parse_id(done.object, "objects", field="transcode.object"),
-        size_bytes=done.size_bytes,
-        sha256=done.sha256,
-        source_census=to_media_census(done.source_census),
-        output_census=to_media_census(done.output_census),
-        media=to_media_info(done.media),
-        notes=tuple(to_note(n) for n in done.notes),
-        frame_count=done.frame_count,
-        argv=tuple(done.argv),
     )
 
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from distconv.core.attempt import AttemptPhase
 from distconv.core.progress import JobProgress
-from distconv.engine.work import AttemptPhase, AttemptReport, SealedResult
+from distconv.engine.work import AttemptReport, SealedResult
 
 
 class StopReason(StrEnum):

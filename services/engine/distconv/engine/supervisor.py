@@ -6,22 +6,14 @@ from collections.abc import Sequence
 
 import structlog
 
+from distconv.core.attempt import AttemptPhase, Cancelled, Outcome, Returned
 from distconv.core.errors import DistconvError
 from distconv.core.failure import Failure
 from distconv.engine import wire
 from distconv.engine.attempts import AttemptTable, LiveAttempt, StopReason
 from distconv.engine.runner_pool import RunnerPool
 from distconv.engine.runner_process import RunnerProcess
-from distconv.engine.work import (
-    AttemptPhase,
-    AttemptReport,
-    AttemptResult,
-    Cancelled,
-    LogLines,
-    Outcome,
-    Returned,
-    SealedResult,
-)
+from distconv.engine.work import AttemptReport, AttemptResult, LogLines, SealedResult
 
 _log = structlog.get_logger()
 

@@ -4,37 +4,24 @@ from typing import assert_never
 
 from distconv.core.engine import EngineCapabilities
 from distconv.core.errors import InvalidArgumentError
-from distconv.core.failure import Failure
 from distconv.core.version import __version__
 from distconv.engine.work import (
     Assignment,
-    AttemptPhase,
     AttemptReport,
     AttemptResult,
-    Cancelled,
     LogLines,
     MediaGrant,
-    Probed,
     ProbeWork,
-    Returned,
     Said,
     SealedResult,
-    Transcoded,
     TranscodeWork,
 )
 from distconv.rpc.convert import job, media, profile
+from distconv.rpc.convert.attempt import phase, put_outcome, to_phase
 from distconv.rpc.convert.engine import capabilities
 from distconv.rpc.convert.times import to_datetime, to_timedelta
 from distconv.v1 import engine_service_pb2 as pb
 from distconv.v1 import object_pb2
-
-_PHASES = {
-    AttemptPhase.STARTING: pb.ATTEMPT_PHASE_STARTING,
-    AttemptPhase.ENCODING: pb.ATTEMPT_PHASE_ENCODING,
-    AttemptPhase.FINISHING: pb.ATTEMPT_PHASE_FINISHING,
-    AttemptPhase.ENDED: pb.ATTEMPT_PHASE_ENDED,
-}
-_PHASES_BACK = {number: phase for phase, number in _PHASES.items()}
 
 
 def hello(
@@ -106,7 +93,7 @@ def report(value: AttemptReport) -> pb.AttemptReport:
     return pb.AttemptReport(
         attempt=value.attempt,
         fencing_token=value.fencing_token,
-        phase=_PHASES[value.phase],
+        phase=phase(value.phase),
         progress=job.progress(value.progress),
     )
 
@@ -116,7 +103,7 @@ def to_report(message: pb.AttemptReport) -> AttemptReport:
     return AttemptReport(
         attempt=message.attempt,
         fencing_token=message.fencing_token,
-        phase=_PHASES_BACK[message.phase],
+        phase=to_phase(message.phase),
         progress=job.to_progress(message.progress),
     )
 
@@ -124,34 +111,8 @@ def to_report(message: pb.AttemptReport) -> AttemptReport:
 def result(value: AttemptResult) -> pb.AttemptResult:
     """Convert a result to its message."""
     message = pb.AttemptResult(attempt=value.attempt, fencing_token=value.fencing_token)
-    match value.outcome:
-        case Probed(media=info):
-            message.probe.media.CopyFrom(media.media_info(info))
-        case Transcoded() as done:
-            message.transcode.CopyFrom(_transcoded(done))
-        case Failure() as failure:
-            message.failure.CopyFrom(job.failure(failure))
-        case Returned(reason=reason):
-            message.returned.reason = reason
-        case Cancelled():
-            message.cancelled.SetInParent()
-        case unknown:
-            assert_never(unknown)
+    put_outcome(message, value.outcome)
     return message
-
-
-def _transcoded(done: Transcoded) -> pb.TranscodeOutcome:
-    return pb.TranscodeOutcome(
-        object=done.object_name,
-        size_bytes=done.size_bytes,
-        sha256=done.sha256,
-        source_census=media.media_census(done.source_census),
-        output_census=media.media_census(done.output_census),
-        media=media.media_info(done.media),
-        notes=[job.note(n) for n in done.notes],
-        frame_count=done.frame_count,
-        argv=done.argv,
-    )
 
 
 def runner_frame(value: AttemptReport | AttemptResult | LogLines) -> bytes:

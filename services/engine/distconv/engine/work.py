@@ -2,13 +2,11 @@
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from distconv.core.failure import Failure
-from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.attempt import AttemptPhase, Outcome
+from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
-from distconv.core.report import Note
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,15 +47,6 @@ class Assignment:
     work: ProbeWork | TranscodeWork
 
 
-class AttemptPhase(StrEnum):
-    """What an attempt is doing."""
-
-    STARTING = "starting"
-    ENCODING = "encoding"
-    FINISHING = "finishing"
-    ENDED = "ended"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptReport:
     """An attempt as the engine sees it now."""
@@ -66,43 +55,6 @@ class AttemptReport:
     fencing_token: int
     phase: AttemptPhase
     progress: JobProgress
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Probed:
-    """A probe succeeded."""
-
-    media: MediaInfo
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Transcoded:
-    """A transcode succeeded: its output is committed and was checked."""
-
-    object_name: str
-    size_bytes: int
-    sha256: str
-    source_census: MediaCensus
-    output_census: MediaCensus
-    media: MediaInfo
-    notes: tuple[Note, ...]
-    frame_count: int
-    argv: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Returned:
-    """The engine gives the attempt back unfinished."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cancelled:
-    """The attempt was cancelled as dispatch asked."""
-
-
-Outcome = Probed | Transcoded | Failure | Returned | Cancelled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,9 @@ from typing import Self
 
 import structlog
 
+from distconv.core.attempt import AttemptPhase, Outcome, Probed, Transcoded
 from distconv.core.clock import SystemClock
+from distconv.core.names import bare
 from distconv.core.progress import JobProgress
 from distconv.engine.progress_meter import ProgressMeter
 from distconv.engine.runner.config import RunnerConfig
@@ -17,15 +19,11 @@ from distconv.engine.storage_link import StorageLink
 from distconv.engine.transcoder import EncodeReport, find_transcoder
 from distconv.engine.work import (
     Assignment,
-    AttemptPhase,
     AttemptReport,
     AttemptResult,
     LogLines,
     MediaGrant,
-    Outcome,
-    Probed,
     ProbeWork,
-    Transcoded,
     TranscodeWork,
 )
 from distconv.media.probe.prober import WarmProber
@@ -92,7 +90,7 @@ class AttemptRunner:
                 raise
         plan.verify(encoded, committed.census)
         return Transcoded(
-            object_name=committed.object_name,
+            object_id=bare(committed.object_name, "objects"),
             size_bytes=committed.size_bytes,
             sha256=committed.sha256,
             source_census=encoded.source_census,

@@ -11,6 +11,7 @@ import sys
 
 import structlog
 
+from distconv.core.attempt import Outcome
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DistconvError, InternalError
 from distconv.core.failure import Failure
@@ -19,13 +20,7 @@ from distconv.engine import wire
 from distconv.engine.frames import pack_frame, read_frame
 from distconv.engine.runner.attempt import AttemptRunner
 from distconv.engine.runner.config import RunnerConfig
-from distconv.engine.work import (
-    Assignment,
-    AttemptReport,
-    AttemptResult,
-    LogLines,
-    Outcome,
-)
+from distconv.engine.work import Assignment, AttemptReport, AttemptResult, LogLines
 from distconv.process.logs import configure_logs
 
 _log = structlog.get_logger()

@@ -1,10 +1,20 @@
-"""How an attempt can end, as the engine tells it."""
+"""What an engine says of an attempt: what it is doing, and how it ended."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 from distconv.core.failure import Failure
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.report import Note
+
+
+class AttemptPhase(IntEnum):
+    """What an attempt is doing; a later phase stands for those before it."""
+
+    STARTING = 1
+    ENCODING = 2
+    FINISHING = 3
+    ENDED = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
