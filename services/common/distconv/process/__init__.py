@@ -1,1 +1,1 @@
-"""What every process does alike: settings with their sources, logs, and signals."""
+"""What every process does alike: its command, settings with their sources, logs, and signals."""
