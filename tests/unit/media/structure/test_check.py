@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from distconv.core.errors import CorruptSourceError, MediaError, UnsupportedSourceError
 from distconv.media.ports import BytesSource
+from distconv.media.structure.asf import FILE_PROPERTIES, HEADER
 from distconv.media.structure.boxes import MAX_TOP_LEVEL
 from distconv.media.structure.check import Checked, check_structure
 from distconv.media.structure.sniff import Structure
@@ -148,8 +149,37 @@ async def test_a_riff_that_was_never_finished_says_nothing() -> None:
     assert (await check(data)).structure is Structure.RIFF
 
 
+def _asf(size_bytes: int, *, broadcast: bool = False) -> bytes:
+    other = bytes(16) + (30).to_bytes(8, "little") + bytes(6)
+    properties = FILE_PROPERTIES + (104).to_bytes(8, "little") + bytes(16)
+    properties += size_bytes.to_bytes(8, "little") + bytes(40)
+    properties += int(broadcast).to_bytes(4, "little") + bytes(12)
+    return HEADER + bytes(14) + other + properties + bytes(100)
+
+
+async def test_an_asf_cut_short_is_corrupt() -> None:
+    whole = _asf(len(_asf(0)))
+    assert (await check(whole)).structure is Structure.ASF
+    with pytest.raises(CorruptSourceError, match="cut short"):
+        await check(whole[:-1])
+
+
+async def test_a_broadcast_asf_promises_no_size() -> None:
+    assert (await check(_asf(1 << 40, broadcast=True))).structure is Structure.ASF
+
+
 _STARTS = st.sampled_from(
-    [b"", FTYP, FTYP + MOOV, _EBML, _EBML + _SEGMENT, b"RIFF", b"\0\0\0\1ftyp"]
+    [
+        _asf(1000)[:100],
+        HEADER,
+        b"",
+        FTYP,
+        FTYP + MOOV,
+        _EBML,
+        _EBML + _SEGMENT,
+        b"RIFF",
+        b"\0\0\0\1ftyp",
+    ]
 )
 
 

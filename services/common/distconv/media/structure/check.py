@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from distconv.core.errors import CorruptSourceError
 from distconv.media.ports import RangedSource
+from distconv.media.structure.asf import check_asf
 from distconv.media.structure.boxes import TopLevel, require_index, scan_top_level
 from distconv.media.structure.ebml import check_matroska
 from distconv.media.structure.riff import check_riff
@@ -36,6 +37,8 @@ async def check_structure(source: RangedSource) -> Checked:
         await check_matroska(source)
     elif structure is Structure.RIFF:
         await check_riff(source)
+    elif structure is Structure.ASF:
+        await check_asf(source)
     elif structure is Structure.MP4:
         found = await scan_top_level(source)
         require_index(found)

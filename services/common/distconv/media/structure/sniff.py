@@ -3,6 +3,7 @@
 from enum import StrEnum
 
 from distconv.core.errors import UnsupportedSourceError
+from distconv.media.structure.asf import HEADER
 
 SNIFF_BYTES = 4096
 _BOX_KINDS = (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"styp", b"moof")
@@ -14,6 +15,7 @@ class Structure(StrEnum):
     MP4 = "mp4"
     MATROSKA = "matroska"
     RIFF = "riff"
+    ASF = "asf"
     OTHER = "other"
 
 
@@ -57,6 +59,8 @@ def sniff(head: bytes) -> Structure:
         return Structure.MATROSKA
     if head.startswith((b"RIFF", b"RF64")):
         return Structure.RIFF
+    if head.startswith(HEADER):
+        return Structure.ASF
     refuse_text(head)
     return Structure.OTHER
 
