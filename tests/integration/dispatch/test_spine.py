@@ -40,6 +40,9 @@ async def test_a_job_goes_from_create_to_completed(farm: Farm) -> None:
     assert done.output.object == f"objects/{object_id}"
     assert done.output.sha256 == SHA
     assert done.engine == ""
+    assert done.progress.fraction == 1.0
+    assert done.progress.written_bytes == done.output.size_bytes
+    assert not done.progress.HasField("eta")
     assert done.HasField("start_time")
     assert done.HasField("end_time")
 
@@ -115,6 +118,17 @@ async def test_counts_are_checked_anew(farm: Farm) -> None:
     result.transcode.output_census.streams[0].packet_count = 40
     assert not (await engine.tell(result)).accepted
     assert "not whole" in (await farm.get(job.name)).error.message
+
+
+async def test_a_result_of_another_kind_is_a_failed_attempt(farm: Farm) -> None:
+    engine = await farm.engine()
+    job = await farm.job(max_retries=0)
+    await engine.probe()
+    work = await engine.next_assignment()
+    assert (await engine.tell(engine.probed(work))).accepted  # noted, and not to be told again
+    failed = await farm.get(job.name)
+    assert failed.state == job_pb2.JOB_STATE_FAILED
+    assert "with the result of a probe" in failed.error.message
 
 
 async def test_a_result_waits_for_storage_and_is_not_lost(farm: Farm) -> None:

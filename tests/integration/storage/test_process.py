@@ -64,7 +64,7 @@ async def started(
     )
     assert inner.stdout is not None
     ready = json.loads(await inner.stdout.readline())
-    assert ready["ready"] is True
+    assert ready["event"] == "ready"
     process = Process(inner, ready["address"])
     try:
         yield process
@@ -211,19 +211,21 @@ def test_the_settings_are_shown_with_their_sources(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "sentence"),
+    ("arguments", "code", "sentence"),
     [
-        (["--bind", "nonsense"], "'nonsense' is not an address to listen on"),
-        (["--bind", "0.0.0.0:0"], "refusing to listen on 0.0.0.0:0"),
-        (["--config", "/nonexistent.toml"], "cannot read the settings /nonexistent.toml"),
-        (["--data-dir", "/dev/null/x"], "the storage disk failed"),
+        (["--bind", "nonsense"], 2, "'nonsense' is not an address to listen on"),
+        (["--bind", "0.0.0.0:0"], 2, "refusing to listen on 0.0.0.0:0"),
+        (["--config", "/nonexistent.toml"], 2, "cannot read the settings /nonexistent.toml"),
+        (["--data-dir", "/dev/null/x"], 1, "the storage disk failed"),
     ],
 )
-def test_a_bad_start_is_one_sentence(tmp_path: Path, arguments: list[str], sentence: str) -> None:
+def test_a_bad_start_is_one_sentence(
+    tmp_path: Path, arguments: list[str], code: int, sentence: str
+) -> None:
     base = [] if "--data-dir" in arguments else ["--data-dir", str(tmp_path)]
     key = ["--media-key-file", str(tmp_path / "key")]
     ended = _run(*base, *key, *arguments)
-    assert ended.returncode == 1
+    assert ended.returncode == code
     assert sentence in ended.stderr
     assert "Traceback" not in ended.stderr
 
@@ -238,7 +240,7 @@ async def test_two_processes_do_not_share_a_folder(tmp_path: Path) -> None:
 def test_a_key_that_is_too_short_is_told(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"short")
     ended = _run("--data-dir", str(tmp_path), "--media-key-file", str(tmp_path / "key"))
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert "has 5 bytes; it needs 32" in ended.stderr
     assert "Traceback" not in ended.stderr
 

@@ -68,12 +68,11 @@ def run_daemon(
     table: str,
     options: Mapping[str, Any],
     serve: Callable[[_Settings, asyncio.Event], Awaitable[int]],
-    exit_usage: int = EXIT_USAGE,
 ) -> int:
     """Load the settings, run `serve(settings, stop)` and return the exit code.
 
     `options` are those of the command, named as the settings are. An error of
-    the tree becomes one sentence on stderr and EXIT_FAILED, or `exit_usage`
+    the tree becomes one sentence on stderr and EXIT_FAILED, or EXIT_USAGE
     when what was asked for is invalid.
     """
     flags = dict(options)
@@ -91,7 +90,7 @@ def run_daemon(
         return run(lambda stop: serve(settings, stop), with_parent=with_parent)
     except DistconvError as error:
         click.echo(f"error: {error.message}", err=True)
-        return exit_usage if isinstance(error, InvalidArgumentError) else EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, InvalidArgumentError) else EXIT_FAILED
 
 
 def tell_ready(**fields: Any) -> None:

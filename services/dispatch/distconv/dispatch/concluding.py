@@ -8,10 +8,11 @@ import structlog
 from distconv.core import retry
 from distconv.core.attempt import Cancelled, Outcome, Probed, Returned, Transcoded
 from distconv.core.attempt_states import AttemptEvent, AttemptState
-from distconv.core.errors import DistconvError, FailedPreconditionError
+from distconv.core.errors import DistconvError, FailedPreconditionError, VerificationError
 from distconv.core.failure import Failure
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
+from distconv.core.progress import JobProgress
 from distconv.core.retry import RetryPolicy
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
@@ -116,7 +117,10 @@ class Concluding:
                 )
 
     async def _probed(self, change: Change, attempt: AttemptRecord, outcome: Probed) -> None:
-        task = await self._task_of_kind(change, attempt, TaskKind.PROBE)
+        task = await change.task(attempt.task_id)
+        if task.kind is not TaskKind.PROBE:
+            await self.fail(change, attempt, _another_result(task, "a probe"))
+            return
         await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
         await change.move_task(task, TaskEvent.DONE)
         job, commands = await change.move_job(
@@ -140,7 +144,10 @@ class Concluding:
     async def _transcoded(
         self, change: Change, attempt: AttemptRecord, outcome: Transcoded
     ) -> None:
-        task = await self._task_of_kind(change, attempt, TaskKind.TRANSCODE)
+        task = await change.task(attempt.task_id)
+        if task.kind is not TaskKind.TRANSCODE:
+            await self.fail(change, attempt, _another_result(task, "a transcode"))
+            return
         await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
         await change.move_task(task, TaskEvent.DONE)
         output = JobOutput(
@@ -151,22 +158,14 @@ class Concluding:
             census=outcome.output_census,
             notes=outcome.notes,
         )
+        job = await change.job(attempt.job_id)
         await change.move_job(
-            await change.job(attempt.job_id),
+            job,
             JobEvent.RESULT_ACCEPTED,
             cause=f"the result of engine {attempt.engine_id} was verified",
             output=output,
+            progress=_whole(job.progress or JobProgress(), outcome),
         )
-
-    async def _task_of_kind(
-        self, change: Change, attempt: AttemptRecord, kind: TaskKind
-    ) -> TaskRecord:
-        task = await change.task(attempt.task_id)
-        if task.kind is not kind:
-            raise FailedPreconditionError(
-                f"attempt {attempt.id} is a {task.kind.value.lower()}; its result is none"
-            )
-        return task
 
     async def fail(self, change: Change, attempt: AttemptRecord, failure: Failure) -> None:
         """End an attempt as failed: its job retries, or is given up."""
@@ -280,3 +279,23 @@ class Concluding:
                 continue
             waited = event is TaskEvent.GIVEN_UP and task.state is TaskState.BLOCKED
             await change.move_task(task, TaskEvent.CANCEL if waited else event)
+
+
+def _another_result(task: TaskRecord, what: str) -> Failure:
+    return Failure(
+        reason=VerificationError.reason,
+        message=f"the engine answered a {task.kind.value.lower()} with the result of {what}",
+        retryable=True,
+    )
+
+
+def _whole(last: JobProgress, outcome: Transcoded) -> JobProgress:
+    """Return the progress of a job that is done: what was last heard is a little behind."""
+    return replace(
+        last,
+        fraction=1.0,
+        frame_count=outcome.frame_count,
+        read_bytes=outcome.source_census.read_bytes,
+        written_bytes=outcome.size_bytes,
+        eta=None,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distconv.engine.settings import TABLE, EngineSettings
-from distconv.process.command import EXIT_FAILED, daemon_command, run_daemon
+from distconv.process.command import daemon_command, run_daemon
 
 
 @daemon_command("distconv-engine")
@@ -41,11 +41,7 @@ def main(**options: Any) -> None:
 
         return await app.serve(settings, stop=stop)
 
-    sys.exit(
-        run_daemon(
-            EngineSettings, table=TABLE, options=options, serve=serve, exit_usage=EXIT_FAILED
-        )
-    )
+    sys.exit(run_daemon(EngineSettings, table=TABLE, options=options, serve=serve))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import click
 import structlog
 
 from distconv.core.errors import InvalidArgumentError
-from distconv.process.command import EXIT_FAILED, daemon_command, run_daemon, tell_ready
+from distconv.process.command import daemon_command, run_daemon, tell_ready
 from distconv.storage.settings import TABLE, StorageSettings
 
 _log = structlog.get_logger()
@@ -30,11 +30,7 @@ def main(**options: Any) -> None:
     Prints one line of JSON on stdout when it is ready: {"event": "ready",
     "address": "HOST:PORT", …}.
     """
-    sys.exit(
-        run_daemon(
-            StorageSettings, table=TABLE, options=options, serve=_serve, exit_usage=EXIT_FAILED
-        )
-    )
+    sys.exit(run_daemon(StorageSettings, table=TABLE, options=options, serve=_serve))
 
 
 async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
@@ -61,7 +57,7 @@ async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
             ServerSettings(bind=settings.bind, drain_grace=grace), [storage_service(app, tokens)]
         )
         try:
-            tell_ready(ready=True, address=server.address)
+            tell_ready(address=server.address)
             _log.info("storage_started", address=server.address, data_dir=str(settings.data_dir))
             await stop.wait()
             _log.info("storage_stopping")
