@@ -58,7 +58,7 @@ class ProfileCatalogue:
         """
         if (profile := self._profiles.get(name)) is not None:
             return profile
-        close = difflib.get_close_matches(name.lower(), self._profiles, n=3, cutoff=0.5)
+        close = difflib.get_close_matches(name.lower(), self._profiles, n=3, cutoff=0.6)
         hint = f"did you mean {' or '.join(close)}?" if close else "'dcctl profiles list' shows all"
         raise UnknownProfileError(
             f"no profile is named '{name[:80]}'; {hint}",

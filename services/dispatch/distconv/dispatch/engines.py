@@ -35,7 +35,7 @@ class Engines:
         if len(found) == 1:
             return await self._views.engine(found[0])
         if not found:
-            raise NotFoundError(f"there is no engine {prefix}")
+            raise NotFoundError(f"there is no engine '{name}'; 'dcctl engines list' shows all")
         raise NotFoundError(f"several engines begin with {prefix}; write more of the id")
 
     async def list(self, who: Principal, *, size: int, token: str, filter_text: str) -> EnginePage:

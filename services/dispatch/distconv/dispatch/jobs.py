@@ -255,5 +255,5 @@ class Jobs:
         if len(found) == 1:
             return found[0]
         if not found:
-            raise NotFoundError(f"there is no job {prefix}")
+            raise NotFoundError(f"there is no job '{name}'; 'dcctl jobs list' shows all")
         raise NotFoundError(f"several jobs begin with {prefix}; write more of the id")

@@ -106,10 +106,15 @@ def _notes(stream: StreamInfo, layout: str, channels: int, rate: int) -> list[No
     if channels < stream.channels:
         text = f"{stream.channels} channels mixed down to {layout}"
         notes.append(Note(severity=NoteSeverity.WARNING, stream_index=stream.index, message=text))
-    elif layout != stream.channel_layout:
+    elif layout != stream.channel_layout and not _is_nameless(stream):
         text = f"channel layout {stream.channel_layout or 'unknown'} mapped to {layout}"
         notes.append(Note(severity=NoteSeverity.INFO, stream_index=stream.index, message=text))
     if rate != stream.sample_rate:
         text = f"resampled from {stream.sample_rate} to {rate} Hz"
         notes.append(Note(severity=NoteSeverity.INFO, stream_index=stream.index, message=text))
     return notes
+
+
+def _is_nameless(stream: StreamInfo) -> bool:
+    """Tell whether the container gives a number of channels alone: naming them changes nothing."""
+    return not stream.channel_layout or stream.channel_layout == f"{stream.channels} channels"

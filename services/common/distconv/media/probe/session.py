@@ -188,5 +188,7 @@ def _failure(raw: dict[str, str]) -> MediaError:
     if kind == "InvalidDataError":
         return CorruptSourceError("the file is no video or sound that can be read, or is damaged")
     if kind in ("PermissionError", "ArgumentError", "ValueError", "DemuxerNotFoundError"):
-        return UnsupportedSourceError(f"the file is of a kind that is not read ({message})")
+        return UnsupportedSourceError(
+            "the file is no video or sound of a kind that is read (a still picture, perhaps)"
+        )
     return CorruptSourceError(f"the file cannot be read: {message}")
