@@ -18,8 +18,8 @@ from distconv.media.probe.prober import probe
 from distconv.media.sandbox import RlimitSandbox
 
 PROFILE = "h264-720p"
-SECONDS = int(os.environ.get("DISTCONV_BENCH_SECONDS", "60"))
-ROUNDS = int(os.environ.get("DISTCONV_BENCH_ROUNDS", "5"))
+SECONDS = int(os.environ.get("DISTCONV_BENCH_SECONDS", "90"))
+ROUNDS = int(os.environ.get("DISTCONV_BENCH_ROUNDS", "3"))
 WALL_BAR = 1.08
 CPU_BAR = 1.10
 
