@@ -24,7 +24,7 @@ def open_client(
 ) -> Client:
     """Make a client of the server that was asked for; breaks are noted, once for each."""
     where = address or common.address
-    say = note or (lambda text: print(text, file=sys.stderr, flush=True))  # noqa: T201
+    say = note or (lambda text: print(text, file=sys.stderr, flush=True))
 
     def on_break(broken: Break) -> None:
         # The first try after a break follows at once; the later ones need no line each.

@@ -46,7 +46,7 @@ def command(*, job: str, output: Path, overwrite: bool, wait: bool, progress: st
     if common.as_json:
         print_json({"output": path, "size_bytes": result.size_bytes, "sha256": result.sha256})
     else:
-        print(path)  # noqa: T201
+        print(path)
     return 0
 
 

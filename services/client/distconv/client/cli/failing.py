@@ -110,10 +110,10 @@ class Failing:
         metadata: dict[str, str] | None = None,
     ) -> None:
         tail = "".join(f"\n  | {line}" for line in detail)
-        print(f"error: {message}{tail}", file=sys.stderr, flush=True)  # noqa: T201  # a command line
+        print(f"error: {message}{tail}", file=sys.stderr, flush=True)  # a command line
         if self.as_json:
             body = {"reason": reason, "message": message, "metadata": metadata or {}}
-            print(json.dumps({"error": body}, ensure_ascii=False), flush=True)  # noqa: T201
+            print(json.dumps({"error": body}, ensure_ascii=False), flush=True)
 
 
 def code_of(error: DistconvError) -> ExitCode:

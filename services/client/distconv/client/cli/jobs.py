@@ -194,7 +194,7 @@ def watch_command(*, job: str, progress: str) -> int:
     if last.state is JobState.CANCELLED:
         raise JobCancelledError(last)
     if not common.as_json:
-        print(job_line(last))  # noqa: T201
+        print(job_line(last))
     return 0
 
 
@@ -244,7 +244,7 @@ async def _cancelled(common: Common, names: list[str]) -> tuple[list[Job], list[
                 errors.append(error)
                 continue
             if not common.as_json:
-                print(cancelled[-1].id, flush=True)  # noqa: T201
+                print(cancelled[-1].id, flush=True)
     return cancelled, errors
 
 

@@ -36,4 +36,4 @@ def _entry(name: str, value: object) -> tuple[str, Any]:
 
 def print_json(value: object, *, indent: int | None = 2) -> None:
     """Print `value` as one JSON document on stdout; `indent` None keeps it on one line."""
-    print(json.dumps(jsonable(value), indent=indent, ensure_ascii=False), flush=True)  # noqa: T201
+    print(json.dumps(jsonable(value), indent=indent, ensure_ascii=False), flush=True)

@@ -120,7 +120,7 @@ class _Submission:
             self._fail(error)
             return None
         if not self._common.as_json:
-            print(job.id, flush=True)  # noqa: T201
+            print(job.id, flush=True)
         return job
 
     def _fail(self, error: DistconvError) -> None:

@@ -122,7 +122,7 @@ def command(
     if common.as_json:
         print_json(outcome.as_json())
     else:
-        print(*outcome.lines(), sep="\n", flush=True)  # noqa: T201
+        print(*outcome.lines(), sep="\n", flush=True)
     return 0
 
 

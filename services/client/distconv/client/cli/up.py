@@ -65,7 +65,7 @@ async def _live(spec: SystemSpec, *, as_json: bool) -> int:
     def tell(text: str, event: str = "note", **fields: str) -> None:
         line = json.dumps({"event": event, **fields}) if as_json else text
         if line:
-            print(line, flush=True)  # noqa: T201
+            print(line, flush=True)
 
     async with System(spec, note=lambda text: tell(text, message=text)) as system:
         tell(f"dispatch and storage listen on {system.address}; data in {spec.data_dir}",
@@ -79,7 +79,7 @@ async def _live(spec: SystemSpec, *, as_json: bool) -> int:
             raise await failing
         except asyncio.CancelledError:
             if not as_json:
-                print("ending…", file=sys.stderr, flush=True)  # noqa: T201
+                print("ending…", file=sys.stderr, flush=True)
             raise
         finally:
             failing.cancel()

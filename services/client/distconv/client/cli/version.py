@@ -25,12 +25,12 @@ def command() -> int:
     if common.as_json:
         print_json({"client": __version__, "server": server, "address": common.address})
         return 0
-    print(f"dcctl   {__version__}")  # noqa: T201
+    print(f"dcctl   {__version__}")
     if server is None:
-        print(f"server  none answers at {common.address}")  # noqa: T201
+        print(f"server  none answers at {common.address}")
     else:
         engines = server.online_engine_count
-        print(  # noqa: T201
+        print(
             f"server  {server.version} at {common.address}, "
             f"{engines} engine{'' if engines == 1 else 's'} online"
         )

@@ -87,7 +87,7 @@ class SilentView:
 
     def note(self, message: str) -> None:
         """Print the sentence on stderr."""
-        print(message, file=sys.stderr, flush=True)  # noqa: T201
+        print(message, file=sys.stderr, flush=True)
 
 
 class JsonView(SilentView):
@@ -108,7 +108,7 @@ class JsonView(SilentView):
 
     def _print(self, event: str, **fields: object) -> None:
         line = json.dumps({"event": event, **fields}, ensure_ascii=False)
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        print(line, file=sys.stderr, flush=True)
 
 
 class LinesView(SilentView):
