@@ -38,7 +38,7 @@ verify: $(STAMP) ## Lint, type, and prove that generated files are current
 	@$(MAKE) --no-print-directory lint type
 	@$(BIN)/python tools/gen.py --check
 
-bench: $(STAMP) ## Measure: BENCH=stream, memory or latency (all of them without)
+bench: $(STAMP) ## Measure: BENCH=stream, memory, latency or startup (all of them without)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock

@@ -195,3 +195,29 @@ def test_some_of_many_inputs_fail(farm: Up, clips: Clips, tmp_path: Path) -> Non
     assert "1 of 2 inputs could not be submitted" in done.stderr
     (job,) = done.stdout.split()
     assert dcctl("jobs", "watch", job, "--server", farm.address).returncode == 0
+
+
+@pytest.mark.parametrize("named", ["film.mkv", "."])
+def test_the_original_is_never_replaced(farm: Up, clips: Clips, tmp_path: Path, named: str) -> None:
+    film = tmp_path / "film.mkv"
+    film.write_bytes(clips.tiny_mkv.read_bytes())
+    done = dcctl(
+        *("transcode", film, "-o", tmp_path / named, "-p", "copy", "--overwrite"),
+        *("--server", farm.address),
+    )
+    assert done.returncode == 3
+    assert "never replaced" in done.stderr
+    assert film.read_bytes() == clips.tiny_mkv.read_bytes()
+
+
+def test_submit_says_in_one_document_what_went_and_what_did_not(
+    farm: Up, clips: Clips, tmp_path: Path
+) -> None:
+    done = dcctl(
+        *("submit", clips.tiny, tmp_path / "none.mp4", "-p", "copy", "--json"),
+        *("--server", farm.address),
+    )
+    said = json.loads(done.stdout)
+    assert len(said["jobs"]) == 1
+    assert [error["reason"] for error in said["errors"]] == ["INVALID_ARGUMENT"]
+    assert done.returncode == 3

@@ -55,13 +55,20 @@ def check_source(path: Path) -> int:
     return found.st_size
 
 
-def check_output(path: Path, *, overwrite: bool) -> None:
-    """Check that a file could be written at `path`.
+def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+    """Check that a file could be written at `path`, and that it is not the source itself.
 
     Raises AlreadyExistsError (unless `overwrite`), InvalidArgumentError (field
-    `output`), PermissionDeniedError and DiskFullError.
+    `output`; an output that is its source is refused even with `overwrite`),
+    PermissionDeniedError and DiskFullError.
     """
     folder = path.parent
+    if source is not None and path.exists() and path.samefile(source):
+        raise InvalidArgumentError(
+            f"the output '{path}' is the input itself, and an original is never replaced; "
+            "choose another name",
+            field="output",
+        )
     if not folder.is_dir():
         raise InvalidArgumentError(
             f"the output's folder '{folder}' does not exist; make it first", field="output"

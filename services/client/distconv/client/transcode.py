@@ -57,7 +57,7 @@ class Transcoding:
     ) -> TranscodeResult:
         """Do it; see `Client.transcode`."""
         await asyncio.to_thread(check_source, source)
-        await asyncio.to_thread(check_output, output, overwrite=overwrite)
+        await asyncio.to_thread(check_output, output, overwrite=overwrite, source=source)
         try:
             stored = await self._client.upload(source, on_progress=self._on_progress)
             self._disposable.append(stored.name)

@@ -19,7 +19,7 @@ def owned(path: Path) -> Iterator[None]:
     when it cannot be made or written. A killed process leaves no lock behind.
     """
     try:
-        path.mkdir(parents=True, exist_ok=True)
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise UnavailableError(

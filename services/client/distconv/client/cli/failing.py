@@ -110,7 +110,9 @@ class Failing:
         metadata: dict[str, str] | None = None,
     ) -> None:
         tail = "".join(f"\n  | {line}" for line in detail)
-        print(f"error: {message}{tail}", file=sys.stderr, flush=True)  # a command line
+        # A file's name may hold what moves a terminal's cursor.
+        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
+        print(f"error: {shown}{tail}", file=sys.stderr, flush=True)
         if self.as_json:
             body = {"reason": reason, "message": message, "metadata": metadata or {}}
             print(json.dumps({"error": body}, ensure_ascii=False), flush=True)

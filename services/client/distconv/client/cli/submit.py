@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from distconv.client.cli.connecting import open_client
+from distconv.client.cli.exit_codes import ExitCode
 from distconv.client.cli.failing import FailedInputsError, Failing, code_of
 from distconv.client.cli.job_options import job_options, progress_option
 from distconv.client.cli.jsonable import print_json
@@ -51,7 +52,9 @@ def command(
         submission = _Submission(common, view, priority, labels, max_retries)
         jobs = run(submission.run(sources, profile, wanted))
     if common.as_json:
-        print_json({"jobs": jobs})
+        # One document, whatever failed: a script must not lose the jobs that were created.
+        print_json({"jobs": jobs, "errors": submission.errors()})
+        return submission.exit_code()
     submission.conclude(len(sources))
     return 0
 
@@ -72,7 +75,7 @@ class _Submission:
         self._priority = priority
         self._labels = labels
         self._max_retries = max_retries
-        self._errors: list[DistconvError] = []
+        self._errors: list[tuple[Path, DistconvError]] = []
 
     async def run(
         self, sources: tuple[Path, ...], profile: str, container: Container | None
@@ -91,14 +94,25 @@ class _Submission:
         if self._errors:
             raise FailedInputsError(
                 f"{len(self._errors)} of {count} inputs could not be submitted",
-                code_of(self._errors[0]),
+                self.exit_code(),
             )
+
+    def errors(self) -> list[dict[str, str]]:
+        """Return what failed and why, an entry for each input."""
+        return [
+            {"source": str(source), "reason": error.reason, "message": error.message}
+            for source, error in self._errors
+        ]
+
+    def exit_code(self) -> ExitCode:
+        """Return the exit code of the first input that failed, 0 when none did."""
+        return code_of(self._errors[0][1]) if self._errors else ExitCode.OK
 
     def _is_usable(self, source: Path) -> bool:
         try:
             check_source(source)
         except DistconvError as error:
-            self._fail(error)
+            self._fail(source, error)
             return False
         return True
 
@@ -117,12 +131,12 @@ class _Submission:
                 max_retries=self._max_retries,
             )
         except DistconvError as error:
-            self._fail(error)
+            self._fail(source, error)
             return None
         if not self._common.as_json:
             print(job.id, flush=True)
         return job
 
-    def _fail(self, error: DistconvError) -> None:
-        self._errors.append(error)
+    def _fail(self, source: Path, error: DistconvError) -> None:
+        self._errors.append((source, error))
         Failing().report(error)

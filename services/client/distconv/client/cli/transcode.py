@@ -116,7 +116,9 @@ def command(
     size = check_source(source)
     from_file(profile)  # a file that is no profile is found out before anything starts
     if not output.is_dir():
-        wish = replace(wish, overwrite=_checked(output, overwrite=overwrite, common=common))
+        wish = replace(
+            wish, overwrite=_checked(output, source=source, overwrite=overwrite, common=common)
+        )
     with make_view(progress, as_json=common.as_json) as view:
         outcome = run(_Command(wish, common, view, source_bytes=size).run())
     if common.as_json:
@@ -126,10 +128,10 @@ def command(
     return 0
 
 
-def _checked(output: Path, *, overwrite: bool, common: Common) -> bool:
+def _checked(output: Path, *, source: Path, overwrite: bool, common: Common) -> bool:
     """Check the output, ask about one that exists, and return whether it may be replaced."""
     try:
-        check_output(output, overwrite=overwrite)
+        check_output(output, overwrite=overwrite, source=source)
     except AlreadyExistsError:
         if common.as_json or not sys.stdin.isatty():
             raise
@@ -187,7 +189,7 @@ class _Command:
         ) as client:
             profile, applied = await chosen(client, wish.profile, wish.container)
             output = placed(wish.output, stem=wish.source.stem, container=applied.container)
-            check_output(output, overwrite=wish.overwrite)
+            check_output(output, overwrite=wish.overwrite, source=wish.source)
             began = time.monotonic()
             result = await client.transcode(
                 wish.source,
