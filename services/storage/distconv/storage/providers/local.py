@@ -10,13 +10,13 @@ All of it has to lie on one file system, so that a rename or a link publishes.
 
 import fcntl
 import os
+import secrets
 import shutil
 import stat as modes
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from tempfile import mkdtemp
 
 from distconv.core.errors import InternalError, UnavailableError, UnimplementedError
 from distconv.storage.providers import local_files as files
@@ -169,12 +169,14 @@ class LocalProvider:
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
         """Give a folder beside the objects."""
-        with disk_errors("the scratch folder"):
-            folder = Path(await self._threads.run(mkdtemp, dir=self._scratch))
+        # Named before it is made: a caller that is cancelled meanwhile leaves none behind.
+        folder = self._scratch / f"work-{secrets.token_hex(8)}"
         try:
+            with disk_errors("the scratch folder"):
+                await self._threads.run(folder.mkdir, mode=0o700)
             yield folder
         finally:
-            await self._threads.run(_remove, folder)
+            await self._threads.run(shutil.rmtree, folder, ignore_errors=True)
 
     async def adopt(self, file: Path, key: str) -> None:
         """Give a file of a scratch folder its final name."""
