@@ -4,7 +4,8 @@ import contextlib
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,8 @@ from benchmarks.system import DCCTL, System, embedded
 
 SMALL_BYTES = 20_000_000
 LARGE_BYTES = 1_000_000_000
-SMALL_ROUNDS = 10
+# An engine replaces a runner within a second: by then all that are to be warm are.
+_SETTLED_S = 3.0
 BAR_MIB = 16.0
 _INTERVAL_S = 0.02
 _MIB = 1024 * 1024
@@ -60,11 +62,9 @@ def run() -> Iterator[Result]:
     """Yield the difference of the peaks."""
     small, large = bulk(SMALL_BYTES), bulk(LARGE_BYTES)
     with embedded() as system, tempfile.TemporaryDirectory() as folder:
-        _copy(system, [small], Path(folder))  # what is loaded once is loaded now
-        # One after another, for about as long as the large one takes: how many runners are kept
-        # ready while one works depends on time, and is the same for both then.
-        low = _copy(system, [small] * SMALL_ROUNDS, Path(folder))
-        high = _copy(system, [large], Path(folder))
+        _copy(system, small, Path(folder))  # what is loaded once is loaded now
+        low = _copy(system, small, Path(folder))
+        high = _copy(system, large, Path(folder))
     yield Result(
         name="memory",
         value=max(high.peak_bytes - low.peak_bytes, 0) / _MIB,
@@ -83,18 +83,28 @@ def run() -> Iterator[Result]:
     )
 
 
-def _copy(system: System, sources: Sequence[Path], folder: Path) -> PeakSampler:
+def _copy(system: System, source: Path, folder: Path) -> PeakSampler:
+    _settle(system.engine())
     sampler = PeakSampler(system.engine())
     sampler.start()
     output = folder / "out.mkv"
-    for source in sources:
-        subprocess.run(
-            [DCCTL, "transcode", str(source), "-o", str(output), "--profile", "copy"]
-            + ["--server", system.address, "--overwrite"],
-            check=True,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        output.unlink()
+    subprocess.run(
+        [DCCTL, "transcode", str(source), "-o", str(output), "--profile", "copy"]
+        + ["--server", system.address, "--overwrite"],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    output.unlink()
     sampler.stop()
     return sampler
+
+
+def _settle(engine: psutil.Process) -> None:
+    """Wait until the engine's processes have been the same for a while: both sizes start alike."""
+    since, known = time.monotonic(), set[int]()
+    while time.monotonic() - since < _SETTLED_S:
+        now = {process.pid for process in engine.children(recursive=True)}
+        if now != known:
+            since, known = time.monotonic(), now
+        time.sleep(0.1)
