@@ -22,7 +22,11 @@ from distconv.core.profile import Container, Profile
 
 @click.command("submit", short_help="Upload videos and create a job for each.")
 @click.argument(
-    "sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path)
+    "sources",
+    metavar="INPUT...",
+    nargs=-1,
+    required=True,
+    type=click.Path(path_type=Path, readable=False),
 )
 @job_options
 @click.option(

@@ -53,7 +53,8 @@ class Wish:
 
 
 @click.command("transcode", short_help="Transcode a video, from file to file.")
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+# What is wrong with an input is said by check_source, with the exit code for inputs.
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--output", "-o", required=True, type=click.Path(path_type=Path),
     help="Where the result goes; its ending chooses the container. A folder keeps the name.",
