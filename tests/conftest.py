@@ -1,0 +1,47 @@
+"""Real servers, private to the test run, one of each for the session.
+
+A test that kills a server starts one of its own with tools/servers.py.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from servers import (
+    MissingServerError,
+    NatsServer,
+    PostgresqlServer,
+    nats_server,
+    postgresql_server,
+)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A PostgreSQL without fsync; `postgresql.new_database()` returns a URL."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(postgresql_server(fsync=False))
+        except MissingServerError as error:
+            _lacking(error)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def nats() -> Iterator[NatsServer]:
+    """A NATS with JetStream; tests share it, so they name their streams apart."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(nats_server())
+        except MissingServerError as error:
+            _lacking(error)
+        yield server
+
+
+def _lacking(error: MissingServerError) -> None:
+    """Skip at home; in CI, where every server has to be, fail."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(str(error))
+    pytest.skip(str(error))
