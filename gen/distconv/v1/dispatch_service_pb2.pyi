@@ -9,6 +9,7 @@ from distconv.v1 import job_pb2 as _job_pb2
 from distconv.v1 import object_pb2 as _object_pb2
 from distconv.v1 import profile_pb2 as _profile_pb2
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -203,18 +204,26 @@ class BatchCreateJobsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     REQUESTS_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def requests(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateJobRequest]:
         """1..10000 of them."""
+
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields wanted of each job; absent: `name`, `state`, `profile`, `create_time` and `etag`, so
+        that the response of any request fits into a message.
+        """
 
     def __init__(
         self,
         *,
         requests: _abc.Iterable[Global___CreateJobRequest] | None = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["requests", b"requests"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask", "requests", b"requests"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -302,16 +311,32 @@ class ListJobsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    SHOW_DELETED_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many, 1..1000; 0 means 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
-    """Conditions joined by AND: `state = FAILED`, `profile = profiles/h264-720p`. Empty: all."""
+    """Conditions joined by AND; empty: all. They are
+      `state = FAILED`, several joined by OR: `state = FAILED OR state = CANCELLED`;
+      `profile = profiles/h264-720p`;
+      `engine = engines/{id}`: on that engine now;
+      `labels.KEY = VALUE`: has that label, any number of times;
+      `create_time >= 2030-01-31T12:00:00Z`, also with >, <= and <, the date alone for its midnight
+      in UTC;
+      `text : "words"`: its file's name has all these words, case ignored;
+      `tenant = NAME`: of that tenant, for those who may act for it.
+    A value with other than letters, digits and `_ . / : + -` stands in double quotes, in which \\"
+    and \\\\ are a quote and a backslash.
+    """
     order_by: _builtins.str
-    """`create_time desc` (the default) or `create_time`."""
+    """`create_time`, `priority` or `end_time`, each with `asc` (the default) or `desc` after it; empty
+    is `create_time desc`. By `end_time` only jobs that have ended are listed.
+    """
     with_total_size: _builtins.bool
     """Whether to count the matches."""
+    show_deleted: _builtins.bool
+    """Whether to list jobs too that were deleted and are still retained."""
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields wanted; absent: all."""
@@ -325,10 +350,11 @@ class ListJobsRequest(_message.Message):
         order_by: _builtins.str = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         with_total_size: _builtins.bool = ...,
+        show_deleted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "with_total_size", b"with_total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "show_deleted", b"show_deleted", "with_total_size", b"with_total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -422,6 +448,9 @@ class UpdateJobRequest(_message.Message):
 
     JOB_FIELD_NUMBER: _builtins.int
     UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    CONTAINER_FIELD_NUMBER: _builtins.int
+    container: _profile_pb2.Container.ValueType
+    """With `profile` or `profile_spec` in the mask: the container; UNSPECIFIED: the profile's own."""
     @_builtins.property
     def job(self) -> _job_pb2.Job:
         """The job with its new values; `name` says which. A set `etag` must be the present one."""
@@ -435,10 +464,11 @@ class UpdateJobRequest(_message.Message):
         *,
         job: _job_pb2.Job | None = ...,
         update_mask: _field_mask_pb2.FieldMask | None = ...,
+        container: _profile_pb2.Container.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["job", b"job", "update_mask", b"update_mask"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["container", b"container", "job", b"job", "update_mask", b"update_mask"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -663,16 +693,20 @@ class DeleteJobRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    DELETE_OUTPUT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in GetJobRequest."""
+    delete_output: _builtins.bool
+    """Whether to delete its output from storage too, at once and for good."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        delete_output: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delete_output", b"delete_output", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -713,7 +747,7 @@ class AssignJobRequest(_message.Message):
     name: _builtins.str
     """As in GetJobRequest."""
     engine: _builtins.str
-    """The engine, `engines/{id}`."""
+    """The engine, `engines/{id}`, as in GetEngineRequest; empty: any."""
     def __init__(
         self,
         *,
@@ -811,6 +845,7 @@ class EngineFit(_message.Message):
     ENGINE_FIELD_NUMBER: _builtins.int
     FITS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """The engine, `engines/{id}`."""
     fits: _builtins.bool
@@ -819,20 +854,77 @@ class EngineFit(_message.Message):
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is missing, or why it is preferred: a sentence each."""
 
+    @_builtins.property
+    def estimate(self) -> _duration_pb2.Duration:
+        """How long the job's next task is expected to take there; absent when nothing is known to go by."""
+
     def __init__(
         self,
         *,
         engine: _builtins.str = ...,
         fits: _builtins.bool = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
+        estimate: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "fits", b"fits", "reasons", b"reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "estimate", b"estimate", "fits", b"fits", "reasons", b"reasons"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EngineFit: _TypeAlias = EngineFit  # noqa: Y015
+
+@_typing.final
+class GetJobHistoryRequest(_message.Message):
+    """Request of DispatchService.GetJobHistory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """As in GetJobRequest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobHistoryRequest: _TypeAlias = GetJobHistoryRequest  # noqa: Y015
+
+@_typing.final
+class GetJobHistoryResponse(_message.Message):
+    """Response of DispatchService.GetJobHistory."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSITIONS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def transitions(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.JobTransition]:
+        """Every move of the job, oldest first."""
+
+    @_builtins.property
+    def attempts(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Attempt]:
+        """Every attempt at its tasks, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        transitions: _abc.Iterable[_job_pb2.JobTransition] | None = ...,
+        attempts: _abc.Iterable[_job_pb2.Attempt] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "transitions", b"transitions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetJobHistoryResponse: _TypeAlias = GetJobHistoryResponse  # noqa: Y015
 
 @_typing.final
 class ListTasksRequest(_message.Message):
@@ -841,16 +933,40 @@ class ListTasksRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     PARENT_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
-    """The job, as in GetJobRequest."""
+    """The job, as in GetJobRequest; `jobs/-` for all jobs."""
+    page_size: _builtins.int
+    """At most so many, 1..1000; 0 means 50."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    filter: _builtins.str
+    """Conditions joined by AND: `state = LEASED`, several joined by OR; `engine = engines/{id}`: an
+    attempt at it is on that engine now. Empty: all.
+    """
+    with_total_size: _builtins.bool
+    """Whether to count the matches."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields wanted; absent: all."""
+
     def __init__(
         self,
         *,
         parent: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+        with_total_size: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["parent", b"parent"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "read_mask", b"read_mask", "with_total_size", b"with_total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -863,20 +979,30 @@ class ListTasksResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TASKS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Token of the next page; empty on the last."""
+    total_size: _builtins.int
+    """Matches in all; absent unless asked for."""
     @_builtins.property
     def tasks(self) -> _containers.RepeatedCompositeFieldContainer[_job_pb2.Task]:
-        """Every task, in the order of the plan."""
+        """The page."""
 
     def __init__(
         self,
         *,
         tasks: _abc.Iterable[_job_pb2.Task] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "total_size", b"total_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["tasks", b"tasks"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "next_page_token", b"next_page_token", "tasks", b"tasks", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__total_size: _TypeAlias = _typing.Literal["total_size"]  # noqa: Y015
+    _WhichOneofArgType__total_size: _TypeAlias = _typing.Literal["_total_size", b"_total_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_size) -> _WhichOneofReturnType__total_size | None: ...
 
 Global___ListTasksResponse: _TypeAlias = ListTasksResponse  # noqa: Y015
 
@@ -935,22 +1061,40 @@ class ListEnginesRequest(_message.Message):
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    READ_MASK_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most so many, 1..1000; 0 means 50."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
-    """Conditions joined by AND: `state = ONLINE`. Empty: all."""
+    """Conditions joined by AND: `state = ONLINE`, several joined by OR; `tag = gpu`; `text : "words"`:
+    all these words are in its display name or id, case ignored. Empty: all.
+    """
+    order_by: _builtins.str
+    """`name` (the default), `display_name` or `create_time`, each with `asc` (the default) or `desc`
+    after it.
+    """
+    with_total_size: _builtins.bool
+    """Whether to count the matches."""
+    @_builtins.property
+    def read_mask(self) -> _field_mask_pb2.FieldMask:
+        """The fields wanted; absent: all."""
+
     def __init__(
         self,
         *,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
         filter: _builtins.str = ...,
+        order_by: _builtins.str = ...,
+        read_mask: _field_mask_pb2.FieldMask | None = ...,
+        with_total_size: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "read_mask", b"read_mask", "with_total_size", b"with_total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -964,8 +1108,11 @@ class ListEnginesResponse(_message.Message):
 
     ENGINES_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_SIZE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Token of the next page; empty on the last."""
+    total_size: _builtins.int
+    """Matches in all; absent unless asked for."""
     @_builtins.property
     def engines(self) -> _containers.RepeatedCompositeFieldContainer[_engine_pb2.Engine]:
         """The page."""
@@ -975,12 +1122,15 @@ class ListEnginesResponse(_message.Message):
         *,
         engines: _abc.Iterable[_engine_pb2.Engine] | None = ...,
         next_page_token: _builtins.str = ...,
+        total_size: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "total_size", b"total_size"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engines", b"engines", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_total_size", b"_total_size", "engines", b"engines", "next_page_token", b"next_page_token", "total_size", b"total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__total_size: _TypeAlias = _typing.Literal["total_size"]  # noqa: Y015
+    _WhichOneofArgType__total_size: _TypeAlias = _typing.Literal["_total_size", b"_total_size"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__total_size) -> _WhichOneofReturnType__total_size | None: ...
 
 Global___ListEnginesResponse: _TypeAlias = ListEnginesResponse  # noqa: Y015
 
@@ -992,19 +1142,23 @@ class SetEngineMaintenanceRequest(_message.Message):
 
     NAME_FIELD_NUMBER: _builtins.int
     MAINTENANCE_FIELD_NUMBER: _builtins.int
+    RELEASE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """As in GetEngineRequest."""
     maintenance: _builtins.bool
     """True takes it out, false back in."""
+    release: _builtins.bool
+    """With `maintenance`: take from it at once what it runs, so that other engines do it anew."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
         maintenance: _builtins.bool = ...,
+        release: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["maintenance", b"maintenance", "name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["maintenance", b"maintenance", "name", b"name", "release", b"release"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

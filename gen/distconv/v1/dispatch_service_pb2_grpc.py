@@ -28,6 +28,10 @@ if _version_not_supported:
 class DispatchServiceStub(object):
     """Takes jobs and tells of them, of engines and of profiles.
 
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
+
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
     down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
@@ -116,6 +120,11 @@ class DispatchServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobResponse.FromString,
                 _registered_method=True)
+        self.GetJobHistory = channel.unary_unary(
+                '/distconv.v1.DispatchService/GetJobHistory',
+                request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryResponse.FromString,
+                _registered_method=True)
         self.ListTasks = channel.unary_unary(
                 '/distconv.v1.DispatchService/ListTasks',
                 request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.ListTasksRequest.SerializeToString,
@@ -155,6 +164,10 @@ class DispatchServiceStub(object):
 
 class DispatchServiceServicer(object):
     """Takes jobs and tells of them, of engines and of profiles.
+
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
@@ -198,9 +211,14 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchCreateJobs(self, request, context):
-        """Create many jobs, all or none.
+        """Create many jobs, all or none: when one request is wrong, none is created. Idempotent for the
+        requests that have a `request_id`, each for itself. A message holds 4 MiB, about 25,000 small
+        requests; whoever has more creates them in several calls.
 
-        Errors: those of CreateJob; `field` begins with the index of the request.
+        Errors: those of CreateJob; `field` begins with the index of the request, `requests[3].`, and
+        the details (google.rpc.BadRequest) name up to 20 that are wrong. INVALID_ARGUMENT also for no
+        request or more than 10000, for one `request_id` twice, and for `validate_only` on some but
+        not on all.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -235,11 +253,14 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJob(self, request, context):
-        """Change what may still be changed: priority, deadline, ttl, labels, max_retries; and the
-        profile while the job is pending.
+        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
+        `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
+        the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
+        A path of the mask without a value in the job clears the field.
 
-        Errors: those of GetJob, INVALID_ARGUMENT (a field that cannot be changed), ABORTED (the etag
-        is old: read again), FAILED_PRECONDITION (its state does not allow it).
+        Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
+        value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
+        (another change came first: read again), FAILED_PRECONDITION (its state does not allow it).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -256,7 +277,9 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def PauseJob(self, request, context):
-        """Hold a job until it is resumed; a running attempt is ended and its work lost.
+        """Hold a job until it is resumed; a running attempt is ended and its work lost, but what was
+        done of the job before it (the probe) is kept, and no retry is used up. Idempotent: a paused
+        job stays paused. A ttl goes on.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is in a terminal state).
         """
@@ -265,7 +288,7 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResumeJob(self, request, context):
-        """Let a held job go on.
+        """Let a held job go on: what it waits for is an engine again, even if a retry was not due yet.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is not paused).
         """
@@ -274,16 +297,21 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryJob(self, request, context):
-        """Start a failed or cancelled job again.
+        """Start a failed or cancelled job again, with all its retries anew and its ttl from now on; what
+        it had completed of its tasks is kept. Idempotent by `request_id`.
 
-        Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled).
+        Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled, or it was
+        deleted), NOT_FOUND (its source is gone), ALREADY_EXISTS (the `request_id` was used for
+        something else).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DeleteJob(self, request, context):
-        """Delete a finished job; it stays readable by name until the retention ends.
+        """Delete a finished job: lists leave it out at once, and after the server's retention it is
+        forgotten with its tasks and history; until then it can be read by its name. Its source and
+        output stay where they are unless asked otherwise. Idempotent.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is not in a terminal state: cancel it first).
         """
@@ -292,10 +320,11 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def AssignJob(self, request, context):
-        """Give a waiting job to a certain engine.
+        """Have a waiting job done by a certain engine and no other, as soon as that has a free slot; an
+        empty `engine` lets any do it again. Holds for all attempts until it is changed.
 
-        Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (it does not wait, or the engine
-        cannot do it).
+        Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (the job is on an engine or has
+        ended, or the engine is revoked or lacks what the job needs: the message says what).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -310,10 +339,20 @@ class DispatchServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ListTasks(self, request, context):
-        """List a job's tasks with the history of their attempts.
+    def GetJobHistory(self, request, context):
+        """Tell all that happened to a job: every move with its time and cause, and every attempt.
 
         Errors: those of GetJob.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTasks(self, request, context):
+        """List tasks with the history of their attempts: of one job in the order of its plan, or of all
+        jobs of the tenant, newest first.
+
+        Errors: those of GetJob, INVALID_ARGUMENT (a page size, token, filter or mask that is not one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -329,25 +368,28 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListEngines(self, request, context):
-        """List engines.
+        """List engines, by id unless asked otherwise.
 
-        Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SetEngineMaintenance(self, request, context):
-        """Take an engine out of service, or back in.
+        """Take an engine out of service, or back in. Out of service it finishes what it has (`release`:
+        gives it up) and takes nothing new, also after it has connected again. Back in service a
+        quarantine is lifted too. Idempotent.
 
-        Errors: those of GetEngine.
+        Errors: those of GetEngine, FAILED_PRECONDITION (it is revoked).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def RevokeEngine(self, request, context):
-        """Never let an engine connect again.
+        """Never let an engine connect again: its session ends, and what it ran goes to others. Cannot be
+        undone; the machine has to come back under a new id. Idempotent.
 
         Errors: those of GetEngine.
         """
@@ -451,6 +493,11 @@ def add_DispatchServiceServicer_to_server(servicer, server):
                     request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobResponse.SerializeToString,
             ),
+            'GetJobHistory': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetJobHistory,
+                    request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryResponse.SerializeToString,
+            ),
             'ListTasks': grpc.unary_unary_rpc_method_handler(
                     servicer.ListTasks,
                     request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.ListTasksRequest.FromString,
@@ -496,6 +543,10 @@ def add_DispatchServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class DispatchService(object):
     """Takes jobs and tells of them, of engines and of profiles.
+
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
@@ -899,6 +950,33 @@ class DispatchService(object):
             '/distconv.v1.DispatchService/ExplainJob',
             distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobRequest.SerializeToString,
             distconv_dot_v1_dot_dispatch__service__pb2.ExplainJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetJobHistory(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.DispatchService/GetJobHistory',
+            distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryRequest.SerializeToString,
+            distconv_dot_v1_dot_dispatch__service__pb2.GetJobHistoryResponse.FromString,
             options,
             channel_credentials,
             insecure,

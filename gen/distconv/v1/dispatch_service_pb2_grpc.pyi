@@ -29,6 +29,10 @@ GRPC_VERSION: str
 class DispatchServiceStub:
     """Takes jobs and tells of them, of engines and of profiles.
 
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
+
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
     down, or its database is locked: try again with backoff), RESOURCE_EXHAUSTED with reason
@@ -63,9 +67,14 @@ class DispatchServiceStub:
     `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]
-    """Create many jobs, all or none.
+    """Create many jobs, all or none: when one request is wrong, none is created. Idempotent for the
+    requests that have a `request_id`, each for itself. A message holds 4 MiB, about 25,000 small
+    requests; whoever has more creates them in several calls.
 
-    Errors: those of CreateJob; `field` begins with the index of the request.
+    Errors: those of CreateJob; `field` begins with the index of the request, `requests[3].`, and
+    the details (google.rpc.BadRequest) name up to 20 that are wrong. INVALID_ARGUMENT also for no
+    request or more than 10000, for one `request_id` twice, and for `validate_only` on some but
+    not on all.
     """
     GetJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetJobRequest, _dispatch_service_pb2.GetJobResponse]
     """Describe a job.
@@ -84,11 +93,14 @@ class DispatchServiceStub:
     Errors: those of GetJob.
     """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.UpdateJobRequest, _dispatch_service_pb2.UpdateJobResponse]
-    """Change what may still be changed: priority, deadline, ttl, labels, max_retries; and the
-    profile while the job is pending.
+    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
+    `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
+    the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
+    A path of the mask without a value in the job clears the field.
 
-    Errors: those of GetJob, INVALID_ARGUMENT (a field that cannot be changed), ABORTED (the etag
-    is old: read again), FAILED_PRECONDITION (its state does not allow it).
+    Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
+    value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
+    (another change came first: read again), FAILED_PRECONDITION (its state does not allow it).
     """
     CancelJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.CancelJobRequest, _dispatch_service_pb2.CancelJobResponse]
     """Cancel a job. A running encoder is ended, its partial output discarded. Idempotent: a
@@ -97,40 +109,54 @@ class DispatchServiceStub:
     Errors: those of GetJob, FAILED_PRECONDITION (it is completed or failed already).
     """
     PauseJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.PauseJobRequest, _dispatch_service_pb2.PauseJobResponse]
-    """Hold a job until it is resumed; a running attempt is ended and its work lost.
+    """Hold a job until it is resumed; a running attempt is ended and its work lost, but what was
+    done of the job before it (the probe) is kept, and no retry is used up. Idempotent: a paused
+    job stays paused. A ttl goes on.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is in a terminal state).
     """
     ResumeJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ResumeJobRequest, _dispatch_service_pb2.ResumeJobResponse]
-    """Let a held job go on.
+    """Let a held job go on: what it waits for is an engine again, even if a retry was not due yet.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is not paused).
     """
     RetryJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.RetryJobRequest, _dispatch_service_pb2.RetryJobResponse]
-    """Start a failed or cancelled job again.
+    """Start a failed or cancelled job again, with all its retries anew and its ttl from now on; what
+    it had completed of its tasks is kept. Idempotent by `request_id`.
 
-    Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled).
+    Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled, or it was
+    deleted), NOT_FOUND (its source is gone), ALREADY_EXISTS (the `request_id` was used for
+    something else).
     """
     DeleteJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.DeleteJobRequest, _dispatch_service_pb2.DeleteJobResponse]
-    """Delete a finished job; it stays readable by name until the retention ends.
+    """Delete a finished job: lists leave it out at once, and after the server's retention it is
+    forgotten with its tasks and history; until then it can be read by its name. Its source and
+    output stay where they are unless asked otherwise. Idempotent.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is not in a terminal state: cancel it first).
     """
     AssignJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.AssignJobRequest, _dispatch_service_pb2.AssignJobResponse]
-    """Give a waiting job to a certain engine.
+    """Have a waiting job done by a certain engine and no other, as soon as that has a free slot; an
+    empty `engine` lets any do it again. Holds for all attempts until it is changed.
 
-    Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (it does not wait, or the engine
-    cannot do it).
+    Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (the job is on an engine or has
+    ended, or the engine is revoked or lacks what the job needs: the message says what).
     """
     ExplainJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ExplainJobRequest, _dispatch_service_pb2.ExplainJobResponse]
     """Say in plain words why a job waits, or why it went where it went.
 
     Errors: those of GetJob.
     """
-    ListTasks: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListTasksRequest, _dispatch_service_pb2.ListTasksResponse]
-    """List a job's tasks with the history of their attempts.
+    GetJobHistory: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetJobHistoryRequest, _dispatch_service_pb2.GetJobHistoryResponse]
+    """Tell all that happened to a job: every move with its time and cause, and every attempt.
 
     Errors: those of GetJob.
+    """
+    ListTasks: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListTasksRequest, _dispatch_service_pb2.ListTasksResponse]
+    """List tasks with the history of their attempts: of one job in the order of its plan, or of all
+    jobs of the tenant, newest first.
+
+    Errors: those of GetJob, INVALID_ARGUMENT (a page size, token, filter or mask that is not one).
     """
     GetEngine: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEngineRequest, _dispatch_service_pb2.GetEngineResponse]
     """Describe an engine.
@@ -138,17 +164,20 @@ class DispatchServiceStub:
     Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
     """
     ListEngines: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListEnginesRequest, _dispatch_service_pb2.ListEnginesResponse]
-    """List engines.
+    """List engines, by id unless asked otherwise.
 
-    Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
     """
     SetEngineMaintenance: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.SetEngineMaintenanceRequest, _dispatch_service_pb2.SetEngineMaintenanceResponse]
-    """Take an engine out of service, or back in.
+    """Take an engine out of service, or back in. Out of service it finishes what it has (`release`:
+    gives it up) and takes nothing new, also after it has connected again. Back in service a
+    quarantine is lifted too. Idempotent.
 
-    Errors: those of GetEngine.
+    Errors: those of GetEngine, FAILED_PRECONDITION (it is revoked).
     """
     RevokeEngine: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.RevokeEngineRequest, _dispatch_service_pb2.RevokeEngineResponse]
-    """Never let an engine connect again.
+    """Never let an engine connect again: its session ends, and what it ran goes to others. Cannot be
+    undone; the machine has to come back under a new id. Idempotent.
 
     Errors: those of GetEngine.
     """
@@ -166,6 +195,10 @@ class DispatchServiceStub:
 @_typing.type_check_only
 class DispatchServiceAsyncStub(DispatchServiceStub):
     """Takes jobs and tells of them, of engines and of profiles.
+
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
@@ -198,9 +231,14 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]  # type: ignore[assignment]
-    """Create many jobs, all or none.
+    """Create many jobs, all or none: when one request is wrong, none is created. Idempotent for the
+    requests that have a `request_id`, each for itself. A message holds 4 MiB, about 25,000 small
+    requests; whoever has more creates them in several calls.
 
-    Errors: those of CreateJob; `field` begins with the index of the request.
+    Errors: those of CreateJob; `field` begins with the index of the request, `requests[3].`, and
+    the details (google.rpc.BadRequest) name up to 20 that are wrong. INVALID_ARGUMENT also for no
+    request or more than 10000, for one `request_id` twice, and for `validate_only` on some but
+    not on all.
     """
     GetJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetJobRequest, _dispatch_service_pb2.GetJobResponse]  # type: ignore[assignment]
     """Describe a job.
@@ -219,11 +257,14 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     Errors: those of GetJob.
     """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.UpdateJobRequest, _dispatch_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
-    """Change what may still be changed: priority, deadline, ttl, labels, max_retries; and the
-    profile while the job is pending.
+    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
+    `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
+    the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
+    A path of the mask without a value in the job clears the field.
 
-    Errors: those of GetJob, INVALID_ARGUMENT (a field that cannot be changed), ABORTED (the etag
-    is old: read again), FAILED_PRECONDITION (its state does not allow it).
+    Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
+    value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
+    (another change came first: read again), FAILED_PRECONDITION (its state does not allow it).
     """
     CancelJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.CancelJobRequest, _dispatch_service_pb2.CancelJobResponse]  # type: ignore[assignment]
     """Cancel a job. A running encoder is ended, its partial output discarded. Idempotent: a
@@ -232,40 +273,54 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     Errors: those of GetJob, FAILED_PRECONDITION (it is completed or failed already).
     """
     PauseJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.PauseJobRequest, _dispatch_service_pb2.PauseJobResponse]  # type: ignore[assignment]
-    """Hold a job until it is resumed; a running attempt is ended and its work lost.
+    """Hold a job until it is resumed; a running attempt is ended and its work lost, but what was
+    done of the job before it (the probe) is kept, and no retry is used up. Idempotent: a paused
+    job stays paused. A ttl goes on.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is in a terminal state).
     """
     ResumeJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ResumeJobRequest, _dispatch_service_pb2.ResumeJobResponse]  # type: ignore[assignment]
-    """Let a held job go on.
+    """Let a held job go on: what it waits for is an engine again, even if a retry was not due yet.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is not paused).
     """
     RetryJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.RetryJobRequest, _dispatch_service_pb2.RetryJobResponse]  # type: ignore[assignment]
-    """Start a failed or cancelled job again.
+    """Start a failed or cancelled job again, with all its retries anew and its ttl from now on; what
+    it had completed of its tasks is kept. Idempotent by `request_id`.
 
-    Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled).
+    Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled, or it was
+    deleted), NOT_FOUND (its source is gone), ALREADY_EXISTS (the `request_id` was used for
+    something else).
     """
     DeleteJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.DeleteJobRequest, _dispatch_service_pb2.DeleteJobResponse]  # type: ignore[assignment]
-    """Delete a finished job; it stays readable by name until the retention ends.
+    """Delete a finished job: lists leave it out at once, and after the server's retention it is
+    forgotten with its tasks and history; until then it can be read by its name. Its source and
+    output stay where they are unless asked otherwise. Idempotent.
 
     Errors: those of GetJob, FAILED_PRECONDITION (it is not in a terminal state: cancel it first).
     """
     AssignJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.AssignJobRequest, _dispatch_service_pb2.AssignJobResponse]  # type: ignore[assignment]
-    """Give a waiting job to a certain engine.
+    """Have a waiting job done by a certain engine and no other, as soon as that has a free slot; an
+    empty `engine` lets any do it again. Holds for all attempts until it is changed.
 
-    Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (it does not wait, or the engine
-    cannot do it).
+    Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (the job is on an engine or has
+    ended, or the engine is revoked or lacks what the job needs: the message says what).
     """
     ExplainJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ExplainJobRequest, _dispatch_service_pb2.ExplainJobResponse]  # type: ignore[assignment]
     """Say in plain words why a job waits, or why it went where it went.
 
     Errors: those of GetJob.
     """
-    ListTasks: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListTasksRequest, _dispatch_service_pb2.ListTasksResponse]  # type: ignore[assignment]
-    """List a job's tasks with the history of their attempts.
+    GetJobHistory: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetJobHistoryRequest, _dispatch_service_pb2.GetJobHistoryResponse]  # type: ignore[assignment]
+    """Tell all that happened to a job: every move with its time and cause, and every attempt.
 
     Errors: those of GetJob.
+    """
+    ListTasks: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListTasksRequest, _dispatch_service_pb2.ListTasksResponse]  # type: ignore[assignment]
+    """List tasks with the history of their attempts: of one job in the order of its plan, or of all
+    jobs of the tenant, newest first.
+
+    Errors: those of GetJob, INVALID_ARGUMENT (a page size, token, filter or mask that is not one).
     """
     GetEngine: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GetEngineRequest, _dispatch_service_pb2.GetEngineResponse]  # type: ignore[assignment]
     """Describe an engine.
@@ -273,17 +328,20 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     Errors: INVALID_ARGUMENT (not a name), NOT_FOUND (no such engine, or several begin so).
     """
     ListEngines: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.ListEnginesRequest, _dispatch_service_pb2.ListEnginesResponse]  # type: ignore[assignment]
-    """List engines.
+    """List engines, by id unless asked otherwise.
 
-    Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
     """
     SetEngineMaintenance: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.SetEngineMaintenanceRequest, _dispatch_service_pb2.SetEngineMaintenanceResponse]  # type: ignore[assignment]
-    """Take an engine out of service, or back in.
+    """Take an engine out of service, or back in. Out of service it finishes what it has (`release`:
+    gives it up) and takes nothing new, also after it has connected again. Back in service a
+    quarantine is lifted too. Idempotent.
 
-    Errors: those of GetEngine.
+    Errors: those of GetEngine, FAILED_PRECONDITION (it is revoked).
     """
     RevokeEngine: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.RevokeEngineRequest, _dispatch_service_pb2.RevokeEngineResponse]  # type: ignore[assignment]
-    """Never let an engine connect again.
+    """Never let an engine connect again: its session ends, and what it ran goes to others. Cannot be
+    undone; the machine has to come back under a new id. Idempotent.
 
     Errors: those of GetEngine.
     """
@@ -300,6 +358,10 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
 
 class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
     """Takes jobs and tells of them, of engines and of profiles.
+
+    Jobs and media belong to a tenant, engines serve all. On a server that listens on loopback the
+    caller may act for any tenant: the metadata `distconv-tenant` names it, 1..63 characters of
+    [a-z0-9-]; absent: `local`.
 
     Every method may also answer UNAUTHENTICATED (no credentials, or none that hold: get some),
     PERMISSION_DENIED (they do not allow this: ask an operator), UNAVAILABLE (unreachable, shutting
@@ -354,9 +416,14 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.BatchCreateJobsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.BatchCreateJobsResponse, _abc.Awaitable[_dispatch_service_pb2.BatchCreateJobsResponse]]:
-        """Create many jobs, all or none.
+        """Create many jobs, all or none: when one request is wrong, none is created. Idempotent for the
+        requests that have a `request_id`, each for itself. A message holds 4 MiB, about 25,000 small
+        requests; whoever has more creates them in several calls.
 
-        Errors: those of CreateJob; `field` begins with the index of the request.
+        Errors: those of CreateJob; `field` begins with the index of the request, `requests[3].`, and
+        the details (google.rpc.BadRequest) name up to 20 that are wrong. INVALID_ARGUMENT also for no
+        request or more than 10000, for one `request_id` twice, and for `validate_only` on some but
+        not on all.
         """
 
     @_abc_1.abstractmethod
@@ -399,11 +466,14 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.UpdateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.UpdateJobResponse, _abc.Awaitable[_dispatch_service_pb2.UpdateJobResponse]]:
-        """Change what may still be changed: priority, deadline, ttl, labels, max_retries; and the
-        profile while the job is pending.
+        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
+        `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
+        the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
+        A path of the mask without a value in the job clears the field.
 
-        Errors: those of GetJob, INVALID_ARGUMENT (a field that cannot be changed), ABORTED (the etag
-        is old: read again), FAILED_PRECONDITION (its state does not allow it).
+        Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
+        value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
+        (another change came first: read again), FAILED_PRECONDITION (its state does not allow it).
         """
 
     @_abc_1.abstractmethod
@@ -424,7 +494,9 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.PauseJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.PauseJobResponse, _abc.Awaitable[_dispatch_service_pb2.PauseJobResponse]]:
-        """Hold a job until it is resumed; a running attempt is ended and its work lost.
+        """Hold a job until it is resumed; a running attempt is ended and its work lost, but what was
+        done of the job before it (the probe) is kept, and no retry is used up. Idempotent: a paused
+        job stays paused. A ttl goes on.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is in a terminal state).
         """
@@ -435,7 +507,7 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.ResumeJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.ResumeJobResponse, _abc.Awaitable[_dispatch_service_pb2.ResumeJobResponse]]:
-        """Let a held job go on.
+        """Let a held job go on: what it waits for is an engine again, even if a retry was not due yet.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is not paused).
         """
@@ -446,9 +518,12 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.RetryJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.RetryJobResponse, _abc.Awaitable[_dispatch_service_pb2.RetryJobResponse]]:
-        """Start a failed or cancelled job again.
+        """Start a failed or cancelled job again, with all its retries anew and its ttl from now on; what
+        it had completed of its tasks is kept. Idempotent by `request_id`.
 
-        Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled).
+        Errors: those of GetJob, FAILED_PRECONDITION (it is not failed or cancelled, or it was
+        deleted), NOT_FOUND (its source is gone), ALREADY_EXISTS (the `request_id` was used for
+        something else).
         """
 
     @_abc_1.abstractmethod
@@ -457,7 +532,9 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.DeleteJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.DeleteJobResponse, _abc.Awaitable[_dispatch_service_pb2.DeleteJobResponse]]:
-        """Delete a finished job; it stays readable by name until the retention ends.
+        """Delete a finished job: lists leave it out at once, and after the server's retention it is
+        forgotten with its tasks and history; until then it can be read by its name. Its source and
+        output stay where they are unless asked otherwise. Idempotent.
 
         Errors: those of GetJob, FAILED_PRECONDITION (it is not in a terminal state: cancel it first).
         """
@@ -468,10 +545,11 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.AssignJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.AssignJobResponse, _abc.Awaitable[_dispatch_service_pb2.AssignJobResponse]]:
-        """Give a waiting job to a certain engine.
+        """Have a waiting job done by a certain engine and no other, as soon as that has a free slot; an
+        empty `engine` lets any do it again. Holds for all attempts until it is changed.
 
-        Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (it does not wait, or the engine
-        cannot do it).
+        Errors: those of GetJob and GetEngine, FAILED_PRECONDITION (the job is on an engine or has
+        ended, or the engine is revoked or lacks what the job needs: the message says what).
         """
 
     @_abc_1.abstractmethod
@@ -486,14 +564,26 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetJobHistory(
+        self,
+        request: _dispatch_service_pb2.GetJobHistoryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_service_pb2.GetJobHistoryResponse, _abc.Awaitable[_dispatch_service_pb2.GetJobHistoryResponse]]:
+        """Tell all that happened to a job: every move with its time and cause, and every attempt.
+
+        Errors: those of GetJob.
+        """
+
+    @_abc_1.abstractmethod
     def ListTasks(
         self,
         request: _dispatch_service_pb2.ListTasksRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.ListTasksResponse, _abc.Awaitable[_dispatch_service_pb2.ListTasksResponse]]:
-        """List a job's tasks with the history of their attempts.
+        """List tasks with the history of their attempts: of one job in the order of its plan, or of all
+        jobs of the tenant, newest first.
 
-        Errors: those of GetJob.
+        Errors: those of GetJob, INVALID_ARGUMENT (a page size, token, filter or mask that is not one).
         """
 
     @_abc_1.abstractmethod
@@ -513,9 +603,9 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.ListEnginesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.ListEnginesResponse, _abc.Awaitable[_dispatch_service_pb2.ListEnginesResponse]]:
-        """List engines.
+        """List engines, by id unless asked otherwise.
 
-        Errors: INVALID_ARGUMENT (a page size, token or filter that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token, filter, order or mask that is not one).
         """
 
     @_abc_1.abstractmethod
@@ -524,9 +614,11 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.SetEngineMaintenanceRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.SetEngineMaintenanceResponse, _abc.Awaitable[_dispatch_service_pb2.SetEngineMaintenanceResponse]]:
-        """Take an engine out of service, or back in.
+        """Take an engine out of service, or back in. Out of service it finishes what it has (`release`:
+        gives it up) and takes nothing new, also after it has connected again. Back in service a
+        quarantine is lifted too. Idempotent.
 
-        Errors: those of GetEngine.
+        Errors: those of GetEngine, FAILED_PRECONDITION (it is revoked).
         """
 
     @_abc_1.abstractmethod
@@ -535,7 +627,8 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.RevokeEngineRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.RevokeEngineResponse, _abc.Awaitable[_dispatch_service_pb2.RevokeEngineResponse]]:
-        """Never let an engine connect again.
+        """Never let an engine connect again: its session ends, and what it ran goes to others. Cannot be
+        undone; the machine has to come back under a new id. Idempotent.
 
         Errors: those of GetEngine.
         """

@@ -31,13 +31,15 @@ class _EngineStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EngineSta
     ENGINE_STATE_ONLINE: _EngineState.ValueType  # 1
     """Connected and taking work."""
     ENGINE_STATE_DRAINING: _EngineState.ValueType  # 2
-    """Connected, finishing what it has, taking nothing new."""
+    """Connected, finishing what it has, taking nothing new: it said so, or an operator did."""
     ENGINE_STATE_MAINTENANCE: _EngineState.ValueType  # 3
-    """Connected, but taken out by an operator."""
+    """Connected, taken out by an operator, and through with what it had."""
     ENGINE_STATE_OFFLINE: _EngineState.ValueType  # 4
     """Not connected."""
     ENGINE_STATE_REVOKED: _EngineState.ValueType  # 5
     """Not allowed to connect any more."""
+    ENGINE_STATE_QUARANTINED: _EngineState.ValueType  # 6
+    """Connected, but given no work for a while: it failed what other engines complete."""
 
 class EngineState(_EngineState, metaclass=_EngineStateEnumTypeWrapper):
     """The states of an engine. Output only."""
@@ -47,13 +49,15 @@ ENGINE_STATE_UNSPECIFIED: EngineState.ValueType  # 0
 ENGINE_STATE_ONLINE: EngineState.ValueType  # 1
 """Connected and taking work."""
 ENGINE_STATE_DRAINING: EngineState.ValueType  # 2
-"""Connected, finishing what it has, taking nothing new."""
+"""Connected, finishing what it has, taking nothing new: it said so, or an operator did."""
 ENGINE_STATE_MAINTENANCE: EngineState.ValueType  # 3
-"""Connected, but taken out by an operator."""
+"""Connected, taken out by an operator, and through with what it had."""
 ENGINE_STATE_OFFLINE: EngineState.ValueType  # 4
 """Not connected."""
 ENGINE_STATE_REVOKED: EngineState.ValueType  # 5
 """Not allowed to connect any more."""
+ENGINE_STATE_QUARANTINED: EngineState.ValueType  # 6
+"""Connected, but given no work for a while: it failed what other engines complete."""
 Global___EngineState: _TypeAlias = EngineState  # noqa: Y015
 
 @_typing.final
@@ -257,6 +261,11 @@ class Engine(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     CONNECT_TIME_FIELD_NUMBER: _builtins.int
     HEARTBEAT_TIME_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_FIELD_NUMBER: _builtins.int
+    QUARANTINE_EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    QUARANTINE_REASON_FIELD_NUMBER: _builtins.int
+    STRIKE_COUNT_FIELD_NUMBER: _builtins.int
+    REPLICA_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `engines/{id}`."""
     display_name: _builtins.str
@@ -269,6 +278,16 @@ class Engine(_message.Message):
     """Attempts it may run at once."""
     busy_slot_count: _builtins.int
     """Attempts it runs now."""
+    maintenance: _builtins.bool
+    """Whether an operator took it out of service; holds while it is offline too."""
+    quarantine_reason: _builtins.str
+    """Why it is in quarantine, in words for people; empty when it is in none."""
+    strike_count: _builtins.int
+    """Attempts that failed on it and were completed elsewhere, since it last completed one itself;
+    enough of them put it in quarantine.
+    """
+    replica: _builtins.str
+    """The replica of dispatch that holds its session; empty when it is offline."""
     @_builtins.property
     def capabilities(self) -> Global___EngineCapabilities:
         """What it can do."""
@@ -297,6 +316,10 @@ class Engine(_message.Message):
     def heartbeat_time(self) -> _timestamp_pb2.Timestamp:
         """When it was last heard."""
 
+    @_builtins.property
+    def quarantine_expire_time(self) -> _timestamp_pb2.Timestamp:
+        """When its quarantine ends; absent when it is in none."""
+
     def __init__(
         self,
         *,
@@ -313,10 +336,15 @@ class Engine(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         connect_time: _timestamp_pb2.Timestamp | None = ...,
         heartbeat_time: _timestamp_pb2.Timestamp | None = ...,
+        maintenance: _builtins.bool = ...,
+        quarantine_expire_time: _timestamp_pb2.Timestamp | None = ...,
+        quarantine_reason: _builtins.str = ...,
+        strike_count: _builtins.int = ...,
+        replica: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "connect_time", b"connect_time", "create_time", b"create_time", "heartbeat_time", b"heartbeat_time", "metrics", b"metrics"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities", "connect_time", b"connect_time", "create_time", b"create_time", "heartbeat_time", b"heartbeat_time", "metrics", b"metrics", "quarantine_expire_time", b"quarantine_expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "benchmarks", b"benchmarks", "busy_slot_count", b"busy_slot_count", "capabilities", b"capabilities", "connect_time", b"connect_time", "create_time", b"create_time", "display_name", b"display_name", "heartbeat_time", b"heartbeat_time", "metrics", b"metrics", "name", b"name", "slot_count", b"slot_count", "state", b"state", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "benchmarks", b"benchmarks", "busy_slot_count", b"busy_slot_count", "capabilities", b"capabilities", "connect_time", b"connect_time", "create_time", b"create_time", "display_name", b"display_name", "heartbeat_time", b"heartbeat_time", "maintenance", b"maintenance", "metrics", b"metrics", "name", b"name", "quarantine_expire_time", b"quarantine_expire_time", "quarantine_reason", b"quarantine_reason", "replica", b"replica", "slot_count", b"slot_count", "state", b"state", "strike_count", b"strike_count", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

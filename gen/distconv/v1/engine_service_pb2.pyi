@@ -58,30 +58,6 @@ ATTEMPT_PHASE_ENDED: AttemptPhase.ValueType  # 4
 """Over; its result waits to be acknowledged."""
 Global___AttemptPhase: _TypeAlias = AttemptPhase  # noqa: Y015
 
-class _TransferMode:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _TransferModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransferMode.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    TRANSFER_MODE_UNSPECIFIED: _TransferMode.ValueType  # 0
-    """Never sent."""
-    TRANSFER_MODE_STREAMING: _TransferMode.ValueType  # 1
-    """Through pipes; nothing touches the engine's disk."""
-    TRANSFER_MODE_FILE: _TransferMode.ValueType  # 2
-    """Through files in the engine's scratch folder."""
-
-class TransferMode(_TransferMode, metaclass=_TransferModeEnumTypeWrapper):
-    """How media travels between storage and engine."""
-
-TRANSFER_MODE_UNSPECIFIED: TransferMode.ValueType  # 0
-"""Never sent."""
-TRANSFER_MODE_STREAMING: TransferMode.ValueType  # 1
-"""Through pipes; nothing touches the engine's disk."""
-TRANSFER_MODE_FILE: TransferMode.ValueType  # 2
-"""Through files in the engine's scratch folder."""
-Global___TransferMode: _TypeAlias = TransferMode  # noqa: Y015
-
 @_typing.final
 class EngineMessage(_message.Message):
     """What an engine says."""
@@ -813,7 +789,7 @@ class TranscodeWork(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     TRANSFER_MODE_FIELD_NUMBER: _builtins.int
     STALL_TIMEOUT_FIELD_NUMBER: _builtins.int
-    transfer_mode: Global___TransferMode.ValueType
+    transfer_mode: _job_pb2.TransferMode.ValueType
     """How media travels."""
     @_builtins.property
     def source(self) -> _object_pb2.MediaAccess:
@@ -842,7 +818,7 @@ class TranscodeWork(_message.Message):
         media: _media_pb2.MediaInfo | None = ...,
         sink: _object_pb2.MediaAccess | None = ...,
         profile: _profile_pb2.Profile | None = ...,
-        transfer_mode: Global___TransferMode.ValueType = ...,
+        transfer_mode: _job_pb2.TransferMode.ValueType = ...,
         stall_timeout: _duration_pb2.Duration | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "profile", b"profile", "sink", b"sink", "source", b"source", "stall_timeout", b"stall_timeout"]  # noqa: Y015

@@ -171,6 +171,30 @@ TASK_STATE_CANCELLED: TaskState.ValueType  # 7
 """Its job was cancelled. Terminal."""
 Global___TaskState: _TypeAlias = TaskState  # noqa: Y015
 
+class _TransferMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransferModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransferMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSFER_MODE_UNSPECIFIED: _TransferMode.ValueType  # 0
+    """Never sent."""
+    TRANSFER_MODE_STREAMING: _TransferMode.ValueType  # 1
+    """Through pipes; nothing touches the engine's disk."""
+    TRANSFER_MODE_FILE: _TransferMode.ValueType  # 2
+    """Through files in the engine's scratch folder."""
+
+class TransferMode(_TransferMode, metaclass=_TransferModeEnumTypeWrapper):
+    """How media reaches the tool and leaves it."""
+
+TRANSFER_MODE_UNSPECIFIED: TransferMode.ValueType  # 0
+"""Never sent."""
+TRANSFER_MODE_STREAMING: TransferMode.ValueType  # 1
+"""Through pipes; nothing touches the engine's disk."""
+TRANSFER_MODE_FILE: TransferMode.ValueType  # 2
+"""Through files in the engine's scratch folder."""
+Global___TransferMode: _TypeAlias = TransferMode  # noqa: Y015
+
 class _AttemptState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -442,6 +466,40 @@ class JobOutput(_message.Message):
 Global___JobOutput: _TypeAlias = JobOutput  # noqa: Y015
 
 @_typing.final
+class JobSize(_message.Message):
+    """How large a job is, as measured: never what a client said."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
+    PIXEL_COUNT_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """Of the source, as storage counted it, bytes."""
+    pixel_count: _builtins.int
+    """Width × height × frames of the source's video, as the probe found them; 0 until it ran, and
+    for a source without video.
+    """
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """Of the source, as the probe found it; absent until it ran, and when the source does not say."""
+
+    def __init__(
+        self,
+        *,
+        size_bytes: _builtins.int = ...,
+        duration: _duration_pb2.Duration | None = ...,
+        pixel_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "pixel_count", b"pixel_count", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobSize: _TypeAlias = JobSize  # noqa: Y015
+
+@_typing.final
 class Job(_message.Message):
     """What a user asked for: one source, one profile, one output."""
 
@@ -492,6 +550,9 @@ class Job(_message.Message):
     ERROR_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
     WAIT_REASON_FIELD_NUMBER: _builtins.int
+    ENGINE_TAGS_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `jobs/{id}`. Output only."""
     state: Global___JobState.ValueType
@@ -514,6 +575,8 @@ class Job(_message.Message):
     """Failed attempts so far. Output only."""
     wait_reason: _builtins.str
     """Why it waits, in a sentence for people; empty when it does not. Output only."""
+    attempt_count: _builtins.int
+    """Attempts at its tasks so far, whatever became of them. Output only."""
     @_builtins.property
     def source(self) -> Global___JobSource:
         """The source. Set on creation, then unchanged."""
@@ -572,6 +635,16 @@ class Job(_message.Message):
     def output(self) -> Global___JobOutput:
         """The result; absent unless COMPLETED. Output only."""
 
+    @_builtins.property
+    def engine_tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Tags that an engine must have to be given any of it: at most 16, each 1..63 characters of
+        [a-z0-9_.-].
+        """
+
+    @_builtins.property
+    def size(self) -> Global___JobSize:
+        """How large it is. Output only."""
+
     def __init__(
         self,
         *,
@@ -600,16 +673,63 @@ class Job(_message.Message):
         error: Global___Failure | None = ...,
         output: Global___JobOutput | None = ...,
         wait_reason: _builtins.str = ...,
+        engine_tags: _abc.Iterable[_builtins.str] | None = ...,
+        size: Global___JobSize | None = ...,
+        attempt_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "create_time", b"create_time", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "error", b"error", "max_retries", b"max_retries", "output", b"output", "profile_spec", b"profile_spec", "progress", b"progress", "retry_time", b"retry_time", "source", b"source", "start_time", b"start_time", "ttl", b"ttl", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "create_time", b"create_time", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "error", b"error", "max_retries", b"max_retries", "output", b"output", "profile_spec", b"profile_spec", "progress", b"progress", "retry_time", b"retry_time", "size", b"size", "source", b"source", "start_time", b"start_time", "ttl", b"ttl", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "create_time", b"create_time", "creator", b"creator", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "engine", b"engine", "error", b"error", "etag", b"etag", "labels", b"labels", "max_retries", b"max_retries", "name", b"name", "output", b"output", "priority", b"priority", "profile", b"profile", "profile_spec", b"profile_spec", "progress", b"progress", "retry_count", b"retry_count", "retry_time", b"retry_time", "source", b"source", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "ttl", b"ttl", "update_time", b"update_time", "wait_reason", b"wait_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "attempt_count", b"attempt_count", "create_time", b"create_time", "creator", b"creator", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "engine", b"engine", "engine_tags", b"engine_tags", "error", b"error", "etag", b"etag", "labels", b"labels", "max_retries", b"max_retries", "name", b"name", "output", b"output", "priority", b"priority", "profile", b"profile", "profile_spec", b"profile_spec", "progress", b"progress", "retry_count", b"retry_count", "retry_time", b"retry_time", "size", b"size", "source", b"source", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "ttl", b"ttl", "update_time", b"update_time", "wait_reason", b"wait_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
 
 Global___Job: _TypeAlias = Job  # noqa: Y015
+
+@_typing.final
+class JobTransition(_message.Message):
+    """One move of a job, kept as history."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    FROM_STATE_FIELD_NUMBER: _builtins.int
+    TO_STATE_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
+    CAUSE_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    from_state: Global___JobState.ValueType
+    """The state that it left; UNSPECIFIED for the first, its creation."""
+    to_state: Global___JobState.ValueType
+    """The state that it came to."""
+    event: _builtins.str
+    """What happened, UPPER_SNAKE_CASE: "TASK_ASSIGNED"; docs/state-machine.md has them all."""
+    cause: _builtins.str
+    """Why, in words for people."""
+    attempt: _builtins.str
+    """The attempt that it is of, `jobs/{job}/tasks/{task}/attempts/{attempt}`; empty when of none."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        from_state: Global___JobState.ValueType = ...,
+        to_state: Global___JobState.ValueType = ...,
+        event: _builtins.str = ...,
+        cause: _builtins.str = ...,
+        attempt: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "cause", b"cause", "event", b"event", "from_state", b"from_state", "time", b"time", "to_state", b"to_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___JobTransition: _TypeAlias = JobTransition  # noqa: Y015
 
 @_typing.final
 class Task(_message.Message):
@@ -623,12 +743,19 @@ class Task(_message.Message):
     DEPENDS_ON_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
+    REQUIREMENT_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
+    LOST_COUNT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `jobs/{job}/tasks/{task}`."""
     kind: Global___TaskKind.ValueType
     """What it is."""
     state: Global___TaskState.ValueType
     """Where it stands."""
+    requirement: _builtins.str
+    """What it needs of an engine, `KIND=VALUE` joined by spaces: `encoder=libx264 muxer=mp4`."""
+    lost_count: _builtins.int
+    """Leases of it that were lost; too many count as a failure of the work."""
     @_builtins.property
     def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Names of the tasks that must succeed before it."""
@@ -641,6 +768,10 @@ class Task(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was planned."""
 
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When its next attempt is due, in BACKING_OFF; absent otherwise."""
+
     def __init__(
         self,
         *,
@@ -650,10 +781,13 @@ class Task(_message.Message):
         depends_on: _abc.Iterable[_builtins.str] | None = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
+        requirement: _builtins.str = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
+        lost_count: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "depends_on", b"depends_on", "kind", b"kind", "name", b"name", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "create_time", b"create_time", "depends_on", b"depends_on", "kind", b"kind", "lost_count", b"lost_count", "name", b"name", "requirement", b"requirement", "retry_time", b"retry_time", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -676,6 +810,8 @@ class Attempt(_message.Message):
     DECISION_FIELD_NUMBER: _builtins.int
     ERROR_FIELD_NUMBER: _builtins.int
     LOG_EXCERPT_FIELD_NUMBER: _builtins.int
+    TRANSFER_MODE_FIELD_NUMBER: _builtins.int
+    ESTIMATE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `jobs/{job}/tasks/{task}/attempts/{attempt}`."""
     state: Global___AttemptState.ValueType
@@ -686,6 +822,8 @@ class Attempt(_message.Message):
     """The fencing token of its lease: grows with every attempt at the task."""
     decision: _builtins.str
     """Why it went to this engine, in plain words."""
+    transfer_mode: Global___TransferMode.ValueType
+    """How its media went to the engine; UNSPECIFIED when it was not decided."""
     @_builtins.property
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the lease ends unless a heartbeat pushes it on; absent once the attempt ended."""
@@ -710,6 +848,12 @@ class Attempt(_message.Message):
     def log_excerpt(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What the engine thought worth keeping of its log."""
 
+    @_builtins.property
+    def estimate(self) -> _duration_pb2.Duration:
+        """How long it was expected to take when it was given to the engine; absent when nothing was
+        known to go by.
+        """
+
     def __init__(
         self,
         *,
@@ -724,10 +868,12 @@ class Attempt(_message.Message):
         decision: _builtins.str = ...,
         error: Global___Failure | None = ...,
         log_excerpt: _abc.Iterable[_builtins.str] | None = ...,
+        transfer_mode: Global___TransferMode.ValueType = ...,
+        estimate: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "lease_expire_time", b"lease_expire_time", "start_time", b"start_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimate", b"estimate", "lease_expire_time", b"lease_expire_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "engine", b"engine", "error", b"error", "fencing_token", b"fencing_token", "lease_expire_time", b"lease_expire_time", "log_excerpt", b"log_excerpt", "name", b"name", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "engine", b"engine", "error", b"error", "estimate", b"estimate", "fencing_token", b"fencing_token", "lease_expire_time", b"lease_expire_time", "log_excerpt", b"log_excerpt", "name", b"name", "start_time", b"start_time", "state", b"state", "transfer_mode", b"transfer_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

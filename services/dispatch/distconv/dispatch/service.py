@@ -191,6 +191,12 @@ class DispatchServicer(DispatchServiceServicer):
         """Refuse."""
         raise unserved("ExplainJob")
 
+    async def GetJobHistory(
+        self, request: pb.GetJobHistoryRequest, context: Any
+    ) -> pb.GetJobHistoryResponse:
+        """Refuse."""
+        raise unserved("GetJobHistory")
+
     async def SetEngineMaintenance(
         self, request: pb.SetEngineMaintenanceRequest, context: Any
     ) -> pb.SetEngineMaintenanceResponse:

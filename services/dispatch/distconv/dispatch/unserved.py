@@ -11,6 +11,7 @@ UNSERVED_METHODS = (
     "distconv.v1.DispatchService.DeleteJob",
     "distconv.v1.DispatchService.AssignJob",
     "distconv.v1.DispatchService.ExplainJob",
+    "distconv.v1.DispatchService.GetJobHistory",
     "distconv.v1.DispatchService.SetEngineMaintenance",
     "distconv.v1.DispatchService.RevokeEngine",
     "distconv.v1.EngineService.RegisterEngine",
