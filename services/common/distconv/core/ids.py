@@ -7,11 +7,15 @@ with a chance of 1 in 3.4e10; a unique key in the store catches that.
 """
 
 import secrets
+from collections.abc import Callable
 from datetime import datetime
 
 from distconv.core.errors import InvalidArgumentError
 
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
+# Makes an id for an instant: `new_id`, or one whose randomness a test has in hand.
+MakeId = Callable[[datetime], str]
+
 _TIME_CHARS = 9
 _RANDOM_CHARS = 7
 ID_LENGTH = _TIME_CHARS + _RANDOM_CHARS

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 import structlog
 
 from distconv.core.clock import Clock
+from distconv.core.ids import MakeId, new_id
 from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.core.retry import RetryPolicy
 from distconv.dispatch.change import Changes
@@ -34,6 +35,7 @@ from distconv.dispatch.retry_waker import RetryWaker
 from distconv.dispatch.scheduler import Scheduler
 from distconv.dispatch.service import DispatchServicer, dispatch_service
 from distconv.dispatch.session_hub import SessionHub, SessionPace
+from distconv.dispatch.session_stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.signals import Effects, Signals, Topic
 from distconv.dispatch.storage_rpc import StorageObjects
@@ -61,7 +63,14 @@ class Dispatch:
         tokens: MediaTokens,
         catalogue: ProfileCatalogue,
         clock: Clock,
+        make_id: MakeId = new_id,
+        randomness: Callable[[], float] = random.random,
     ) -> None:
+        """Wire the parts.
+
+        All that is left to chance comes from `make_id` and from `randomness`,
+        which returns numbers in [0, 1): a simulation gives its own.
+        """
         self._tasks: asyncio.TaskGroup | None = None
         self._clock = clock
         media_ttl = timedelta(seconds=settings.media_ttl_s)
@@ -69,7 +78,7 @@ class Dispatch:
         self.watchers = Watchers()
         self.board = ProgressBoard(lambda job: self.watchers.notify(job, urgent=False))
         self.signals.listen(self._on_change)
-        changes = Changes(store, self.signals, clock, media_ttl=media_ttl)
+        changes = Changes(store, self.signals, clock, media_ttl=media_ttl, make_id=make_id)
         self.leasing = Leasing(changes, lease_duration=settings.lease_duration)
         self.concluding = Concluding(
             changes,
@@ -77,7 +86,7 @@ class Dispatch:
                 first_delay=timedelta(seconds=settings.retry_first_delay_s),
                 max_delay=timedelta(seconds=settings.retry_max_delay_s),
             ),
-            randomness=random.random,
+            randomness=randomness,
             require_feasible=require_feasible,
         )
         mint = MediaMint(tokens, storage_addresses=settings.storage_addresses, ttl=media_ttl)
@@ -105,7 +114,8 @@ class Dispatch:
             heartbeat_interval=settings.heartbeat_interval,
             spawn=self.spawn,
         )
-        jobs = Jobs(
+        self.sessions = SessionStreams(self.hub, messages, self.spawn)
+        self.jobs = Jobs(
             store=store,
             changes=changes,
             concluding=self.concluding,
@@ -124,15 +134,15 @@ class Dispatch:
         self.services: Sequence[Service] = (
             dispatch_service(
                 DispatchServicer(
-                    jobs=jobs,
+                    jobs=self.jobs,
                     engines=Engines(store, views),
-                    grants=MediaGrants(mint, objects, store, clock),
+                    grants=MediaGrants(mint, objects, store, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
                     max_source_bytes=settings.max_source_bytes,
                 )
             ),
-            engine_service(EngineServicer(self.hub, messages, self.spawn)),
+            engine_service(EngineServicer(self.sessions)),
         )
         self._duties: Sequence[tuple[Duty, Topic]] = (
             (
@@ -168,11 +178,11 @@ class Dispatch:
         return None
 
     def _on_change(self, effects: Effects) -> None:
-        for job_id in effects.ended_jobs:
+        for job_id in sorted(effects.ended_jobs):
             self.board.clear(job_id)
         for attempt in effects.ended_attempts:
             self.board.clear(attempt.job_id)
-        for job_id in effects.changed_jobs:
+        for job_id in sorted(effects.changed_jobs):
             self.watchers.notify(job_id, urgent=True)
 
     @asynccontextmanager

@@ -12,7 +12,7 @@ from distconv.core import attempt_states, task_states
 from distconv.core.attempt_states import AttemptEvent, AttemptState
 from distconv.core.clock import Clock
 from distconv.core.errors import NotFoundError
-from distconv.core.ids import new_id
+from distconv.core.ids import MakeId, new_id
 from distconv.core.names import job_name
 from distconv.core.states import Command, JobEvent, JobState, apply
 from distconv.core.task_states import TaskEvent
@@ -38,11 +38,12 @@ class Change:
     tx: Transaction
     now: datetime
     media_ttl: timedelta
+    make_id: MakeId = new_id
     effects: Effects = field(default_factory=Effects)
 
     def new_id(self) -> str:
         """Make an id for this instant."""
-        return new_id(self.now)
+        return self.make_id(self.now)
 
     async def job(self, job_id: str) -> JobRecord:
         """Return a job that must be there."""
@@ -174,13 +175,20 @@ class Changes:
     """Make changes; what they ask for is published once they are committed."""
 
     def __init__(
-        self, store: Store, signals: Signals, clock: Clock, *, media_ttl: timedelta
+        self,
+        store: Store,
+        signals: Signals,
+        clock: Clock,
+        *,
+        media_ttl: timedelta,
+        make_id: MakeId = new_id,
     ) -> None:
         """`media_ttl` is how long the tokens of an assignment hold."""
         self._store = store
         self._signals = signals
         self._clock = clock
         self._media_ttl = media_ttl
+        self._make_id = make_id
 
     @asynccontextmanager
     async def begin(self) -> AsyncIterator[Change]:
@@ -191,7 +199,9 @@ class Changes:
         """
         transaction = self._store.transaction()
         tx = await transaction.__aenter__()
-        change = Change(tx=tx, now=self._clock.now(), media_ttl=self._media_ttl)
+        change = Change(
+            tx=tx, now=self._clock.now(), media_ttl=self._media_ttl, make_id=self._make_id
+        )
         try:
             yield change
         except BaseException:

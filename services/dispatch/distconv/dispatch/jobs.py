@@ -12,7 +12,6 @@ from distconv.core.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
-from distconv.core.ids import new_id
 from distconv.core.names import job_name, object_name, parse_prefix
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
@@ -114,7 +113,7 @@ class Jobs:
                 known = await change.tx.get_request(who.tenant, checked.request_id)
                 if known is not None:
                     return await self._views.job(await self._repeated(known, checked))
-            job = self._record(who, checked, source, job_id=new_id(change.now))
+            job = self._record(who, checked, source, job_id=change.new_id())
             await change.add_job(job, plan(job, new_id=change.new_id))
             if checked.request_id:
                 await change.tx.add_request(

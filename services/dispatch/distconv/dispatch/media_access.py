@@ -11,7 +11,7 @@ from distconv.core.errors import (
     NotFoundError,
     PermissionDeniedError,
 )
-from distconv.core.ids import new_id
+from distconv.core.ids import MakeId, new_id
 from distconv.core.names import object_name
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.store.port import Store
@@ -63,11 +63,20 @@ class MediaMint:
 class MediaGrants:
     """Decide what a user may touch: what the tenant uploaded, and what its jobs published."""
 
-    def __init__(self, mint: MediaMint, objects: Objects, store: Store, clock: Clock) -> None:
+    def __init__(
+        self,
+        mint: MediaMint,
+        objects: Objects,
+        store: Store,
+        clock: Clock,
+        *,
+        make_id: MakeId = new_id,
+    ) -> None:
         self._mint = mint
         self._objects = objects
         self._store = store
         self._clock = clock
+        self._make_id = make_id
 
     async def grant(self, who: Principal, action: MediaAction, object_id: str) -> MediaAccess:
         """Return access for a user; WRITE without an object makes a new one.
@@ -85,7 +94,7 @@ class MediaGrants:
                 raise InvalidArgumentError(
                     f"to {action.value}, name the object: objects/ID", field="object"
                 )
-            object_id = new_id(self._clock.now())
+            object_id = self._make_id(self._clock.now())
         else:
             await self._check(who.tenant, action, object_id)
         return self._mint.sign(

@@ -17,7 +17,6 @@ from distconv.core.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from distconv.core.ids import new_id
 from distconv.core.names import AttemptRef
 from distconv.dispatch.change import Changes
 from distconv.dispatch.engine_session import EngineSession
@@ -136,7 +135,7 @@ class SessionHub:
                 version=hello.version,
                 capabilities=hello.capabilities,
                 slot_count=hello.slot_count,
-                session_id=new_id(change.now),
+                session_id=change.new_id(),
                 metrics=known.metrics if known else None,
                 create_time=known.create_time if known else change.now,
                 connect_time=change.now,

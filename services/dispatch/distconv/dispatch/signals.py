@@ -62,7 +62,7 @@ class Signals:
 
     def publish(self, effects: Effects) -> None:
         """Tell everyone."""
-        for topic in effects.topics:
+        for topic in sorted(effects.topics):  # a set has no order of its own
             self._events[topic].set()
         for listener in self._listeners:
             listener(effects)

@@ -45,7 +45,7 @@ class Watchers:
     """Find the followers of a job."""
 
     def __init__(self) -> None:
-        self._watches: defaultdict[str, set[Watch]] = defaultdict(set)
+        self._watches: defaultdict[str, dict[Watch, None]] = defaultdict(dict)
         self._closed = False
 
     @contextmanager
@@ -54,11 +54,11 @@ class Watchers:
         watch = Watch()
         if self._closed:
             _close(watch)
-        self._watches[job_id].add(watch)
+        self._watches[job_id][watch] = None
         try:
             yield watch
         finally:
-            self._watches[job_id].discard(watch)
+            self._watches[job_id].pop(watch, None)
             if not self._watches[job_id]:
                 del self._watches[job_id]
 
