@@ -25,7 +25,7 @@ from distconv.rpc.convert import profile as convert_profile
 from distconv.rpc.convert.times import duration, timestamp
 from distconv.rpc.tokens import MediaAction
 from distconv.v1 import engine_service_pb2 as pb
-from distconv.v1 import media_pb2, object_pb2
+from distconv.v1 import job_pb2, media_pb2, object_pb2
 
 from .conftest import Storage
 
@@ -76,7 +76,7 @@ def transcode_of(
             media=media,
             sink=access(sink),
             profile=convert_profile.profile(load_catalogue().get(profile)),
-            transfer_mode=pb.TRANSFER_MODE_STREAMING,
+            transfer_mode=job_pb2.TRANSFER_MODE_STREAMING,
             stall_timeout=duration(timedelta(seconds=30)),
         )
     )

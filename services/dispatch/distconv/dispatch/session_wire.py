@@ -21,6 +21,7 @@ from distconv.rpc.convert.media import media_info
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import duration, timestamp
 from distconv.v1 import engine_service_pb2 as pb
+from distconv.v1 import job_pb2
 
 MAX_SLOTS = 256
 _MAX_NAME = 255
@@ -180,7 +181,7 @@ def _assignment(value: m.Assignment) -> pb.Assignment:
                     media=media_info(work.media),
                     sink=media_access(work.sink),
                     profile=profile(work.profile),
-                    transfer_mode=pb.TRANSFER_MODE_STREAMING,
+                    transfer_mode=job_pb2.TRANSFER_MODE_STREAMING,
                     stall_timeout=duration(work.stall_timeout),
                 )
             )

@@ -21,7 +21,7 @@ from distconv.rpc.convert.attempt import phase, put_outcome, to_phase
 from distconv.rpc.convert.engine import capabilities
 from distconv.rpc.convert.times import to_datetime, to_timedelta
 from distconv.v1 import engine_service_pb2 as pb
-from distconv.v1 import object_pb2
+from distconv.v1 import job_pb2, object_pb2
 
 
 def hello(
@@ -69,7 +69,7 @@ def to_assignment(message: pb.Assignment, *, dispatch_address: str) -> Assignmen
 
 
 def _to_transcode(message: pb.TranscodeWork, dispatch_address: str) -> TranscodeWork:
-    if message.transfer_mode == pb.TRANSFER_MODE_FILE:
+    if message.transfer_mode == job_pb2.TRANSFER_MODE_FILE:
         raise InvalidArgumentError("this engine does not transfer files yet, it streams only")
     return TranscodeWork(
         source=_to_grant(message.source, dispatch_address),
