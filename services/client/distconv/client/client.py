@@ -61,14 +61,22 @@ class Client:
         *,
         reconnect: timedelta = DEFAULT_RECONNECT,
         on_break: Callable[[Break], None] | None = None,
+        tenant: str = "",
     ) -> None:
+        """Take the server's address, `host:port`, and the tenant to act for; empty: one's own."""
         self.address = address
+        self._tenant = tenant
         self._reconnect = reconnect
         self._on_break = on_break
         self._opened: Connection | None = None
 
     async def __aenter__(self) -> Self:
-        self._opened = Connection(self.address, reconnect=self._reconnect, on_break=self._on_break)
+        self._opened = Connection(
+            self.address,
+            reconnect=self._reconnect,
+            on_break=self._on_break,
+            tenant=self._tenant,
+        )
         return self
 
     async def __aexit__(

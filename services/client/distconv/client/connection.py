@@ -11,6 +11,8 @@ import grpc.aio
 
 from distconv.client.patience import Break, Patience, is_break
 from distconv.core.errors import DistconvError
+from distconv.core.names import parse_tenant
+from distconv.rpc.auth import TENANT_KEY
 from distconv.rpc.channel import UNARY_TIMEOUT_S, open_channel
 from distconv.rpc.errors import translated
 from distconv.v1 import dispatch_service_pb2_grpc, storage_service_pb2_grpc
@@ -36,8 +38,11 @@ class Connection:
         *,
         reconnect: timedelta,
         on_break: Callable[[Break], None] | None = None,
+        tenant: str = "",
     ) -> None:
         self.address = address
+        # Goes with every call; storage, which trusts its tokens alone, passes it over.
+        self.identity = ((TENANT_KEY, parse_tenant(tenant)),) if tenant else ()
         self._reconnect = reconnect
         self._on_break = on_break
         self._answered = False
@@ -77,7 +82,9 @@ class Connection:
     ) -> R:
         """Make a unary call once, with its deadline. Raises what the server raised."""
         with translated(address or self.address):
-            response = await method(request, timeout=timeout_s, metadata=tuple(metadata))
+            response = await method(
+                request, timeout=timeout_s, metadata=(*self.identity, *metadata)
+            )
         self.answered()
         return response
 

@@ -41,7 +41,9 @@ async def watch(connection: Connection, name: str) -> AsyncGenerator[Job, None]:
 async def _attached(connection: Connection, name: str) -> AsyncGenerator[Job, None]:
     with translated(connection.address):
         # No deadline: a job may take days, and keepalive finds a dead server.
-        call = connection.dispatch.WatchJob(dispatch.WatchJobRequest(name=name))
+        call = connection.dispatch.WatchJob(
+            dispatch.WatchJobRequest(name=name), metadata=connection.identity
+        )
         try:
             async for response in call:
                 yield to_job(response.job)

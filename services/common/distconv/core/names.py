@@ -1,11 +1,16 @@
 """Resource names of the contract: `jobs/{job}/tasks/{task}/attempts/{attempt}` and their like."""
 
+import re
 from dataclasses import dataclass
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.ids import ID_LENGTH, parse_id_prefix
 
 _ID_ALPHABET = frozenset("0123456789abcdefghjkmnpqrstvwxyz")
+_TENANT = re.compile(r"[a-z0-9-]{1,63}")
+
+# The tenant of whoever names none, and of engines, which serve all.
+LOCAL_TENANT = "local"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +95,17 @@ def parse_attempt(name: str) -> AttemptRef:
         )
     job, task, attempt = ids
     return AttemptRef(job=job, task=task, attempt=attempt)
+
+
+def parse_tenant(name: str) -> str:
+    """Return the name of a tenant as it is. Raises InvalidArgumentError."""
+    if not _TENANT.fullmatch(name):
+        raise InvalidArgumentError(
+            f"'{name[:80]}' is no name for a tenant: lower-case letters, digits and '-', 1 to 63 "
+            "characters",
+            field="tenant",
+        )
+    return name
 
 
 def is_id(text: str) -> bool:

@@ -1,21 +1,29 @@
 """Who asks: principals, and the authenticators that servers put in their interceptor."""
 
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from distconv.core.errors import UnauthenticatedError
+from distconv.core.names import LOCAL_TENANT, parse_tenant
 from distconv.rpc.tokens import MediaClaims, MediaTokens
 
 _BEARER = "bearer "
+# Metadata that names the tenant a caller acts for.
+TENANT_KEY = "distconv-tenant"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
-    """Who asks: a user of a tenant; `media` is what a media token allows, at storage only."""
+    """Who asks: a user of a tenant.
+
+    `any_tenant` says that the user may act for every other tenant too; `media`
+    is what a media token allows, at storage only.
+    """
 
     tenant: str
     user: str
+    any_tenant: bool = False
     media: MediaClaims | None = None
 
 
@@ -30,7 +38,19 @@ class Authenticator(Protocol):
         ...
 
 
-LOCAL = Principal(tenant="local", user="local")
+LOCAL = Principal(tenant=LOCAL_TENANT, user="local", any_tenant=True)
+
+
+class LocalTenantAuthenticator:
+    """Take every caller for the local user, acting for the tenant that the metadata names.
+
+    For a server that listens on loopback only: who reaches it has the machine.
+    """
+
+    def authenticate(self, metadata: dict[str, str]) -> Principal:
+        """Return the local user of a tenant. Raises InvalidArgumentError."""
+        name = metadata.get(TENANT_KEY, "")
+        return replace(LOCAL, tenant=parse_tenant(name)) if name else LOCAL
 
 
 class LocalAuthenticator:

@@ -18,7 +18,7 @@ from distconv.dispatch.jobs import Jobs, ListRequest
 from distconv.dispatch.media_access import MediaGrants
 from distconv.dispatch.unserved import UNSERVED_METHODS, unserved
 from distconv.dispatch.validation import profile_id
-from distconv.rpc.auth import LocalAuthenticator, principal
+from distconv.rpc.auth import LocalTenantAuthenticator, principal
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.server import Service
 from distconv.v1 import dispatch_service_pb2 as pb
@@ -232,4 +232,4 @@ def dispatch_service(servicer: DispatchServicer) -> Service:
     def register(server: grpc.aio.Server) -> None:
         add_DispatchServiceServicer_to_server(servicer, server)
 
-    return Service(name=NAME, authenticator=LocalAuthenticator(), register=register)
+    return Service(name=NAME, authenticator=LocalTenantAuthenticator(), register=register)

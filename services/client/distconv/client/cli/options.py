@@ -11,6 +11,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_SERVER = "127.0.0.1:7400"
 SERVER_VARIABLE = "DISTCONV_SERVER"
+TENANT_VARIABLE = "DISTCONV_TENANT"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +19,7 @@ class Common:
     """What was said in options common to all commands."""
 
     server: str | None
+    tenant: str
     as_json: bool
     debug: bool
 
@@ -27,6 +29,7 @@ class Common:
         said = _said(click.get_current_context())
         return cls(
             server=said.get("server"),
+            tenant=said.get("tenant") or os.environ.get(TENANT_VARIABLE) or "",
             as_json=bool(said.get("json")),
             debug=bool(said.get("debug")),
         )
@@ -58,7 +61,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any
 
 
 def common_options(command: F) -> F:
-    """Give a command or group `--server`, `--json` and `--debug`."""
+    """Give a command or group `--server`, `--tenant`, `--json` and `--debug`."""
     for option in (
         click.option(
             "--debug",
@@ -73,6 +76,13 @@ def common_options(command: F) -> F:
             expose_value=False,
             callback=_keep,
             help="Print JSON on stdout; errors too.",
+        ),
+        click.option(
+            "--tenant",
+            metavar="NAME",
+            expose_value=False,
+            callback=_keep,
+            help=f"The tenant to act for.  [default: ${TENANT_VARIABLE}, else your own]",
         ),
         click.option(
             "--server",
