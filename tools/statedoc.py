@@ -2,7 +2,9 @@
 
 from collections import defaultdict
 
+from distconv.core import task_states
 from distconv.core.states import TABLE, TERMINAL, Command, JobEvent, JobState
+from distconv.core.task_states import TaskEvent, TaskState
 
 
 def state_machine() -> str:
@@ -33,4 +35,28 @@ def state_machine() -> str:
     lines += [f"| {event.name} | {event.value} |" for event in JobEvent]
     lines += ["", "| command | asks to |", "| --- | --- |"]
     lines += [f"| {command.name} | {command.value} |" for command in Command]
+    lines += _tasks()
     return "\n".join(lines) + "\n"
+
+
+def _tasks() -> list[str]:
+    lines = [
+        "",
+        "## The life of a task",
+        "",
+        "A task is what one engine does in one go; it moves in the same transaction as its job.",
+        "From `distconv.core.task_states`.",
+        "",
+        "```mermaid",
+        "stateDiagram-v2",
+        "    [*] --> READY",
+        "    [*] --> BLOCKED",
+    ]
+    arrows: dict[tuple[TaskState, TaskState], list[str]] = defaultdict(list)
+    for (state, event), target in task_states.TABLE.items():
+        arrows[state, target].append(event.name)
+    lines += [f"    {a} --> {b}: {', '.join(events)}" for (a, b), events in arrows.items()]
+    lines += [f"    {state} --> [*]" for state in TaskState if state.is_terminal]
+    lines += ["```", "", "| event | means that |", "| --- | --- |"]
+    lines += [f"| {event.name} | {event.value} |" for event in TaskEvent]
+    return lines

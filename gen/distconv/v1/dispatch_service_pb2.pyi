@@ -320,7 +320,7 @@ class ListJobsRequest(_message.Message):
     """Conditions joined by AND; empty: all. They are
       `state = FAILED`, several joined by OR: `state = FAILED OR state = CANCELLED`;
       `profile = profiles/h264-720p`;
-      `engine = engines/{id}`: on that engine now;
+      `engine = engines/{id}`, as in GetEngineRequest: an attempt at it was made there;
       `labels.KEY = VALUE`: has that label, any number of times;
       `create_time >= 2030-01-31T12:00:00Z`, also with >, <= and <, the date alone for its midnight
       in UTC;
@@ -946,7 +946,7 @@ class ListTasksRequest(_message.Message):
     """`next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Conditions joined by AND: `state = LEASED`, several joined by OR; `engine = engines/{id}`: an
-    attempt at it is on that engine now. Empty: all.
+    attempt at it was made there. Empty: all.
     """
     with_total_size: _builtins.bool
     """Whether to count the matches."""

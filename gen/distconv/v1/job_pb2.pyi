@@ -136,7 +136,7 @@ class _TaskStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TaskState.V
     TASK_STATE_UNSPECIFIED: _TaskState.ValueType  # 0
     """Never sent."""
     TASK_STATE_BLOCKED: _TaskState.ValueType  # 1
-    """Waits for another task of its job."""
+    """Waits for another task of its job, or for its job to be resumed."""
     TASK_STATE_READY: _TaskState.ValueType  # 2
     """Waits for an engine."""
     TASK_STATE_LEASED: _TaskState.ValueType  # 3
@@ -156,7 +156,7 @@ class TaskState(_TaskState, metaclass=_TaskStateEnumTypeWrapper):
 TASK_STATE_UNSPECIFIED: TaskState.ValueType  # 0
 """Never sent."""
 TASK_STATE_BLOCKED: TaskState.ValueType  # 1
-"""Waits for another task of its job."""
+"""Waits for another task of its job, or for its job to be resumed."""
 TASK_STATE_READY: TaskState.ValueType  # 2
 """Waits for an engine."""
 TASK_STATE_LEASED: TaskState.ValueType  # 3

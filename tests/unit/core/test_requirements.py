@@ -47,3 +47,15 @@ def test_tags_are_the_engines() -> None:
     needed = Requirements(tags=("gpu",))
     assert needed.missing_from(engine(tool())) == ("tag gpu",)
     assert needed.missing_from(engine(tool(), tags=("gpu",))) == ()
+
+
+def test_a_job_may_want_one_engine_alone() -> None:
+    needed = Requirements(muxers=("mp4",), tags=("gpu",), engine="0abc")
+    assert needed.key == "engine=0abc muxer=mp4 tag=gpu"
+    assert Requirements.of_key(needed.key) == needed
+    fit = engine(tool(), tags=("gpu",))
+    assert needed.missing_from(fit, engine_id="0abc") == ()
+    assert needed.missing_from(fit, engine_id="0xyz") == ("the id 0abc",)
+    profile = CATALOGUE.get("copy")
+    pinned = Requirements.of_profile(profile, tags=("b", "a"), engine="0abc")
+    assert pinned.key == "engine=0abc muxer=matroska tag=a tag=b"

@@ -78,15 +78,22 @@ TestJobLife = JobLife.TestCase
 
 @settings(deadline=None)
 @given(st.lists(st.sampled_from(TaskEvent)))
-def test_a_task_that_has_ended_stays_so(events: list[TaskEvent]) -> None:
+def test_a_task_that_has_ended_stays_so_unless_it_is_retried(events: list[TaskEvent]) -> None:
     state = TaskState.BLOCKED
     for event in events:
         try:
             after = task_states.apply(state, event)
         except IllegalTransitionError:
             continue
-        assert not state.is_terminal
+        assert event is TaskEvent.REVIVED or not state.is_terminal
+        assert state is not TaskState.SUCCEEDED
         state = after
+
+
+def test_whatever_a_task_waits_for_its_job_can_be_held() -> None:
+    for state in TaskState:
+        if not state.is_terminal:
+            assert task_states.apply(state, TaskEvent.HELD) is TaskState.BLOCKED
 
 
 @settings(deadline=None)

@@ -41,6 +41,7 @@ TASK = TaskRecord(
 def load(*encoders: str, slots: int = 1, free: int = 0, takes_work: bool = True) -> EngineLoad:
     info = TranscoderInfo(name="ffmpeg", version="9", build_id="b", encoders=encoders)
     return EngineLoad(
+        engine_id="e",
         capabilities=EngineCapabilities(transcoders=(info,)),
         slot_count=slots,
         free_slot_count=free,

@@ -95,6 +95,12 @@ class StaleLeaseError(FailedPreconditionError):
     reason = "STALE_LEASE"
 
 
+class StaleEtagError(FailedPreconditionError):
+    """The resource has changed since it was read; read it again."""
+
+    reason = "STALE_ETAG"
+
+
 class OutOfRangeError(DistconvError):
     """A range lies beyond the end of its object."""
 

@@ -23,11 +23,15 @@ _MUXERS = {Container.MP4: "mp4", Container.MKV: "matroska", Container.WEBM: "web
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Requirements:
-    """Encoders, muxers and tags that one transcoder of an engine must have; sorted."""
+    """Encoders and muxers that one transcoder of an engine must have, and tags of the engine.
+
+    Sorted. `engine` is the id of the one engine that may do it; empty: any.
+    """
 
     encoders: tuple[str, ...] = ()
     muxers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
+    engine: str = ""
 
     @property
     def key(self) -> str:
@@ -35,6 +39,7 @@ class Requirements:
         return " ".join(
             [
                 *(f"encoder={name}" for name in sorted(self.encoders)),
+                *([f"engine={self.engine}"] if self.engine else []),
                 *(f"muxer={name}" for name in sorted(self.muxers)),
                 *(f"tag={name}" for name in sorted(self.tags)),
             ]
@@ -48,25 +53,40 @@ class Requirements:
             encoders=tuple(value for kind, _, value in pairs if kind == "encoder"),
             muxers=tuple(value for kind, _, value in pairs if kind == "muxer"),
             tags=tuple(value for kind, _, value in pairs if kind == "tag"),
+            engine=next((value for kind, _, value in pairs if kind == "engine"), ""),
         )
 
     @classmethod
-    def of_profile(cls, profile: Profile) -> Self:
-        """Derive what encoding by `profile` needs."""
+    def of_profile(cls, profile: Profile, *, tags: tuple[str, ...] = (), engine: str = "") -> Self:
+        """Derive what encoding by `profile` needs, on engines with `tags` or on one alone."""
         encoders = []
         if profile.video is not None and profile.video.codec in _VIDEO_ENCODERS:
             encoders.append(_VIDEO_ENCODERS[profile.video.codec])
         if profile.audio is not None and profile.audio.codec in _AUDIO_ENCODERS:
             encoders.append(_AUDIO_ENCODERS[profile.audio.codec])
-        return cls(encoders=tuple(sorted(encoders)), muxers=(_MUXERS[profile.container],))
+        return cls(
+            encoders=tuple(sorted(encoders)),
+            muxers=(_MUXERS[profile.container],),
+            tags=tuple(sorted(tags)),
+            engine=engine,
+        )
 
-    def missing_from(self, capabilities: EngineCapabilities) -> tuple[str, ...]:
-        """Return what the engine lacks, by its transcoder that lacks the least; empty: it fits."""
+    def missing_from(
+        self, capabilities: EngineCapabilities, *, engine_id: str = ""
+    ) -> tuple[str, ...]:
+        """Return what the engine lacks, by its transcoder that lacks the least; empty: it fits.
+
+        Another engine than the one that is wanted lacks its very name.
+        """
         tools = [self._missing_tools(tool) for tool in capabilities.transcoders]
         if not tools and not (self.encoders or self.muxers):
             tools = [()]
         best = min(tools, key=len, default=(*self.encoders, *self.muxers))
-        return (*best, *(f"tag {tag}" for tag in self.tags if tag not in capabilities.tags))
+        return (
+            *best,
+            *(f"tag {tag}" for tag in self.tags if tag not in capabilities.tags),
+            *([f"the id {self.engine}"] if self.engine not in ("", engine_id) else []),
+        )
 
     def _missing_tools(self, tool: TranscoderInfo) -> tuple[str, ...]:
         return (

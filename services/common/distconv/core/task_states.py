@@ -31,7 +31,7 @@ class TaskState(StrEnum):
 
     @property
     def is_terminal(self) -> bool:
-        """Tell whether nothing more happens to the task."""
+        """Tell whether only a retry of its job by hand leads out of this state."""
         return self in TERMINAL
 
 
@@ -41,7 +41,7 @@ TERMINAL = frozenset({TaskState.SUCCEEDED, TaskState.FAILED, TaskState.CANCELLED
 class TaskEvent(StrEnum):
     """What happens to a task."""
 
-    UNBLOCKED = "all that it depends on succeeded"
+    UNBLOCKED = "all that it depends on succeeded, and its job is not held"
     CLAIMED = "an attempt at it was given to an engine"
     DONE = "its result was accepted"
     RELEASED = "its attempt was lost or given back"
@@ -49,6 +49,8 @@ class TaskEvent(StrEnum):
     RETRY_DUE = "the time of the next attempt came"
     GIVEN_UP = "no attempt can succeed, or none is left"
     CANCEL = "its job was cancelled"
+    HELD = "its job was paused"
+    REVIVED = "its job is retried by hand"
 
 
 _S, _E = TaskState, TaskEvent
@@ -64,6 +66,11 @@ def _rows() -> Iterable[tuple[TaskState, TaskEvent, TaskState]]:
     for state in (_S.BLOCKED, _S.READY, _S.LEASED, _S.BACKING_OFF):
         yield state, _E.GIVEN_UP, _S.FAILED
         yield state, _E.CANCEL, _S.CANCELLED
+        # Held tasks wait as those do that depend on others: nobody looks for them in a line.
+        yield state, _E.HELD, _S.BLOCKED
+    # What had succeeded stays done; the rest is to be unblocked anew.
+    for state in (_S.FAILED, _S.CANCELLED):
+        yield state, _E.REVIVED, _S.BLOCKED
 
 
 TABLE: Mapping[tuple[TaskState, TaskEvent], TaskState] = MappingProxyType(

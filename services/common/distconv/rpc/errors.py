@@ -21,6 +21,7 @@ _CODES: tuple[tuple[type[tree.DistconvError], grpc.StatusCode], ...] = (
     (tree.NotFoundError, grpc.StatusCode.NOT_FOUND),
     (tree.AlreadyExistsError, grpc.StatusCode.ALREADY_EXISTS),
     (tree.StaleLeaseError, grpc.StatusCode.ABORTED),
+    (tree.StaleEtagError, grpc.StatusCode.ABORTED),
     (tree.FailedPreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
     (tree.OutOfRangeError, grpc.StatusCode.OUT_OF_RANGE),
     (tree.UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),

@@ -50,7 +50,7 @@ def place(tasks: Sequence[TaskRecord], offers: Sequence[Offer]) -> list[Placemen
 
 
 def _fits(key: str, offer: Offer) -> bool:
-    return not Requirements.of_key(key).missing_from(offer.capabilities)
+    return not Requirements.of_key(key).missing_from(offer.capabilities, engine_id=offer.engine_id)
 
 
 def _rank(task: TaskRecord, offer: Offer, free: int) -> tuple[bool, bool, float, str]:

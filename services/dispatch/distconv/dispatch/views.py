@@ -61,6 +61,7 @@ class Views:
         task = next((t for t in tasks if t.state is TaskState.READY), None)
         loads = [
             EngineLoad(
+                engine_id=session.engine.id,
                 capabilities=session.capabilities,
                 slot_count=session.engine.slot_count,
                 free_slot_count=session.free_slot_count,
@@ -78,7 +79,10 @@ class Views:
         able = [
             key
             for key in await self._store.list_requirements()
-            if any(not Requirements.of_key(key).missing_from(e.capabilities) for e in loads)
+            if any(
+                not Requirements.of_key(key).missing_from(e.capabilities, engine_id=e.engine_id)
+                for e in loads
+            )
         ]
         return await self._store.count_ready_before(task, requirements=able)
 

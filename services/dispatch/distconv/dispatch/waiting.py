@@ -13,6 +13,7 @@ from distconv.dispatch.store.records import JobRecord, TaskRecord
 class EngineLoad:
     """A connected engine as the reason sees it."""
 
+    engine_id: str
     capabilities: EngineCapabilities
     slot_count: int
     free_slot_count: int
@@ -42,7 +43,9 @@ def wait_reason(
 
 def _of_engines(task: TaskRecord, engines: Sequence[EngineLoad], ahead: int | None) -> str:
     required = Requirements.of_key(task.requirement)
-    missing = [required.missing_from(engine.capabilities) for engine in engines]
+    missing = [
+        required.missing_from(engine.capabilities, engine_id=engine.engine_id) for engine in engines
+    ]
     able = [engine for engine, lacks in zip(engines, missing, strict=True) if not lacks]
     if not able:
         # What every engine lacks tells most; where they lack different things, the shortest list.
