@@ -10,7 +10,7 @@ import pytest
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState, TranscoderInfo
-from distconv.core.errors import DistconvError
+from distconv.core.errors import AlreadyExistsError
 from distconv.core.failure import Failure
 from distconv.core.ids import new_id
 from distconv.core.media import (
@@ -30,15 +30,13 @@ from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Order
 from distconv.dispatch.store.records import (
     AttemptRecord,
-    EngineQuery,
     EngineRecord,
     GarbageRecord,
     JobOutput,
-    JobQuery,
     JobRecord,
-    Order,
     OutboxRecord,
     RequestRecord,
     TaskRecord,
@@ -153,6 +151,7 @@ def task(of: JobRecord, ordinal: int = 0, **more: object) -> TaskRecord:
         kind=TaskKind.PROBE,
         state=TaskState.READY,
         priority=of.priority,
+        urgency=of.priority,
         create_time=of.create_time,
         update_time=of.create_time,
     )
@@ -338,7 +337,7 @@ async def test_a_cancelled_change_leaves_nothing_behind(store: Store) -> None:
 
 async def test_the_same_id_twice_is_refused(store: Store) -> None:
     await put(store, job())
-    with pytest.raises((DistconvError, ValueError)):
+    with pytest.raises(AlreadyExistsError):
         await put(store, job())
 
 

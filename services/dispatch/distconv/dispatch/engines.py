@@ -8,7 +8,7 @@ from distconv.core.errors import NotFoundError
 from distconv.core.names import parse_prefix
 from distconv.dispatch.listing import make_token, page_size, parse_filter, parse_states, read_token
 from distconv.dispatch.store.port import Store
-from distconv.dispatch.store.records import EngineQuery
+from distconv.dispatch.store.queries import EngineQuery
 from distconv.dispatch.views import EngineView, Views
 from distconv.rpc.auth import Principal
 

@@ -29,7 +29,8 @@ from distconv.dispatch.objects import Objects, StoredObject
 from distconv.dispatch.order import JobOrder
 from distconv.dispatch.plan import plan
 from distconv.dispatch.store.port import Store
-from distconv.dispatch.store.records import JobQuery, JobRecord, RequestRecord
+from distconv.dispatch.store.queries import JobQuery
+from distconv.dispatch.store.records import JobRecord, RequestRecord
 from distconv.dispatch.validation import CheckedOrder, JobLimits, check_order, profile_id
 from distconv.dispatch.views import JobView, TaskView, Views
 from distconv.dispatch.watchers import Watchers

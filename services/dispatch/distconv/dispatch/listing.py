@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.names import is_id
-from distconv.dispatch.store.records import Order
+from distconv.dispatch.store.queries import Order
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000

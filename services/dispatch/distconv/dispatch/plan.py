@@ -18,6 +18,7 @@ def plan(job: JobRecord, *, new_id: Callable[[], str]) -> tuple[TaskRecord, ...]
         state=TaskState.READY,
         requirement=Requirements().key,
         priority=job.priority,
+        urgency=job.priority,
         create_time=job.create_time,
         update_time=job.create_time,
     )
@@ -31,6 +32,7 @@ def plan(job: JobRecord, *, new_id: Callable[[], str]) -> tuple[TaskRecord, ...]
         depends_on=(probe.id,),
         requirement=Requirements.of_profile(job.profile).key,
         priority=job.priority,
+        urgency=job.priority,
         create_time=job.create_time,
         update_time=job.create_time,
     )

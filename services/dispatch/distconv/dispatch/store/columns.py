@@ -1,6 +1,6 @@
 """Column types: aware times, and domain values as JSON text; the same on every database."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +12,13 @@ from distconv.core.ids import ID_LENGTH
 
 # Ids are compared and cut byte by byte; a locale's order would break prefixes and pages.
 Id = sa.String(ID_LENGTH).with_variant(sa.String(ID_LENGTH, collation="C"), "postgresql")
+
+
+def Exact(length: int) -> sa.types.TypeEngine[str]:  # noqa: N802  # used as a type
+    """Return a text type that is compared character by character, on every database."""
+    return sa.String(length).with_variant(sa.String(length, collation="C"), "postgresql")
+
+
 # SQLite numbers rows by itself only in a column that is exactly INTEGER.
 RowNumber = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
@@ -36,6 +43,29 @@ class UtcTime(TypeDecorator[datetime]):
     ) -> datetime | None:
         """Say that it is UTC."""
         return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+
+
+class Span(TypeDecorator[timedelta]):
+    """A span of time, stored as whole microseconds."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(
+        self,
+        value: timedelta | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> int | None:
+        """Count the microseconds."""
+        return None if value is None else value // timedelta(microseconds=1)
+
+    def process_result_value(
+        self,
+        value: int | None,
+        dialect: Dialect,  # noqa: ARG002
+    ) -> timedelta | None:
+        """Make a span of them."""
+        return None if value is None else timedelta(microseconds=value)
 
 
 class JsonValue(TypeDecorator[Any]):

@@ -1,27 +1,41 @@
 """A store in memory: for tests and simulation. Nothing outlives the process."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
+from itertools import islice
+from typing import Any
 
 from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
-from distconv.dispatch.store.memory_tables import Tables, by_time, expiry, live, tasks_of
+from distconv.dispatch.store.memory_tables import (
+    ABSENT,
+    Tables,
+    by_time,
+    expiry,
+    heard,
+    live,
+    tasks_of,
+    turn,
+)
 from distconv.dispatch.store.memory_transaction import MemoryTransaction
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, Order, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
-    EngineQuery,
+    BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
-    JobQuery,
     JobRecord,
-    Order,
     OutboxRecord,
     RequestRecord,
+    SpeedRecord,
     TaskRecord,
+    TenantRecord,
     TransitionRecord,
 )
+from distconv.dispatch.store.terms import terms_of
 
 
 class MemoryStore:
@@ -30,9 +44,22 @@ class MemoryStore:
     def __init__(self) -> None:
         self._t = Tables()
         self._lock = asyncio.Lock()
+        self._duties: set[str] = set()
 
     async def close(self) -> None:
         """Do nothing."""
+
+    @asynccontextmanager
+    async def duty(self, name: str) -> AsyncIterator[bool]:
+        """Hold a duty while the block lasts."""
+        if name in self._duties:
+            yield False
+            return
+        self._duties.add(name)
+        try:
+            yield True
+        finally:
+            self._duties.discard(name)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[MemoryTransaction]:
@@ -57,25 +84,79 @@ class MemoryStore:
 
     async def list_jobs(self, query: JobQuery) -> Sequence[JobRecord]:
         """Return a page of jobs."""
-        newest = query.order is Order.NEWEST_FIRST
-        jobs = sorted(self._matches(query), key=lambda j: j.id, reverse=newest)
+        order = query.order
+        keyed = [
+            (key, job) for job in self._matches(query) if (key := _place(job, order)) is not None
+        ]
         if query.after:
-            jobs = [j for j in jobs if (j.id < query.after if newest else j.id > query.after)]
-        return jobs[: query.limit]
+            behind = (query.after if query.after_value is None else query.after_value, query.after)
+            keyed = [
+                row
+                for row in keyed
+                if (row[0] < behind if order.is_descending else row[0] > behind)
+            ]
+        keyed.sort(key=lambda row: row[0], reverse=order.is_descending)
+        return [job for _, job in keyed[: query.limit]]
 
     async def count_jobs(self, query: JobQuery) -> int:
         """Count the matches of a query."""
-        return sum(1 for _ in self._matches(query))
+        return sum(_place(job, query.order) is not None for job in self._matches(query))
 
     def _matches(self, query: JobQuery) -> Iterable[JobRecord]:
+        tried = {a.job_id for a in self._t.attempts.values() if a.engine_id == query.engine_id}
         return (
             j
             for j in self._t.jobs.values()
             if j.tenant == query.tenant
-            and j.delete_time is None
+            and (query.show_deleted or j.delete_time is None)
             and (query.states is None or j.state in query.states)
             and (query.profile_name is None or j.profile_name == query.profile_name)
+            and (query.engine_id is None or j.id in tried)
+            and (query.created_after is None or j.create_time >= query.created_after)
+            and (query.created_before is None or j.create_time < query.created_before)
+            and terms_of(j.labels, j.source_file_name).issuperset(query.terms)
         )
+
+    async def list_deleted_jobs(self, before: datetime, *, limit: int) -> Sequence[JobRecord]:
+        """Return jobs that were deleted before."""
+        gone = [
+            (j.delete_time, j.id, j)
+            for j in self._t.jobs.values()
+            if j.delete_time is not None and j.delete_time < before
+        ]
+        return [job for _, _, job in sorted(gone, key=lambda row: row[:2])[:limit]]
+
+    async def get_next_delete_time(self) -> datetime | None:
+        """Return when the job was deleted that was deleted the longest ago."""
+        return min((j.delete_time for j in self._t.jobs.values() if j.delete_time), default=None)
+
+    async def get_probed_job(self, tenant: str, source_object_id: str) -> JobRecord | None:
+        """Return a job of the tenant that knows what is in a source."""
+        return next(
+            (
+                j
+                for j in self._t.jobs.values()
+                if j.tenant == tenant
+                and j.source_object_id == source_object_id
+                and j.source_media is not None
+            ),
+            None,
+        )
+
+    async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
+        """Return a page of tasks."""
+        tried = {a.task_id for a in self._t.attempts.values() if a.engine_id == query.engine_id}
+        found = [
+            t
+            for t in self._t.tasks.values()
+            if t.tenant == query.tenant
+            and (query.job_id is None or t.job_id == query.job_id)
+            and (query.states is None or t.state in query.states)
+            and (query.kinds is None or t.kind in query.kinds)
+            and (query.engine_id is None or t.id in tried)
+            and (not query.after or t.id < query.after)
+        ]
+        return sorted(found, key=lambda t: t.id, reverse=True)[: query.limit]
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
         """Return a job's tasks in the order of the plan."""
@@ -91,7 +172,7 @@ class MemoryStore:
 
     async def list_events(self, *, limit: int) -> Sequence[OutboxRecord]:
         """Return the oldest events of the outbox."""
-        return self._t.events[:limit]
+        return list(islice(self._t.events.values(), limit))
 
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
@@ -151,20 +232,83 @@ class MemoryStore:
         """Return the live attempts on an engine."""
         return by_time(a for a in live(self._t) if a.engine_id == engine_id)
 
+    async def list_silent_engines(self, before: datetime, *, limit: int) -> Sequence[EngineRecord]:
+        """Return engines that were last heard before."""
+        silent = [(e.heartbeat_time, e.id, e) for e in self._present() if heard(e) < before]
+        return [engine for _, _, engine in sorted(silent, key=lambda row: row[:2])[:limit]]
+
+    async def get_earliest_heartbeat(self) -> datetime | None:
+        """Return when the longest silent engine was heard."""
+        return min((heard(e) for e in self._present()), default=None)
+
+    def _present(self) -> Iterable[EngineRecord]:
+        return (
+            e
+            for e in self._t.engines.values()
+            if e.state not in ABSENT and e.heartbeat_time is not None
+        )
+
+    async def list_benchmarks(self, engine_id: str, *, limit: int) -> Sequence[BenchmarkRecord]:
+        """Return an engine's benchmarks."""
+        found = [b for b in reversed(self._t.benchmarks) if b.engine_id == engine_id]
+        return sorted(found, key=lambda b: b.measure_time, reverse=True)[:limit]
+
+    async def list_speeds(self, *, engine_id: str = "") -> Sequence[SpeedRecord]:
+        """Return how fast an engine has been, or every engine."""
+        found = [row for _, row in sorted(self._t.speeds.items())]
+        return [s for s in found if s.engine_id == engine_id] if engine_id else found
+
+    async def list_tenants(self) -> Sequence[TenantRecord]:
+        """Return every tenant's place in the fair queue."""
+        return [row for _, row in sorted(self._t.tenants.items())]
+
+    async def list_lines(self) -> Sequence[Line]:
+        """Return the lines in which a READY task may stand."""
+        return sorted(self._t.lines)
+
     async def list_requirements(self) -> Sequence[str]:
-        """Return the key of every requirement set."""
-        return sorted(self._t.requirements)
+        """Return the requirement sets of the lines."""
+        return sorted({line.requirement for line in self._t.lines})
+
+    async def list_ready_heads(
+        self, *, requirements: Sequence[str], limit: int
+    ) -> Sequence[TaskRecord]:
+        """Return the heads of the lines."""
+        taken: Counter[Line] = Counter()
+        heads = []
+        for task in sorted((t for t in self._ready() if t.requirement in requirements), key=_head):
+            line = Line(task.requirement, task.urgency)
+            taken[line] += 1
+            if taken[line] <= limit:
+                heads.append(task)
+        return heads
 
     async def list_ready_tasks(
         self, *, requirements: Sequence[str], limit: int
     ) -> Sequence[TaskRecord]:
         """Return the next READY tasks."""
         ready = [t for t in self._ready() if t.requirement in requirements]
-        return sorted(ready, key=_turn)[:limit]
+        return sorted(ready, key=turn)[:limit]
 
-    async def count_ready_before(self, task: TaskRecord, *, requirements: Sequence[str]) -> int:
+    async def count_ready_before(
+        self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
+    ) -> int:
         """Count READY tasks with one of the requirement sets that come before `task`."""
-        return sum(t.requirement in requirements and _turn(t) < _turn(task) for t in self._ready())
+        before = sum(t.requirement in requirements and turn(t) < turn(task) for t in self._ready())
+        return min(before, limit)
+
+    async def list_due_promotions(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
+        """Return tasks whose `promote_time` has come."""
+        due = [
+            (t.promote_time, t.id, t)
+            for t in self._t.tasks.values()
+            if t.promote_time is not None and t.promote_time <= now
+        ]
+        return [task for _, _, task in sorted(due, key=lambda row: row[:2])[:limit]]
+
+    async def get_next_promote_time(self) -> datetime | None:
+        """Return when the next task is to be promoted."""
+        return min((t.promote_time for t in self._t.tasks.values() if t.promote_time), default=None)
 
     def _ready(self) -> Iterable[TaskRecord]:
         return (t for t in self._t.tasks.values() if t.state is TaskState.READY)
@@ -220,5 +364,13 @@ class MemoryStore:
         return min((g.due_time for g in self._t.garbage.values()), default=None)
 
 
-def _turn(task: TaskRecord) -> tuple[int, str]:
-    return (-task.priority, task.id)
+def _head(task: TaskRecord) -> tuple[int, str, float, str]:
+    return (-task.urgency, task.requirement, task.rank, task.id)
+
+
+def _place(job: JobRecord, order: Order) -> tuple[Any, str] | None:
+    """Return what a job is sorted by; None when it has no place in that order."""
+    if order.field == "create_time":
+        return (job.id, job.id)
+    value = getattr(job, order.field)
+    return None if value is None else (value, job.id)

@@ -5,14 +5,20 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TypeVar
 
+from distconv.core.engine import EngineState
+from distconv.core.errors import AlreadyExistsError
+from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
+    BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
     JobRecord,
     OutboxRecord,
     RequestRecord,
+    SpeedRecord,
     TaskRecord,
+    TenantRecord,
     TransitionRecord,
 )
 
@@ -30,9 +36,13 @@ class Tables:
     engines: dict[str, EngineRecord] = field(default_factory=dict)
     requests: dict[tuple[str, str], RequestRecord] = field(default_factory=dict)
     garbage: dict[str, GarbageRecord] = field(default_factory=dict)
-    requirements: dict[str, None] = field(default_factory=dict)
+    lines: dict[Line, datetime] = field(default_factory=dict)
+    tenants: dict[str, TenantRecord] = field(default_factory=dict)
+    speeds: dict[tuple[str, str, int, str], SpeedRecord] = field(default_factory=dict)
+    benchmarks: list[BenchmarkRecord] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)
-    events: list[OutboxRecord] = field(default_factory=list)
+    events: dict[int, OutboxRecord] = field(default_factory=dict)
+    event_count: int = 0
     undo: list[_Undo] = field(default_factory=list)
 
     def put(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
@@ -45,9 +55,9 @@ class Tables:
         table[key] = value
 
     def insert(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
-        """Insert a row. Raises ValueError when one of that key stands already."""
+        """Insert a row. Raises AlreadyExistsError when one of that key stands already."""
         if key in table:
-            raise ValueError(f"{key!r} stands already")
+            raise AlreadyExistsError(f"a record of the id {key} stands in memory already")
         self.put(table, key, value)
 
     def remove(self, table: dict[Any, Any], key: Hashable) -> None:
@@ -60,6 +70,22 @@ class Tables:
         """Add a row at the end."""
         table.append(value)
         self.undo.append(lambda: table.__delitem__(-1))
+
+
+# The states of engines that nobody expects to hear.
+ABSENT = frozenset({EngineState.OFFLINE, EngineState.REVOKED})
+
+
+def heard(engine: EngineRecord) -> datetime:
+    """Return when a present engine was last heard."""
+    if engine.heartbeat_time is None:
+        raise ValueError(f"engine {engine.id} was never heard")
+    return engine.heartbeat_time
+
+
+def turn(task: TaskRecord) -> tuple[int, float, str]:
+    """Return what READY tasks are sorted by over all lines."""
+    return (-task.urgency, task.rank, task.id)
 
 
 def live(tables: Tables) -> Iterable[AttemptRecord]:

@@ -10,16 +10,18 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
-    EngineQuery,
+    BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
-    JobQuery,
     JobRecord,
     OutboxRecord,
     RequestRecord,
+    SpeedRecord,
     TaskRecord,
+    TenantRecord,
     TransitionRecord,
 )
 
@@ -39,6 +41,13 @@ class Transaction(Protocol):
         """Return a task that is READY and lock it; None when it is not, or is locked already."""
         ...
 
+    async def claim_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Return those of the tasks that are READY, and lock them and their jobs.
+
+        Waits for nobody: what another change holds is left out.
+        """
+        ...
+
     async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:
         """Return an attempt and lock it."""
         ...
@@ -49,6 +58,20 @@ class Transaction(Protocol):
 
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
+        ...
+
+    async def get_tenant(self, tenant: str) -> TenantRecord:
+        """Return a tenant's place in the fair queue and lock it; a new one has its ranks at 0."""
+        ...
+
+    async def get_virtual_time(self) -> float:
+        """Return the highest rank of a task that was ever taken, 0 when none was. No lock."""
+        ...
+
+    async def get_speed(
+        self, *, engine_id: str, codec: str, height_class: int, build_id: str
+    ) -> SpeedRecord | None:
+        """Return how fast an engine has been, and lock it."""
         ...
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
@@ -83,7 +106,7 @@ class Transaction(Protocol):
         ...
 
     async def add_task(self, task: TaskRecord) -> None:
-        """Insert a task, and its requirement set when that is new."""
+        """Insert a task, and its line when that is new."""
         ...
 
     async def add_attempt(self, attempt: AttemptRecord) -> None:
@@ -118,6 +141,34 @@ class Transaction(Protocol):
         """Insert or replace an engine."""
         ...
 
+    async def put_tenant(self, tenant: TenantRecord) -> None:
+        """Replace a tenant's place in the fair queue."""
+        ...
+
+    async def put_speed(self, speed: SpeedRecord) -> None:
+        """Insert or replace how fast an engine has been."""
+        ...
+
+    async def add_benchmark(self, benchmark: BenchmarkRecord) -> None:
+        """Append to an engine's benchmarks."""
+        ...
+
+    async def remove_events(self, numbers: Sequence[int]) -> None:
+        """Take events out of the outbox, by their numbers."""
+        ...
+
+    async def remove_jobs(self, job_ids: Sequence[str]) -> None:
+        """Remove jobs with everything about them; harmless for those that are gone."""
+        ...
+
+    async def remove_expired_requests(self, now: datetime, *, limit: int) -> int:
+        """Forget requests whose time has come, the longest expired first; return how many."""
+        ...
+
+    async def remove_idle_lines(self, *, unused_since: datetime) -> int:
+        """Forget lines without READY tasks that nobody used since; return how many."""
+        ...
+
     async def put_garbage(self, garbage: GarbageRecord) -> None:
         """Insert or replace an object to delete."""
         ...
@@ -141,6 +192,13 @@ class Store(Protocol):
         """Begin a change: committed when the block ends, undone when it raises."""
         ...
 
+    def duty(self, name: str) -> AbstractAsyncContextManager[bool]:
+        """Hold a duty while the block lasts: True for one process at a time, False for others.
+
+        A process that dies lets go of it. Hold it briefly, for a page of work.
+        """
+        ...
+
     async def get_job(self, job_id: str) -> JobRecord | None:
         """Return a job."""
         ...
@@ -150,11 +208,27 @@ class Store(Protocol):
         ...
 
     async def list_jobs(self, query: JobQuery) -> Sequence[JobRecord]:
-        """Return a page of jobs; deleted ones are left out."""
+        """Return a page of jobs, in the query's order."""
         ...
 
     async def count_jobs(self, query: JobQuery) -> int:
         """Count the matches of a query, all pages."""
+        ...
+
+    async def list_deleted_jobs(self, before: datetime, *, limit: int) -> Sequence[JobRecord]:
+        """Return jobs that were deleted before, the longest ago first."""
+        ...
+
+    async def get_next_delete_time(self) -> datetime | None:
+        """Return when the job was deleted that was deleted the longest ago."""
+        ...
+
+    async def get_probed_job(self, tenant: str, source_object_id: str) -> JobRecord | None:
+        """Return a job of the tenant that knows what is in a source."""
+        ...
+
+    async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
+        """Return a page of tasks, newest first."""
         ...
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
@@ -211,8 +285,42 @@ class Store(Protocol):
         """Return the live attempts on an engine, oldest first."""
         ...
 
+    async def list_silent_engines(self, before: datetime, *, limit: int) -> Sequence[EngineRecord]:
+        """Return engines that are neither OFFLINE nor REVOKED and were last heard before then."""
+        ...
+
+    async def get_earliest_heartbeat(self) -> datetime | None:
+        """Return when the longest silent engine was heard that is neither OFFLINE nor REVOKED."""
+        ...
+
+    async def list_benchmarks(self, engine_id: str, *, limit: int) -> Sequence[BenchmarkRecord]:
+        """Return an engine's benchmarks, the latest first."""
+        ...
+
+    async def list_speeds(self, *, engine_id: str = "") -> Sequence[SpeedRecord]:
+        """Return how fast an engine has been, or every engine."""
+        ...
+
+    async def list_tenants(self) -> Sequence[TenantRecord]:
+        """Return every tenant's place in the fair queue."""
+        ...
+
+    async def list_lines(self) -> Sequence[Line]:
+        """Return the lines in which a READY task may stand."""
+        ...
+
     async def list_requirements(self) -> Sequence[str]:
-        """Return the key of every requirement set that a task ever had."""
+        """Return the requirement sets of the lines."""
+        ...
+
+    async def list_ready_heads(
+        self, *, requirements: Sequence[str], limit: int
+    ) -> Sequence[TaskRecord]:
+        """Return up to `limit` READY tasks of every line with one of the requirement sets.
+
+        The most urgent line comes first, and each in the order of (rank, id). The
+        cost depends on the number of lines and on `limit`, not on their length.
+        """
         ...
 
     async def list_ready_tasks(
@@ -221,8 +329,21 @@ class Store(Protocol):
         """Return the next READY tasks with one of the requirement sets, the next one first."""
         ...
 
-    async def count_ready_before(self, task: TaskRecord, *, requirements: Sequence[str]) -> int:
-        """Count READY tasks with one of the requirement sets that come before `task`."""
+    async def count_ready_before(
+        self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
+    ) -> int:
+        """Count READY tasks with one of the requirement sets before `task`, up to `limit`.
+
+        More urgent lines come before, and in the same urgency lower (rank, id).
+        """
+        ...
+
+    async def list_due_promotions(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
+        """Return tasks whose `promote_time` has come, the longest due first."""
+        ...
+
+    async def get_next_promote_time(self) -> datetime | None:
+        """Return when the next task is to be promoted."""
         ...
 
     async def list_expired_leases(self, now: datetime, *, limit: int) -> Sequence[AttemptRecord]:

@@ -6,7 +6,6 @@ Fields are flat and named as the columns are; times are aware and UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState
@@ -35,8 +34,11 @@ class JobOutput:
 class JobRecord:
     """A job. `version` grows with every change and makes the etag.
 
-    `retry_count` counts failed attempts at any of its tasks; `expire_time` is
-    `create_time` + `ttl`; `progress` is a sample from the last transition.
+    `retry_count` counts failed attempts at any of its tasks, `attempt_count` all
+    attempts; `expire_time` is `create_time` + `ttl`; `progress` is a sample from
+    the last transition. `engine_tags` are what an engine must be tagged with.
+    `duration` and `pixel_count` (width × height × frames) are measured by the
+    probe: None and 0 before.
     """
 
     id: str
@@ -67,6 +69,10 @@ class JobRecord:
     error: Failure | None = None
     output: JobOutput | None = None
     progress: JobProgress | None = None
+    engine_tags: tuple[str, ...] = ()
+    duration: timedelta | None = None
+    pixel_count: int = 0
+    attempt_count: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,6 +83,13 @@ class TaskRecord:
     the same job; `requirement` is the key of its requirement set;
     `fencing_token` is that of its latest attempt, 0 before the first;
     `retry_time` is set while BACKING_OFF alone.
+
+    While READY it stands in the line (`requirement`, `urgency`), ordered by
+    (`rank`, `id`). `urgency` is the priority, raised as `deadline` (a copy of its
+    job's) nears; `promote_time` is when it is next raised, None when never.
+    `cost` is its estimated work and `rank` its start tag of fair queuing, both in
+    units of cost; `ready_time` is when it last became READY; `lost_count` counts
+    the leases lost on it.
     """
 
     id: str
@@ -94,6 +107,13 @@ class TaskRecord:
     avoided_engine_ids: tuple[str, ...] = ()
     create_time: datetime
     update_time: datetime
+    urgency: int = 0
+    rank: float = 0.0
+    cost: float = 0.0
+    ready_time: datetime | None = None
+    promote_time: datetime | None = None
+    lost_count: int = 0
+    deadline: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +121,9 @@ class AttemptRecord:
     """One try at a task on one engine, kept for ever.
 
     `lease_expire_time` is set while the attempt is live alone; `object_id` is
-    where its output goes, empty for a probe.
+    where its output goes, empty for a probe. `transfer_mode` is how the media
+    travels, empty when it was not decided; `estimate` is the wall time that
+    placement expected.
     """
 
     id: str
@@ -119,11 +141,16 @@ class AttemptRecord:
     decision: str = ""
     error: Failure | None = None
     log_excerpt: tuple[str, ...] = ()
+    transfer_mode: str = ""
+    estimate: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransitionRecord:
-    """One move of a job: from where, by what event and cause, to where, when."""
+    """One move of a job: from where, by what event and cause, to where, when.
+
+    `attempt_id` is the attempt that it came with, empty when there is none.
+    """
 
     tenant: str
     job_id: str
@@ -132,22 +159,36 @@ class TransitionRecord:
     to_state: JobState
     cause: str
     time: datetime
+    attempt_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutboxRecord:
-    """An event to be published: written with what it tells of, removed once published."""
+    """An event to be published: written with what it tells of, removed once published.
+
+    `id` is the event's own; `sequence` is the version of the job that it tells
+    of, 0 for others; `number` is its place in the outbox, given by the store.
+    """
 
     tenant: str
     type: str
     subject: str
     payload: Mapping[str, str]
     time: datetime
+    id: str = ""
+    sequence: int = 0
+    number: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineRecord:
-    """An engine; `session_id` names its present session, empty while OFFLINE."""
+    """An engine; `session_id` names its present session, empty while OFFLINE.
+
+    `replica_id` is the dispatch process that holds the session. `maintenance` is
+    an operator's wish to give it nothing new. `strike_count` counts failures
+    of what others completed; `quarantine_time` is when a quarantine ends,
+    `quarantine_count` how many it had, `quarantine_reason` why it has this one.
+    """
 
     id: str
     tenant: str
@@ -161,11 +202,20 @@ class EngineRecord:
     create_time: datetime
     connect_time: datetime | None = None
     heartbeat_time: datetime | None = None
+    maintenance: bool = False
+    strike_count: int = 0
+    quarantine_count: int = 0
+    quarantine_time: datetime | None = None
+    quarantine_reason: str = ""
+    replica_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestRecord:
-    """What a `request_id` was used for: the digest of its content, and the job it made."""
+    """What a `request_id` was used for: the digest of its content, and the job it made.
+
+    It is forgotten at `expire_time`; None is never.
+    """
 
     tenant: str
     request_id: str
@@ -173,6 +223,7 @@ class RequestRecord:
     digest: str
     job_id: str
     create_time: datetime
+    expire_time: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,30 +240,40 @@ class GarbageRecord:
     final_time: datetime
 
 
-class Order(StrEnum):
-    """The orders of a list of jobs."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRecord:
+    """A tenant's place in the fair queue, in units of cost.
 
-    NEWEST_FIRST = "create_time desc"
-    OLDEST_FIRST = "create_time"
+    `finish_rank` is the finish tag of the last task that was ranked;
+    `claimed_rank` is the highest rank of its tasks that were taken.
+    """
+
+    tenant: str
+    finish_rank: float = 0.0
+    claimed_rank: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobQuery:
-    """Which jobs of a tenant to list; `after` is the id of the last job of the page before."""
+class BenchmarkRecord:
+    """What an engine made of the generated clip; history is kept. `height` in lines."""
 
+    engine_id: str
     tenant: str
-    states: frozenset[JobState] | None = None
-    profile_name: str | None = None
-    order: Order = Order.NEWEST_FIRST
-    after: str = ""
-    limit: int
+    codec: str
+    height: int
+    build_id: str
+    fps: float
+    measure_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class EngineQuery:
-    """Which engines of a tenant to list, by id; `after` is the last id of the page before."""
+class SpeedRecord:
+    """How fast an engine has been at real work: an average of pixels per second."""
 
-    tenant: str
-    states: frozenset[EngineState] | None = None
-    after: str = ""
-    limit: int
+    engine_id: str
+    codec: str
+    height_class: int
+    build_id: str
+    pixel_rate: float
+    sample_count: int
+    update_time: datetime

@@ -17,7 +17,7 @@ from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
-from distconv.dispatch.store.columns import Id, JsonValue, RowNumber, UtcTime
+from distconv.dispatch.store.columns import Exact, Id, JsonValue, RowNumber, Span, UtcTime
 from distconv.dispatch.store.records import JobOutput
 
 # Constraints need names to be altered later.
@@ -77,17 +77,46 @@ jobs = sa.Table(
     sa.Column("error", JsonValue(Failure)),
     sa.Column("output", JsonValue(JobOutput)),
     sa.Column("progress", JsonValue(JobProgress)),
+    _required("engine_tags", JsonValue(tuple[str, ...])),
+    sa.Column("duration", Span),
+    _required("pixel_count", sa.BigInteger()),
+    _required("attempt_count", sa.Integer()),
     sa.Index(None, "tenant", "id"),
     sa.Index(None, "tenant", "state", "id"),
+    sa.Index(None, "tenant", "profile_name", "id"),
+    sa.Index(None, "tenant", "priority", "id"),
+    sa.Index(None, "tenant", "end_time", "id"),
     sa.Index(None, "source_object_id"),
     sa.Index(None, "expire_time"),
+    sa.Index(None, "delete_time"),
 )
 
-requirement_sets = sa.Table(
-    "requirement_sets",
+job_terms = sa.Table(
+    "job_terms",
     metadata,
-    sa.Column("key", sa.String(255), primary_key=True),
     sa.Column("tenant", sa.String(64), primary_key=True),
+    # A label's key and value, with what is written around them.
+    sa.Column("term", Exact(336), primary_key=True),
+    sa.Column(
+        "job_id", Id, sa.ForeignKey(jobs.c.id, ondelete="CASCADE"), primary_key=True, index=True
+    ),
+)
+
+lines = sa.Table(
+    "lines",
+    metadata,
+    sa.Column("requirement", sa.String(255), primary_key=True),
+    sa.Column("urgency", sa.Integer(), primary_key=True, autoincrement=False),
+    _required("use_time", UtcTime()),
+)
+
+tenants = sa.Table(
+    "tenants",
+    metadata,
+    sa.Column("tenant", sa.String(64), primary_key=True),
+    _required("finish_rank", sa.Double()),
+    _required("claimed_rank", sa.Double()),
+    sa.Index(None, "claimed_rank"),
 )
 
 tasks = sa.Table(
@@ -108,9 +137,30 @@ tasks = sa.Table(
     _required("avoided_engine_ids", JsonValue(tuple[str, ...])),
     _required("create_time", UtcTime()),
     _required("update_time", UtcTime()),
+    _required("urgency", sa.Integer()),
+    _required("rank", sa.Double()),
+    _required("cost", sa.Double()),
+    sa.Column("ready_time", UtcTime),
+    sa.Column("promote_time", UtcTime),
+    _required("lost_count", sa.Integer()),
+    sa.Column("deadline", UtcTime),
     sa.UniqueConstraint("job_id", "ordinal"),
-    sa.Index("ix_tasks_turn", "state", sa.desc("priority"), "id"),
+    sa.Index(None, "tenant", "id"),
+    sa.Index(None, "tenant", "state", "id"),
     sa.Index(None, "retry_time"),
+    sa.Index(None, "promote_time"),
+)
+# The head of a line is the first row of a range of this index, however long the line is. It
+# holds the waiting tasks alone; a database without partial indexes holds all, and is as exact.
+sa.Index(
+    "ix_tasks_line",
+    tasks.c.state,
+    tasks.c.requirement,
+    tasks.c.urgency,
+    tasks.c.rank,
+    tasks.c.id,
+    postgresql_where=sa.text("state = 'READY'"),
+    sqlite_where=sa.text("state = 'READY'"),
 )
 
 attempts = sa.Table(
@@ -131,8 +181,11 @@ attempts = sa.Table(
     _required("decision", sa.Text()),
     sa.Column("error", JsonValue(Failure)),
     _required("log_excerpt", JsonValue(tuple[str, ...])),
+    _required("transfer_mode", sa.String(16)),
+    sa.Column("estimate", Span),
     sa.UniqueConstraint("task_id", "fencing_token"),
     sa.Index(None, "job_id"),
+    sa.Index(None, "engine_id", "job_id"),
     sa.Index(None, "engine_id", "lease_expire_time"),
     sa.Index(None, "lease_expire_time"),
     sa.Index(None, "object_id"),
@@ -149,6 +202,7 @@ transitions = sa.Table(
     _required("to_state", _state(JobState)),
     _required("cause", sa.Text()),
     _required("time", UtcTime()),
+    _required("attempt_id", Id),
     sa.Index(None, "job_id", "number"),
 )
 
@@ -161,6 +215,8 @@ outbox = sa.Table(
     _required("subject", sa.String(128)),
     _required("payload", JsonValue(Mapping[str, str])),
     _required("time", UtcTime()),
+    _required("id", Id),
+    _required("sequence", sa.Integer()),
 )
 
 engines = sa.Table(
@@ -178,6 +234,12 @@ engines = sa.Table(
     _required("create_time", UtcTime()),
     sa.Column("connect_time", UtcTime),
     sa.Column("heartbeat_time", UtcTime),
+    _required("maintenance", sa.Boolean()),
+    _required("strike_count", sa.Integer()),
+    _required("quarantine_count", sa.Integer()),
+    sa.Column("quarantine_time", UtcTime),
+    _required("quarantine_reason", sa.Text()),
+    _required("replica_id", Id),
     sa.Index(None, "tenant", "id"),
     sa.Index(None, "state"),
 )
@@ -191,6 +253,8 @@ requests = sa.Table(
     _required("digest", sa.String(64)),
     _required("job_id", Id),
     _required("create_time", UtcTime()),
+    sa.Column("expire_time", UtcTime),
+    sa.Index(None, "expire_time"),
 )
 
 garbage = sa.Table(
@@ -202,3 +266,32 @@ garbage = sa.Table(
     _required("final_time", UtcTime()),
     sa.Index(None, "due_time"),
 )
+
+benchmarks = sa.Table(
+    "benchmarks",
+    metadata,
+    sa.Column("number", RowNumber, primary_key=True, autoincrement=True),
+    _required("engine_id", Id),
+    _tenant(),
+    _required("codec", sa.String(32)),
+    _required("height", sa.Integer()),
+    _required("build_id", sa.String(128)),
+    _required("fps", sa.Double()),
+    _required("measure_time", UtcTime()),
+    sa.Index(None, "engine_id", "measure_time"),
+)
+
+speeds = sa.Table(
+    "speeds",
+    metadata,
+    sa.Column("engine_id", Id, primary_key=True),
+    sa.Column("codec", sa.String(32), primary_key=True),
+    sa.Column("height_class", sa.Integer(), primary_key=True, autoincrement=False),
+    sa.Column("build_id", sa.String(128), primary_key=True),
+    _required("pixel_rate", sa.Double()),
+    _required("sample_count", sa.Integer()),
+    _required("update_time", UtcTime()),
+)
+
+# Who locks a row here does that duty for all replicas.
+duties = sa.Table("duties", metadata, sa.Column("name", sa.String(64), primary_key=True))

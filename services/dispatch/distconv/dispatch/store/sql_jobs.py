@@ -1,0 +1,210 @@
+"""Reading jobs, their tasks, attempts and history from a SQL database."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+
+from distconv.core.ids import new_id
+from distconv.core.states import TERMINAL as ENDED_JOB_STATES
+from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.queries import JobQuery, TaskQuery
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    JobRecord,
+    OutboxRecord,
+    RequestRecord,
+    TaskRecord,
+    TransitionRecord,
+)
+from distconv.dispatch.store.sql_reader import SqlReader
+from distconv.dispatch.store.statements import (
+    ATTEMPTS,
+    IN_TIME,
+    JOBS,
+    TASKS,
+    begins,
+    request_of,
+    select_of,
+)
+
+OF_ENDED_JOB = t.jobs.c.state.in_(sorted(ENDED_JOB_STATES))
+# Ids begin with the time at which they were made, a little after `create_time` was read.
+_ID_SLACK = timedelta(minutes=1)
+# Before and after these, ids cannot be made: they narrow nothing.
+_FIRST_ID_TIME = datetime(1971, 1, 1, tzinfo=UTC)
+_LAST_ID_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+
+
+class SqlJobReads(SqlReader):
+    """The part of a store that tells of jobs."""
+
+    async def get_job(self, job_id: str) -> JobRecord | None:
+        """Return a job."""
+        return await self._read_one(JOBS.where(t.jobs.c.id == job_id), JobRecord)
+
+    async def find_jobs(self, tenant: str, prefix: str, *, limit: int = 2) -> Sequence[JobRecord]:
+        """Return the tenant's jobs whose ids begin with `prefix`."""
+        query = JOBS.where(t.jobs.c.tenant == tenant, *begins(t.jobs.c.id, prefix))
+        return await self._read_all(query.order_by(t.jobs.c.id).limit(limit), JobRecord)
+
+    async def list_jobs(self, query: JobQuery) -> Sequence[JobRecord]:
+        """Return a page of jobs, in the query's order."""
+        column = t.jobs.c.id if query.order.field == "create_time" else t.jobs.c[query.order.field]
+        value = query.after if column is t.jobs.c.id else query.after_value
+        select = JOBS.select_from(_source(query)).where(*_matches(query)).limit(query.limit)
+        if query.order.is_descending:
+            select = select.order_by(column.desc(), t.jobs.c.id.desc())
+        else:
+            select = select.order_by(column, t.jobs.c.id)
+        if query.after:
+            place = sa.tuple_(column, t.jobs.c.id)
+            last = sa.tuple_(
+                sa.literal(value, column.type), sa.literal(query.after, t.jobs.c.id.type)
+            )
+            select = select.where(place < last if query.order.is_descending else place > last)
+        return await self._read_all(select, JobRecord)
+
+    async def count_jobs(self, query: JobQuery) -> int:
+        """Count the matches of a query."""
+        counted = sa.select(sa.func.count()).select_from(_source(query)).where(*_matches(query))
+        return int(await self._scalar(counted))
+
+    async def list_deleted_jobs(self, before: datetime, *, limit: int) -> Sequence[JobRecord]:
+        """Return jobs that were deleted before."""
+        gone = t.jobs.c.delete_time
+        query = JOBS.where(gone < before).order_by(gone, t.jobs.c.id).limit(limit)
+        return await self._read_all(query, JobRecord)
+
+    async def get_next_delete_time(self) -> datetime | None:
+        """Return when the job was deleted that was deleted the longest ago."""
+        return await self._earliest(t.jobs.c.delete_time)
+
+    async def get_probed_job(self, tenant: str, source_object_id: str) -> JobRecord | None:
+        """Return a job of the tenant that knows what is in a source."""
+        query = JOBS.where(
+            t.jobs.c.tenant == tenant,
+            t.jobs.c.source_object_id == source_object_id,
+            t.jobs.c.source_media.is_not(None),
+        )
+        return await self._read_one(query.limit(1), JobRecord)
+
+    async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
+        """Return a page of tasks."""
+        select = TASKS.where(t.tasks.c.tenant == query.tenant)
+        if query.job_id is not None:
+            select = select.where(t.tasks.c.job_id == query.job_id)
+        if query.states is not None:
+            select = select.where(t.tasks.c.state.in_(sorted(query.states)))
+        if query.kinds is not None:
+            select = select.where(t.tasks.c.kind.in_(sorted(query.kinds)))
+        if query.engine_id is not None:
+            select = select.where(_tried(t.attempts.c.task_id, t.tasks.c.id, query.engine_id))
+        if query.after:
+            select = select.where(t.tasks.c.id < query.after)
+        return await self._read_all(
+            select.order_by(t.tasks.c.id.desc()).limit(query.limit), TaskRecord
+        )
+
+    async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
+        """Return a job's tasks in the order of the plan."""
+        query = TASKS.where(t.tasks.c.job_id == job_id).order_by(t.tasks.c.ordinal)
+        return await self._read_all(query, TaskRecord)
+
+    async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
+        """Return every attempt at a job's tasks."""
+        query = ATTEMPTS.where(t.attempts.c.job_id == job_id).order_by(*IN_TIME)
+        return await self._read_all(query, AttemptRecord)
+
+    async def list_transitions(self, job_id: str) -> Sequence[TransitionRecord]:
+        """Return a job's history."""
+        query = select_of(t.transitions, TransitionRecord).where(t.transitions.c.job_id == job_id)
+        return await self._read_all(query.order_by(t.transitions.c.number), TransitionRecord)
+
+    async def list_events(self, *, limit: int) -> Sequence[OutboxRecord]:
+        """Return the oldest events of the outbox."""
+        query = select_of(t.outbox, OutboxRecord).order_by(t.outbox.c.number).limit(limit)
+        return await self._read_all(query, OutboxRecord)
+
+    async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
+        """Return what a request id was used for."""
+        return await self._read_one(request_of(tenant, request_id), RequestRecord)
+
+    async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:
+        """Return an attempt."""
+        return await self._read_one(ATTEMPTS.where(t.attempts.c.id == attempt_id), AttemptRecord)
+
+    async def get_attempt_of_object(self, tenant: str, object_id: str) -> AttemptRecord | None:
+        """Return the attempt whose output goes to an object."""
+        query = ATTEMPTS.where(
+            t.attempts.c.tenant == tenant, t.attempts.c.object_id == object_id
+        ).limit(1)
+        return await self._read_one(query, AttemptRecord)
+
+    async def is_object_needed(self, tenant: str, object_id: str) -> bool:
+        """Tell whether the object is the source of a job that has not ended."""
+        query = (
+            sa.select(t.jobs.c.id)
+            .where(
+                t.jobs.c.tenant == tenant,
+                t.jobs.c.source_object_id == object_id,
+                sa.not_(OF_ENDED_JOB),
+            )
+            .limit(1)
+        )
+        return await self._scalar(query) is not None
+
+
+def _source(query: JobQuery) -> sa.FromClause:
+    """Return where jobs are looked for: everywhere, or along a term of the inverted index."""
+    if not query.terms:
+        return t.jobs
+    of = t.job_terms.c
+    along = sa.and_(of.job_id == t.jobs.c.id, of.tenant == query.tenant, of.term == query.terms[0])
+    return t.jobs.join(t.job_terms, along)
+
+
+def _matches(query: JobQuery) -> list[sa.ColumnElement[bool]]:
+    jobs = t.jobs.c
+    found: list[sa.ColumnElement[bool]] = [jobs.tenant == query.tenant]
+    if not query.show_deleted:
+        found.append(jobs.delete_time.is_(None))
+    if query.order.field == "end_time":
+        found.append(jobs.end_time.is_not(None))
+    if query.states is not None:
+        found.append(jobs.state.in_(sorted(query.states)))
+    if query.profile_name is not None:
+        found.append(jobs.profile_name == query.profile_name)
+    if query.engine_id is not None:
+        found.append(_tried(t.attempts.c.job_id, jobs.id, query.engine_id))
+    found.extend(_has_term(query.tenant, term) for term in query.terms[1:])
+    if query.created_after is not None:
+        found.append(jobs.create_time >= query.created_after)
+        if query.created_after > _FIRST_ID_TIME:
+            found.append(jobs.id >= _first_id(query.created_after - _ID_SLACK))
+    if query.created_before is not None:
+        found.append(jobs.create_time < query.created_before)
+        if query.created_before < _LAST_ID_TIME:
+            found.append(jobs.id <= _first_id(query.created_before + _ID_SLACK))
+    return found
+
+
+def _first_id(time: datetime) -> str:
+    within = min(max(time, _FIRST_ID_TIME), _LAST_ID_TIME)
+    return new_id(within, randomness=0)
+
+
+def _tried(of: sa.Column[Any], key: sa.Column[Any], engine_id: str) -> sa.ColumnElement[bool]:
+    """Tell that an engine made an attempt."""
+    there = sa.select(sa.literal(1)).where(of == key, t.attempts.c.engine_id == engine_id)
+    return there.exists()
+
+
+def _has_term(tenant: str, term: str) -> sa.ColumnElement[bool]:
+    of = t.job_terms.alias().c
+    return (
+        sa.select(sa.literal(1))
+        .where(of.tenant == tenant, of.term == term, of.job_id == t.jobs.c.id)
+        .exists()
+    )

@@ -1,0 +1,155 @@
+"""Reading what waits and what is due from a SQL database."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from distconv.core.task_states import TaskState
+from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    GarbageRecord,
+    JobRecord,
+    TaskRecord,
+    TenantRecord,
+)
+from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
+from distconv.dispatch.store.sql_reader import SqlReader
+from distconv.dispatch.store.statements import ATTEMPTS, JOBS, TASKS, select_of
+from distconv.dispatch.store.whole import whole
+
+# So many lines are asked for in one statement: SQLite takes 500 parts at most.
+_LINES_PER_QUERY = 100
+
+
+class SqlQueueReads(SqlReader):
+    """The part of a store that tells what waits, in which order, and what is due."""
+
+    async def list_tenants(self) -> Sequence[TenantRecord]:
+        """Return every tenant's place in the fair queue."""
+        query = select_of(t.tenants, TenantRecord).order_by(t.tenants.c.tenant)
+        return await self._read_all(query, TenantRecord)
+
+    async def list_lines(self) -> Sequence[Line]:
+        """Return the lines in which a READY task may stand."""
+        lines = t.lines.c
+        query = sa.select(lines.requirement, lines.urgency).order_by(*lines)
+        async with self._reading() as connection:
+            return [Line(*row) for row in await whole(connection.execute(query))]
+
+    async def list_requirements(self) -> Sequence[str]:
+        """Return the requirement sets of the lines."""
+        return sorted({line.requirement for line in await self.list_lines()})
+
+    async def list_ready_heads(
+        self, *, requirements: Sequence[str], limit: int
+    ) -> Sequence[TaskRecord]:
+        """Return the heads of the lines."""
+        lines = await self._lines(requirements)
+        heads: list[TaskRecord] = []
+        for k in range(0, len(lines), _LINES_PER_QUERY):
+            heads += await self._heads(lines[k : k + _LINES_PER_QUERY], limit)
+        return sorted(heads, key=lambda h: (-h.urgency, h.requirement, h.rank, h.id))
+
+    async def _lines(self, requirements: Sequence[str]) -> list[Line]:
+        return [line for line in await self.list_lines() if line.requirement in requirements]
+
+    async def _heads(self, lines: Sequence[Line], limit: int) -> list[TaskRecord]:
+        parts = [
+            sa.select(
+                TASKS.where(*_in_line(line))
+                .order_by(t.tasks.c.rank, t.tasks.c.id)
+                .limit(limit)
+                .subquery()
+            )
+            for line in lines
+        ]
+        return await self._read_all(sa.union_all(*parts), TaskRecord)
+
+    async def list_ready_tasks(
+        self, *, requirements: Sequence[str], limit: int
+    ) -> Sequence[TaskRecord]:
+        """Return the next READY tasks."""
+        heads = await self.list_ready_heads(requirements=requirements, limit=limit)
+        return sorted(heads, key=lambda h: (-h.urgency, h.rank, h.id))[:limit]
+
+    async def count_ready_before(
+        self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
+    ) -> int:
+        """Count READY tasks with one of the requirement sets that come before `task`."""
+        count = 0
+        place = sa.tuple_(t.tasks.c.rank, t.tasks.c.id)
+        mine = sa.tuple_(sa.literal(task.rank), sa.literal(task.id))
+        for line in await self._lines(requirements):
+            if line.urgency < task.urgency or count >= limit:
+                continue
+            ahead = sa.select(sa.literal(1)).where(*_in_line(line))
+            if line.urgency == task.urgency:
+                ahead = ahead.where(place < mine)
+            some = ahead.limit(limit - count).subquery()
+            count += int(await self._scalar(sa.select(sa.func.count()).select_from(some)))
+        return count
+
+    async def list_due_promotions(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
+        """Return tasks whose `promote_time` has come."""
+        due = t.tasks.c.promote_time
+        query = TASKS.where(due <= now).order_by(due, t.tasks.c.id).limit(limit)
+        return await self._read_all(query, TaskRecord)
+
+    async def get_next_promote_time(self) -> datetime | None:
+        """Return when the next task is to be promoted."""
+        return await self._earliest(t.tasks.c.promote_time)
+
+    async def list_expired_leases(self, now: datetime, *, limit: int) -> Sequence[AttemptRecord]:
+        """Return live attempts whose lease has ended."""
+        expiry = t.attempts.c.lease_expire_time
+        query = ATTEMPTS.where(expiry <= now).order_by(expiry, t.attempts.c.id).limit(limit)
+        return await self._read_all(query, AttemptRecord)
+
+    async def get_next_lease_expiry(self) -> datetime | None:
+        """Return when the next lease ends."""
+        return await self._earliest(t.attempts.c.lease_expire_time)
+
+    async def list_due_retries(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
+        """Return BACKING_OFF tasks whose time has come."""
+        due = t.tasks.c.retry_time
+        query = TASKS.where(due <= now).order_by(due, t.tasks.c.id).limit(limit)
+        return await self._read_all(query, TaskRecord)
+
+    async def get_next_retry_time(self) -> datetime | None:
+        """Return when the next retry is due."""
+        return await self._earliest(t.tasks.c.retry_time)
+
+    async def list_expired_jobs(self, now: datetime, *, limit: int) -> Sequence[JobRecord]:
+        """Return jobs whose ttl has ended."""
+        due = t.jobs.c.expire_time
+        query = JOBS.where(due <= now, sa.not_(OF_ENDED_JOB)).order_by(due, t.jobs.c.id)
+        return await self._read_all(query.limit(limit), JobRecord)
+
+    async def get_next_job_expiry(self) -> datetime | None:
+        """Return when the next ttl ends."""
+        return await self._earliest(t.jobs.c.expire_time, sa.not_(OF_ENDED_JOB))
+
+    async def list_due_garbage(self, now: datetime, *, limit: int) -> Sequence[GarbageRecord]:
+        """Return objects whose deletion is due."""
+        due = t.garbage.c.due_time
+        query = select_of(t.garbage, GarbageRecord).where(due <= now)
+        return await self._read_all(
+            query.order_by(due, t.garbage.c.object_id).limit(limit), GarbageRecord
+        )
+
+    async def get_next_garbage_time(self) -> datetime | None:
+        """Return when the next deletion is due."""
+        return await self._earliest(t.garbage.c.due_time)
+
+
+def _in_line(line: Line) -> tuple[sa.ColumnElement[bool], ...]:
+    tasks = t.tasks.c
+    return (
+        # As text of the statement: a partial index is used only when its condition is seen.
+        tasks.state == sa.literal_column(f"'{TaskState.READY.value}'"),
+        tasks.requirement == line.requirement,
+        tasks.urgency == line.urgency,
+    )
