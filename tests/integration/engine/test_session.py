@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import pytest
 
@@ -12,7 +13,7 @@ from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.engine import wire
 from distconv.engine.session import Session
-from distconv.engine.work import AttemptReport, AttemptResult, LogLines, SealedResult
+from distconv.engine.work import AttemptReport, AttemptResult, LogLines, SealedResult, Speed
 from distconv.rpc.auth import LocalAuthenticator
 from distconv.rpc.server import Server, ServerSettings, Service, start_server
 from distconv.v1 import engine_pb2
@@ -79,6 +80,21 @@ class FakeSupervisor:
             self.results.append(RESULT)
 
 
+class FakeBenchmarker:
+    """What the session asks of a benchmarker."""
+
+    def __init__(self) -> None:
+        self.requests: list[tuple[list[str], list[int]]] = []
+        self.results: list[Speed] = []
+
+    def request(self, codecs, heights) -> None:
+        self.requests.append((list(codecs), list(heights)))
+
+    def take_results(self) -> list[Speed]:
+        taken, self.results = self.results, []
+        return taken
+
+
 class Dispatch(pb_grpc.EngineServiceServicer):
     """A server whose words the test chooses; `heard` is all that engines said."""
 
@@ -87,6 +103,7 @@ class Dispatch(pb_grpc.EngineServiceServicer):
         self.say: asyncio.Queue[pb.DispatchMessage | None] = asyncio.Queue()
         self.sessions = 0
         self.refuse: Exception | None = None
+        self.lease_ms = 0
 
     async def Connect(self, request_iterator, context):  # noqa: N802
         if self.refuse is not None:
@@ -96,6 +113,8 @@ class Dispatch(pb_grpc.EngineServiceServicer):
         self.heard.put_nowait(hello)
         settings = pb.SessionSettings()
         settings.heartbeat_interval.FromMilliseconds(50)
+        if self.lease_ms:
+            settings.lease_duration.FromMilliseconds(self.lease_ms)
         yield pb.DispatchMessage(
             welcome=pb.Welcome(
                 engine="engines/e", session_id="s", settings=settings, stale_attempts=["old"]
@@ -132,13 +151,16 @@ async def serve(dispatch: Dispatch, bind: str = "127.0.0.1:0") -> Server:
 class World:
     def __init__(self, dispatch: Dispatch, supervisor: FakeSupervisor, server: Server) -> None:
         self.dispatch, self.supervisor, self.server = dispatch, supervisor, server
+        self.benchmarker = FakeBenchmarker()
+        self.addresses = [server.address]
         self.stop = asyncio.Event()
         self.ready: list[str] = []
 
     def session(self) -> Session:
         return Session(
             self.supervisor,  # type: ignore[arg-type]
-            addresses=[self.server.address],
+            benchmarker=self.benchmarker,  # type: ignore[arg-type]
+            addresses=self.addresses,
             describe=lambda: pb.Hello(engine_id="e", slot_count=1),
             measure=lambda: engine_pb2.EngineMetrics(cpu_fraction=0.5),
             on_ready=lambda engine, _: self.ready.append(engine),
@@ -278,3 +300,79 @@ async def test_logs_are_told_once(world):
         world.supervisor.changed.set()
         excerpt = (await world.dispatch.hear("log_excerpt")).log_excerpt
     assert [len(line) for line in excerpt.lines] == [1_000]
+
+
+@pytest.fixture
+async def other() -> AsyncIterator[World]:
+    """A second replica."""
+    dispatch = Dispatch()  # type: ignore[abstract]
+    server = await serve(dispatch)
+    yield World(dispatch, FakeSupervisor(), server)
+    dispatch.say.put_nowait(None)
+    await server.stop()
+
+
+async def test_a_draining_server_sends_the_engine_elsewhere_with_what_it_runs(world, other):
+    world.supervisor.running = [
+        AttemptReport(
+            attempt="a", fencing_token=3, phase=AttemptPhase.ENCODING, progress=JobProgress()
+        )
+    ]
+    world.supervisor.results.append(RESULT)
+    async with world.running():
+        await world.dispatch.hear("attempt_result")
+        drain = pb.Drain(reason="upgrade", dispatch_addresses=[other.server.address])
+        world.dispatch.say.put_nowait(pb.DispatchMessage(drain=drain))
+        hello = (await other.dispatch.hear("hello")).hello
+        # What the first did not acknowledge, the second is told.
+        told = (await other.dispatch.hear("attempt_result")).attempt_result
+    assert [a.attempt for a in hello.attempts] == ["a"]
+    assert told.attempt == "a"
+    assert world.dispatch.sessions == 1
+
+
+async def test_a_drain_without_addresses_leaves_the_engine_where_it_is(world):
+    async with world.running():
+        await world.dispatch.hear("hello")
+        world.dispatch.say.put_nowait(pb.DispatchMessage(drain=pb.Drain(reason="maintenance")))
+        for _ in range(3):
+            await world.dispatch.hear("heartbeat")
+    assert world.dispatch.sessions == 1
+
+
+async def test_a_refused_connection_is_followed_by_the_next_replica(world, other):
+    await world.server.stop()
+    world.addresses = [world.server.address, other.server.address]
+    async with world.running():
+        await other.dispatch.hear("hello")
+    assert other.dispatch.sessions == 1
+
+
+async def test_a_server_that_falls_silent_is_given_up_before_the_lease_ends(world):
+    world.dispatch.lease_ms = 300
+    async with world.running():
+        await world.dispatch.hear("hello")
+        await world.dispatch.hear("hello")
+    assert world.dispatch.sessions >= 2
+
+
+async def test_benchmarks_are_asked_for_and_reported(world):
+    async with world.running():
+        await world.dispatch.hear("hello")
+        request = pb.BenchmarkRequest(codecs=["h264"], heights=[720])
+        world.dispatch.say.put_nowait(pb.DispatchMessage(benchmark_request=request))
+        await until(lambda: bool(world.benchmarker.requests), world)
+        world.benchmarker.results.append(
+            Speed(
+                codec="h264",
+                height=720,
+                fps=61.5,
+                build_id="b",
+                measure_time=datetime(2026, 1, 2, tzinfo=UTC),
+            )
+        )
+        world.supervisor.changed.set()
+        [found] = (await world.dispatch.hear("benchmark_report")).benchmark_report.results
+    assert world.benchmarker.requests == [(["h264"], [720])]
+    assert (found.codec, found.height, found.fps, found.build_id) == ("h264", 720, 61.5, "b")
+    assert found.measure_time.ToDatetime() == datetime(2026, 1, 2)  # noqa: DTZ001

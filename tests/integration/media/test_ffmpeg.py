@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 
 from distconv.core.errors import MissingEncoderError
+from distconv.media.benchmark import measurable_codecs, measure_speed
 from distconv.media.ffmpeg import (
     SHIPPED_NEEDS,
     FfmpegBuild,
@@ -10,6 +11,7 @@ from distconv.media.ffmpeg import (
     bundled_ffmpeg,
     locate_ffmpeg,
 )
+from distconv.media.sandbox import RlimitSandbox
 
 
 def test_what_was_found_has_what_the_profiles_need(build: FfmpegBuild) -> None:
@@ -49,3 +51,9 @@ async def test_a_configured_one_that_lacks_something_is_an_error(build: FfmpegBu
 async def test_a_configured_one_that_does_not_run_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(MissingEncoderError, match="no fit ffmpeg"):
         await locate_ffmpeg(tmp_path / "ffmpeg")
+
+
+async def test_a_benchmark_measures_every_codec_of_the_build(build: FfmpegBuild) -> None:
+    assert measurable_codecs(build) == ("h264", "hevc", "av1", "vp9")
+    fps = await measure_speed("h264", 144, build=build, sandbox=RlimitSandbox(), budget_s=2.5)
+    assert fps > 1

@@ -208,3 +208,13 @@ async def test_waiting_for_acknowledgements_ends_with_the_last(supervisor, pool)
     supervisor.acknowledge("a", 1)
     async with asyncio.timeout(5):
         await waiting
+
+
+async def test_idle_and_busy_are_told(supervisor, pool):
+    async with asyncio.timeout(5):
+        await supervisor.wait_idle(0)
+        assign(supervisor)
+        await supervisor.wait_busy()
+        idle = asyncio.create_task(supervisor.wait_idle(0))
+        await finish(pool.runners[0])
+        await idle

@@ -5,6 +5,7 @@ import asyncio
 from distconv.core.clock import SystemClock
 from distconv.core.engine import EngineCapabilities, TranscoderInfo
 from distconv.engine import wire
+from distconv.engine.benchmarker import Benchmarker
 from distconv.engine.identity import load_or_make_identity
 from distconv.engine.monitor import ResourceMonitor, find_monitors
 from distconv.engine.runner.config import RunnerConfig
@@ -40,8 +41,16 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     pool.fill()
     supervisor = Supervisor(pool, slots=settings.slots, cancel_grace_s=settings.cancel_grace_s)
     monitor = find_monitors()["psutil"]()
+    benchmarker = Benchmarker(
+        transcoder,
+        supervisor,
+        clock=SystemClock(),
+        budget_s=settings.benchmark_budget_s,
+        on_result=supervisor.changed.set,
+    )
     session = Session(
         supervisor,
+        benchmarker=benchmarker,
         addresses=settings.dispatch_addresses,
         describe=lambda: wire.hello(
             engine_id=engine_id,
@@ -54,9 +63,12 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         progress_interval_s=settings.progress_interval_s,
         reconnect_s=(settings.reconnect_min_s, settings.reconnect_max_s),
     )
+    measuring = asyncio.create_task(benchmarker.run(), name="benchmarker")
     try:
         await session.run(stop)
     finally:
+        measuring.cancel()
+        await asyncio.wait([measuring])
         await supervisor.shut_down()
     return 0
 

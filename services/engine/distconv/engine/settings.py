@@ -64,6 +64,13 @@ class EngineSettings(ProcessSettings):
         le=1024**3,
         description="source asked for ahead of the encoder, bytes",
     )
+    benchmark_budget_s: float = Field(
+        default=60.0,
+        ge=0,
+        le=3_600,
+        description="longest time that the measurements dispatch asks for take while the engine "
+        "is idle, seconds, 0..3600; 0: never measure",
+    )
     cancel_grace_s: float = Field(
         default=3.0,
         ge=0.1,

@@ -38,6 +38,9 @@ class Supervisor:
         self.draining = False
         self.changed = asyncio.Event()
         self._settled = asyncio.Event()
+        self._busy = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     # --- what dispatch asks ---------------------------------------------------------------
 
@@ -61,6 +64,8 @@ class Supervisor:
         runner.assign(payload, dispatch_address)
         live = LiveAttempt(name=attempt, fencing_token=fencing_token)
         self._attempts.add(live)
+        self._busy.set()
+        self._idle.clear()
         self._runners[attempt] = runner
         task = asyncio.create_task(self._follow(live, runner), name=f"follow {attempt}")
         self._tasks.add(task)
@@ -93,6 +98,22 @@ class Supervisor:
             self._attempts.remove(attempt)
             self._settled.set()
             self.changed.set()
+
+    # --- who else wants the machine -------------------------------------------------------
+
+    async def wait_busy(self) -> None:
+        """Wait until an attempt runs."""
+        await self._busy.wait()
+
+    async def wait_idle(self, span_s: float) -> None:
+        """Wait until nothing has run for `span_s`."""
+        while True:
+            await self._idle.wait()
+            try:
+                async with asyncio.timeout(span_s):
+                    await self._busy.wait()
+            except TimeoutError:
+                return
 
     # --- what dispatch is told ------------------------------------------------------------
 
@@ -155,6 +176,9 @@ class Supervisor:
         self._runners.pop(live.name, None)
         self._pool.give_back()
         self._conclude(live, ended.code)
+        if not self._runners:
+            self._busy.clear()
+            self._idle.set()
 
     def _conclude(self, live: LiveAttempt, exit_code: int) -> None:
         live.phase = AttemptPhase.ENDED

@@ -86,6 +86,19 @@ class Transcoder(Protocol):
         """Return what the tool can do."""
         ...
 
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Return the video codecs that it can encode: "h264"."""
+        ...
+
+    async def benchmark(self, codec: str, height: int, *, budget_s: float) -> float:
+        """Encode a generated clip of `height` lines as a task would; return frames per second.
+
+        It takes `budget_s` at most; 0 says that this was too little to tell.
+        Cancelling ends the tool. Raises MissingEncoderError, EncodeFailedError.
+        """
+        ...
+
     def plan(self, profile: Profile, media: MediaInfo) -> Plan:
         """Plan an encode. Raises ImpossibleProfileError or MissingEncoderError."""
         ...

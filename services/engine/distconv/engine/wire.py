@@ -1,5 +1,6 @@
 """The engine's values ↔ the contract's messages."""
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from distconv.core.engine import EngineCapabilities
@@ -14,14 +15,15 @@ from distconv.engine.work import (
     ProbeWork,
     Said,
     SealedResult,
+    Speed,
     TranscodeWork,
 )
 from distconv.rpc.convert import job, media, profile
 from distconv.rpc.convert.attempt import phase, put_outcome, to_phase
 from distconv.rpc.convert.engine import capabilities
-from distconv.rpc.convert.times import to_datetime, to_timedelta
+from distconv.rpc.convert.times import timestamp, to_datetime, to_timedelta
+from distconv.v1 import engine_pb2, job_pb2, object_pb2
 from distconv.v1 import engine_service_pb2 as pb
-from distconv.v1 import job_pb2, object_pb2
 
 
 def hello(
@@ -162,3 +164,19 @@ def unseal(value: SealedResult) -> pb.AttemptResult:
 def log_excerpt(value: LogLines) -> pb.LogExcerpt:
     """Convert log lines to their message, within its bounds."""
     return pb.LogExcerpt(attempt=value.attempt, lines=[line[:1_000] for line in value.lines[-200:]])
+
+
+def benchmark_report(found: Sequence[Speed]) -> pb.BenchmarkReport:
+    """Convert what benchmarks found to its message."""
+    return pb.BenchmarkReport(
+        results=[
+            engine_pb2.BenchmarkResult(
+                codec=speed.codec,
+                height=speed.height,
+                fps=speed.fps,
+                build_id=speed.build_id,
+                measure_time=timestamp(speed.measure_time),
+            )
+            for speed in found
+        ]
+    )

@@ -83,4 +83,15 @@ class LogLines:
     lines: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Speed:
+    """What a benchmark found: frames per second of one codec at one height."""
+
+    codec: str
+    height: int
+    fps: float
+    build_id: str
+    measure_time: datetime
+
+
 Said = AttemptReport | SealedResult | LogLines

@@ -10,6 +10,7 @@ from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.verify import require_output
 from distconv.engine.transcoder import Encoded, EncodeReport
+from distconv.media.benchmark import measurable_codecs, measure_speed
 from distconv.media.feeding import PIECE_BYTES
 from distconv.media.ffmpeg import FfmpegBuild, locate_ffmpeg
 from distconv.media.plan import TranscodePlan, plan_transcode
@@ -52,6 +53,17 @@ class FfmpegTranscoder:
             decoders=tuple(sorted(self._build.decoders)),
             muxers=tuple(sorted(self._build.muxers)),
             demuxers=tuple(sorted(self._build.demuxers)),
+        )
+
+    @property
+    def codecs(self) -> tuple[str, ...]:
+        """Return the video codecs that this build can encode."""
+        return measurable_codecs(self._build)
+
+    async def benchmark(self, codec: str, height: int, *, budget_s: float) -> float:
+        """Encode a generated clip; return frames per second, 0 when it was too slow to tell."""
+        return await measure_speed(
+            codec, height, build=self._build, sandbox=RlimitSandbox(), budget_s=budget_s
         )
 
     def plan(self, profile: Profile, media: MediaInfo) -> "FfmpegPlan":
