@@ -88,8 +88,9 @@ class TaskRecord:
     (`rank`, `id`). `urgency` is the priority, raised as `deadline` (a copy of its
     job's) nears; `promote_time` is when it is next raised, None when never.
     `cost` is its estimated work and `rank` its start tag of fair queuing, both in
-    units of cost; `ready_time` is when it last became READY; `lost_count` counts
-    the leases lost on it.
+    units of cost; `height` is that of the picture it makes, lines, 0 for none;
+    `ready_time` is when it last became READY; `lost_count` counts the leases lost
+    on it.
     """
 
     id: str
@@ -110,6 +111,7 @@ class TaskRecord:
     urgency: int = 0
     rank: float = 0.0
     cost: float = 0.0
+    height: int = 0
     ready_time: datetime | None = None
     promote_time: datetime | None = None
     lost_count: int = 0

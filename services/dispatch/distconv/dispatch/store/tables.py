@@ -140,6 +140,7 @@ tasks = sa.Table(
     _required("urgency", sa.Integer()),
     _required("rank", sa.Double()),
     _required("cost", sa.Double()),
+    _required("height", sa.Integer()),
     sa.Column("ready_time", UtcTime),
     sa.Column("promote_time", UtcTime),
     _required("lost_count", sa.Integer()),

@@ -35,6 +35,7 @@ _ADDED: dict[str, list[Callable[[], sa.Column[Any]]]] = {
         lambda: sa.Column("urgency", sa.Integer(), nullable=False, server_default="0"),
         lambda: sa.Column("rank", sa.Double(), nullable=False, server_default="0"),
         lambda: sa.Column("cost", sa.Double(), nullable=False, server_default="0"),
+        lambda: sa.Column("height", sa.Integer(), nullable=False, server_default="0"),
         lambda: sa.Column("ready_time", TIME, nullable=True),
         lambda: sa.Column("promote_time", TIME, nullable=True),
         lambda: sa.Column("lost_count", sa.Integer(), nullable=False, server_default="0"),
