@@ -1,7 +1,7 @@
 """The SDK's front door."""
 
 import secrets
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
@@ -40,7 +40,7 @@ DEFAULT_RECONNECT = timedelta(seconds=60)
 
 
 class Client:
-    """Talks to one distconv server.
+    """Talks to distconv: to one server, or to any of several replicas.
 
     Use it as an async context manager:
 
@@ -57,14 +57,19 @@ class Client:
 
     def __init__(
         self,
-        address: str = DEFAULT_ADDRESS,
+        address: str | Sequence[str] = DEFAULT_ADDRESS,
         *,
         reconnect: timedelta = DEFAULT_RECONNECT,
         on_break: Callable[[Break], None] | None = None,
         tenant: str = "",
     ) -> None:
-        """Take the server's address, `host:port`, and the tenant to act for; empty: one's own."""
-        self.address = address
+        """Take the server's address, and the tenant to act for; empty: one's own.
+
+        An address is `host:port`. Those of replicas are a list, or one text that
+        separates them by commas: the client stays with one that answers and goes
+        on to the next when that is away; watches move by themselves.
+        """
+        self.address = address if isinstance(address, str) else ",".join(address)
         self._tenant = tenant
         self._reconnect = reconnect
         self._on_break = on_break

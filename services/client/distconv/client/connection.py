@@ -1,15 +1,23 @@
-"""The channels to one server and to its storage, and calls over them with deadlines."""
+"""The channels to the servers and to their storage, and calls over them with deadlines."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import grpc
 import grpc.aio
 
 from distconv.client.patience import Break, Patience, is_break
+from distconv.client.replicas import (
+    Replicas,
+    RoutedMethod,
+    RoutedStub,
+    has_failed,
+    never_sent,
+    parse_addresses,
+)
 from distconv.core.errors import DistconvError
 from distconv.core.names import parse_tenant
 from distconv.rpc.auth import TENANT_KEY
@@ -26,30 +34,40 @@ R = TypeVar("R")
 
 
 class Connection:
-    """A client's way to a server; channels open at the first call and are shared.
+    """A client's way to its servers; channels open at the first call and are shared.
 
-    Breaks are endured for `reconnect`, but only once the server has answered:
-    one that never did is reported at once.
+    It stays with the server that answers. When that one is away, a call that
+    may be repeated goes on to the next at once; any other does so only when
+    nothing of it was sent. Breaks are endured for `reconnect`, but only once a
+    server has answered: where none ever did, that is reported at once.
     """
 
     def __init__(
         self,
-        address: str,
+        addresses: str | Sequence[str],
         *,
         reconnect: timedelta,
         on_break: Callable[[Break], None] | None = None,
         tenant: str = "",
     ) -> None:
-        self.address = address
+        """`addresses` are host:port each; a text separates several by commas."""
+        self.replicas = Replicas(parse_addresses(addresses))
         # Goes with every call; storage, which trusts its tokens alone, passes it over.
         self.identity = ((TENANT_KEY, parse_tenant(tenant)),) if tenant else ()
         self._reconnect = reconnect
         self._on_break = on_break
         self._answered = False
-        self._channels = {address: open_channel(address)}
-        self.dispatch: DispatchServiceAsyncStub = dispatch_service_pb2_grpc.DispatchServiceStub(
-            self._channels[address]
-        )
+        self._channels = {a: open_channel(a) for a in self.replicas.addresses}
+        stubs: dict[str, Any] = {
+            address: dispatch_service_pb2_grpc.DispatchServiceStub(channel)
+            for address, channel in self._channels.items()
+        }
+        self.dispatch = cast("DispatchServiceAsyncStub", RoutedStub(self.replicas, stubs))
+
+    @property
+    def address(self) -> str:
+        """Return the server that calls go to at present."""
+        return self.replicas.current
 
     async def close(self) -> None:
         """Close every channel; calls under way end."""
@@ -65,11 +83,15 @@ class Connection:
     def patience(self) -> Patience:
         """Return new patience for one piece of work."""
         limit = self._reconnect if self._answered else timedelta(0)
-        return Patience(limit, address=self.address, on_break=self._on_break)
+        return Patience(limit, address=str(self.replicas), on_break=self._on_break)
 
     def answered(self) -> None:
         """Note that the server is there."""
         self._answered = True
+
+    def lost(self, address: str = "") -> None:
+        """Note that a server is gone, the present one unless named: calls go to the next."""
+        self.replicas.leave(address or self.address)
 
     async def once(
         self,
@@ -80,13 +102,29 @@ class Connection:
         metadata: Sequence[tuple[str, str]] = (),
         address: str = "",
     ) -> R:
-        """Make a unary call once, with its deadline. Raises what the server raised."""
-        with translated(address or self.address):
-            response = await method(
-                request, timeout=timeout_s, metadata=(*self.identity, *metadata)
-            )
-        self.answered()
-        return response
+        """Make a unary call, with its deadline; at the next server when the present one is away.
+
+        At storage, whose `address` is given, it is made once. Raises what the
+        server raised.
+        """
+        tries = len(self.replicas) if isinstance(method, RoutedMethod) else 1
+        # One that hangs must leave time for the others.
+        each_s = timeout_s / tries
+        while True:
+            here = address or self.address
+            with translated(here):
+                try:
+                    response = await method(
+                        request, timeout=each_s, metadata=(*self.identity, *metadata)
+                    )
+                except grpc.aio.AioRpcError as error:
+                    tries -= 1
+                    if tries <= 0 or not _may_go_on(method, request, error):
+                        raise
+                    self.replicas.leave(here)
+                    continue
+            self.answered()
+            return response
 
     async def persistently(
         self,
@@ -107,4 +145,11 @@ class Connection:
             except DistconvError as error:
                 if not is_break(error):
                     raise
+                self.lost(address)
                 await patience.pause(error)
+
+
+def _may_go_on(method: object, request: object, error: grpc.aio.AioRpcError) -> bool:
+    if not isinstance(method, RoutedMethod):
+        return False
+    return never_sent(error) or (has_failed(error) and method.may_repeat(request))

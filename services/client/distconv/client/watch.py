@@ -15,16 +15,19 @@ from distconv.v1 import dispatch_service_pb2 as dispatch
 async def watch(connection: Connection, name: str) -> AsyncGenerator[Job, None]:
     """Yield snapshots of a job, the first at once, the last in a terminal state.
 
-    After a break it attaches again, within the connection's patience, counted
-    from the last snapshot.
+    After a break it attaches again, to the next server at once when several are
+    known, within the connection's patience, counted from the last snapshot.
     """
     patience = connection.patience()
+    untried = len(connection.replicas)
     while True:
+        address = connection.address
         try:
             async with aclosing(_attached(connection, name)) as snapshots:
                 async for job in snapshots:
                     connection.answered()
                     patience.progressed()
+                    untried = len(connection.replicas)
                     yield job
                     if job.state.is_terminal:
                         return
@@ -35,6 +38,11 @@ async def watch(connection: Connection, name: str) -> AsyncGenerator[Job, None]:
             error = caught
         if patience.is_nil:
             patience = connection.patience()
+        connection.lost(address)
+        untried -= 1
+        if untried > 0:
+            continue  # another replica knows the job as well
+        untried = len(connection.replicas)
         await patience.pause(error)
 
 

@@ -36,7 +36,7 @@ class Common:
 
     @property
     def named_server(self) -> str | None:
-        """Return the server that a flag or the environment names, if any does."""
+        """Return the server, or servers, that a flag or the environment names, if any does."""
         return self.server or os.environ.get(SERVER_VARIABLE) or None
 
     @property
@@ -86,10 +86,11 @@ def common_options(command: F) -> F:
         ),
         click.option(
             "--server",
-            metavar="HOST:PORT",
+            metavar="HOST:PORT[,…]",
             expose_value=False,
             callback=_keep,
-            help=f"The server.  [default: ${SERVER_VARIABLE}, else {DEFAULT_SERVER}]",
+            help="The server, or several replicas separated by commas.  "
+            f"[default: ${SERVER_VARIABLE}, else {DEFAULT_SERVER}]",
         ),
     ):
         command = option(command)
