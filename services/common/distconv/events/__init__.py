@@ -1,1 +1,1 @@
-"""The event bus; its port and adapters come with the fleet."""
+"""Events between processes: a durable bus, hints between replicas, and what carries them."""
