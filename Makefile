@@ -38,11 +38,11 @@ verify: $(STAMP) ## Lint, type, and prove that generated files are current
 	@$(MAKE) --no-print-directory lint type
 	@$(BIN)/python tools/gen.py --check
 
-bench: $(STAMP) ## Measure: BENCH=stream, memory, latency or startup (all of them without)
+bench: $(STAMP) ## Measure: BENCH=stream, memory, latency, startup, dispatch, queue, fleet, fairness or loss
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock
 	@tools/lock.sh "$(VENV)"
 
 clean: ## Remove the virtual environment and everything built
-	@rm -rf $(VENV) dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out
+	@rm -rf $(VENV) .venv-bench dist build .mypy_cache .ruff_cache .pytest_cache .hypothesis benchmarks/out

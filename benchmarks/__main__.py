@@ -2,13 +2,18 @@
 
 import sys
 
-from benchmarks import latency, memory, startup, stream
+from benchmarks import dispatch, fairness, fleet, latency, loss, memory, startup, stream, waiting
 
 BENCHMARKS = {
     "stream": stream.run,
     "memory": memory.run,
     "latency": latency.run,
     "startup": startup.run,
+    "dispatch": dispatch.run,
+    "queue": waiting.run,
+    "fleet": fleet.run,
+    "fairness": fairness.run,
+    "loss": loss.run,
 }
 
 

@@ -11,7 +11,7 @@ OUT = Path(__file__).parent / "out"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """One figure beside its reference; lower is better.
+    """One figure beside its reference; lower is better unless `higher_is_better`.
 
     `bar` bounds `ratio` when `bar_on_ratio`, else `value`.
     """
@@ -22,6 +22,7 @@ class Result:
     reference: float
     bar: float
     bar_on_ratio: bool
+    higher_is_better: bool = False
     details: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -32,7 +33,8 @@ class Result:
     @property
     def passes(self) -> bool:
         """Tell whether the bar was met."""
-        return (self.ratio if self.bar_on_ratio else self.value) <= self.bar
+        judged = self.ratio if self.bar_on_ratio else self.value
+        return judged >= self.bar if self.higher_is_better else judged <= self.bar
 
     def report(self) -> None:
         """Print the line and write benchmarks/out/NAME.json."""
@@ -45,12 +47,16 @@ class Result:
             "ratio": round(self.ratio, 4),
             "bar": self.bar,
             "bar_on": "ratio" if self.bar_on_ratio else "value",
+            "better": "higher" if self.higher_is_better else "lower",
             "passes": self.passes,
             **self.details,
         }
         (OUT / f"{self.name}.json").write_text(json.dumps(content, indent=2) + "\n")
+        bound = "at least" if self.higher_is_better else "at most"
+        what = "ratio" if self.bar_on_ratio else self.unit
         print(
             f"{self.name}: {self.value:.3f} {self.unit} "
-            f"(reference {self.reference:.3f}, ratio {self.ratio:.3f})",
+            f"(reference {self.reference:.3f}, ratio {self.ratio:.3f}; "
+            f"bar: {bound} {self.bar:g} {what}: {'met' if self.passes else 'MISSED'})",
             flush=True,
         )

@@ -1,0 +1,1 @@
+"""What loads the control plane: simulated engines, clients, a dispatch process, their CPU time."""

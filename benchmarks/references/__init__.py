@@ -1,0 +1,1 @@
+"""What distconv's control plane is measured against, each in an environment of its own."""
