@@ -1,12 +1,9 @@
 """One change: the records moved in one transaction by the tables of the core, and its effects."""
 
-import asyncio
-import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from distconv.core import attempt_states, task_states
 from distconv.core.attempt_states import AttemptEvent, AttemptState
@@ -16,7 +13,9 @@ from distconv.core.ids import MakeId, new_id
 from distconv.core.names import job_name
 from distconv.core.states import Command, JobEvent, JobState, apply
 from distconv.core.task_states import TaskEvent
+from distconv.dispatch.group_commit import GroupCommit
 from distconv.dispatch.signals import Effects, Signals, Stop, Topic
+from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.port import Store, Transaction
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -26,6 +25,8 @@ from distconv.dispatch.store.records import (
     TaskRecord,
     TransitionRecord,
 )
+
+_T = TypeVar("_T")
 
 # States in which `error` is shown; in others the attempts' history holds it.
 _SHOW_ERROR = (JobState.FAILED, JobState.RETRYING)
@@ -68,11 +69,18 @@ class Change:
         self.effects.topics |= {Topic.WORK, Topic.EXPIRIES} if job.expire_time else {Topic.WORK}
 
     async def move_job(
-        self, job: JobRecord, event: JobEvent, *, cause: str, **fields: Any
+        self,
+        job: JobRecord,
+        event: JobEvent,
+        *,
+        cause: str,
+        attempt_id: str = "",
+        **fields: Any,
     ) -> tuple[JobRecord, tuple[Command, ...]]:
         """Move a job by the table, with other fields, and write its history and event.
 
-        Returns the job as it is now and the commands to carry out in this same change.
+        `attempt_id` is the attempt that the move came with. Returns the job as it is
+        now and the commands to carry out in this same change.
         """
         step = apply(job.state, event)
         values: dict[str, Any] = {"retry_time": None, **fields}
@@ -85,7 +93,7 @@ class Change:
             job, state=step.state, version=job.version + 1, update_time=self.now, **values
         )
         await self.tx.save_job(moved)
-        await self._record(moved, job.state, event.name, cause=cause)
+        await self._record(moved, job.state, event.name, cause=cause, attempt_id=attempt_id)
         return moved, step.commands
 
     async def touch_job(self, job: JobRecord, **fields: Any) -> JobRecord:
@@ -145,7 +153,13 @@ class Change:
         self.effects.topics.add(Topic.GARBAGE)
 
     async def _record(
-        self, job: JobRecord, came_from: JobState | None, event: str, *, cause: str
+        self,
+        job: JobRecord,
+        came_from: JobState | None,
+        event: str,
+        *,
+        cause: str,
+        attempt_id: str = "",
     ) -> None:
         await self.tx.add_transition(
             TransitionRecord(
@@ -156,6 +170,7 @@ class Change:
                 to_state=job.state,
                 cause=cause,
                 time=self.now,
+                attempt_id=attempt_id,
             )
         )
         payload: Mapping[str, str] = {"state": job.state.value, "event": event, "cause": cause}
@@ -166,6 +181,8 @@ class Change:
                 subject=job_name(job.id),
                 payload=payload,
                 time=self.now,
+                id=self.new_id(),
+                sequence=job.version,
             )
         )
         self.effects.changed_jobs.add(job.id)
@@ -184,38 +201,45 @@ class Changes:
         make_id: MakeId = new_id,
     ) -> None:
         """`media_ttl` is how long the tokens of an assignment hold."""
-        self._store = store
+        self._group = GroupCommit(store)
         self._signals = signals
         self._clock = clock
         self._media_ttl = media_ttl
         self._make_id = make_id
 
-    @asynccontextmanager
-    async def begin(self) -> AsyncIterator[Change]:
-        """Begin a change: whole when the block ends, undone when it raises.
+    async def make(self, fn: Callable[[Change], Awaitable[_T]], *, keys: Keys = NO_KEYS) -> _T:
+        """Run `fn` on a change and return what it returns, once the change is committed.
 
-        Once the block has ended nothing comes between the commit and the
-        signals, not even the cancellation of the caller.
+        Whole or not at all: what `fn` raises undoes it. `fn` may run more than
+        once, so it has no effect but on the change, and it makes no other change.
+        `keys` are the ids of what it will read. Nothing comes between the commit
+        and the signals, not even the cancellation of the caller.
         """
-        transaction = self._store.transaction()
-        tx = await transaction.__aenter__()
-        change = Change(
+        return await self._group.run(_Making(self, fn), keys)
+
+    def start(self, tx: Transaction) -> Change:
+        """Return a change of this instant."""
+        return Change(
             tx=tx, now=self._clock.now(), media_ttl=self._media_ttl, make_id=self._make_id
         )
-        try:
-            yield change
-        except BaseException:
-            await transaction.__aexit__(*sys.exc_info())
-            raise
-        finishing = asyncio.create_task(self._finish(transaction, change))
-        try:
-            await asyncio.shield(finishing)
-        except asyncio.CancelledError:
-            await asyncio.wait([finishing])
-            raise
 
-    async def _finish(
-        self, transaction: AbstractAsyncContextManager[Transaction], change: Change
-    ) -> None:
-        await transaction.__aexit__(None, None, None)
-        self._signals.publish(change.effects)
+    def publish(self, effects: Effects) -> None:
+        """Tell everyone whom a committed change concerns."""
+        self._signals.publish(effects)
+
+
+class _Making(Generic[_T]):
+    """A change on its way through the group."""
+
+    def __init__(self, changes: Changes, fn: Callable[[Change], Awaitable[_T]]) -> None:
+        self._changes = changes
+        self._fn = fn
+        self._effects = Effects()
+
+    async def run(self, tx: Transaction) -> _T:
+        change = self._changes.start(tx)
+        self._effects = change.effects
+        return await self._fn(change)
+
+    def committed(self) -> None:
+        self._changes.publish(self._effects)

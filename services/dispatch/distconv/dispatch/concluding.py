@@ -20,6 +20,7 @@ from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.leasing import release
 from distconv.dispatch.plan import unblocked
 from distconv.dispatch.signals import Topic
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord
 
 _log = structlog.get_logger()
@@ -69,24 +70,31 @@ class Concluding:
 
         A transcode's output must have been verified: this publishes it.
         """
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> tuple[bool, AttemptRecord | None]:
             attempt = await change.tx.get_attempt(attempt_id)
             if (
                 attempt is None
                 or attempt.engine_id != engine_id
                 or attempt.fencing_token != fencing_token
             ):
-                return False
+                return False, None
             if not attempt.state.is_live:
                 if attempt.state is not AttemptState.SUCCEEDED:
                     # The engine has let go: what it wrote can be deleted for good now.
                     await change.discard_output(attempt, may_still_write=False)
-                return is_repeated(attempt, outcome)
+                return is_repeated(attempt, outcome), None
             await self._end(change, attempt, outcome)
+            return True, attempt
+
+        keys = Keys(attempts=(attempt_id,), with_plan=not isinstance(outcome, Returned))
+        accepted, ended = await self._changes.make(make, keys=keys)
+        if ended is None:
+            return accepted
         _log.info(
             "attempt_ended",
-            job=attempt.job_id,
-            attempt=attempt.id,
+            job=ended.job_id,
+            attempt=ended.id,
             engine=engine_id,
             outcome=type(outcome).__name__.lower(),
         )
@@ -127,6 +135,7 @@ class Concluding:
             await change.job(attempt.job_id),
             JobEvent.TASK_DONE,
             cause=f"engine {attempt.engine_id} probed the source",
+            attempt_id=attempt.id,
             source_media=outcome.media,
             engine_id="",
         )
@@ -163,6 +172,7 @@ class Concluding:
             job,
             JobEvent.RESULT_ACCEPTED,
             cause=f"the result of engine {attempt.engine_id} was verified",
+            attempt_id=attempt.id,
             output=output,
             progress=_whole(job.progress or JobProgress(), outcome),
         )
@@ -185,6 +195,7 @@ class Concluding:
             job,
             JobEvent.ATTEMPT_FAILED,
             cause=failure.message,
+            attempt_id=attempt.id,
             engine_id="",
             progress=None,
             retry_count=failed_count,
@@ -205,7 +216,8 @@ class Concluding:
 
     async def resume_task(self, task_id: str) -> bool:
         """Make a task whose retry is due READY; False when it does not wait for one any more."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> bool:
             task = await change.tx.get_task(task_id)
             if task is None or task.state is not TaskState.BACKING_OFF:
                 return False
@@ -214,17 +226,20 @@ class Concluding:
             job = await change.job(task.job_id)
             await change.move_job(job, JobEvent.RETRY_DUE, cause="the delay of the retry is over")
             await change.move_task(task, TaskEvent.RETRY_DUE)
-        return True
+            return True
+
+        return await self._changes.make(make, keys=Keys(tasks=(task_id,)))
 
     async def cancel(self, job_id: str, *, by: str) -> JobRecord:
         """Cancel a job; a cancelled one stays so.
 
         Raises FailedPreconditionError when it is completed or failed.
         """
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> tuple[JobRecord, bool]:
             job = await change.job(job_id)
             if job.state is JobState.CANCELLED:
-                return job
+                return job, False
             if job.state.is_terminal:
                 raise FailedPreconditionError(
                     f"job {job.id} is {job.state.value} already; there is nothing to cancel"
@@ -233,12 +248,17 @@ class Concluding:
             cancelled, commands = await change.move_job(job, JobEvent.CANCEL, cause=cause)
             await self._stop(change, cancelled, commands, cause=cause)
             await self._close_tasks(change, job.id, TaskEvent.CANCEL)
-        _log.info("job_cancelled", job=job.id, by=by)
-        return cancelled
+            return cancelled, True
+
+        job, is_new = await self._changes.make(make, keys=Keys(jobs=(job_id,), with_plan=True))
+        if is_new:
+            _log.info("job_cancelled", job=job.id, by=by)
+        return job
 
     async def expire(self, job_id: str) -> bool:
         """Fail a job whose ttl has ended; False when it is over or was given more time."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> bool:
             job = await change.tx.get_job(job_id)
             if job is None or job.state.is_terminal:
                 return False
@@ -250,8 +270,12 @@ class Concluding:
             )
             failure = Failure(reason="EXPIRED", message=message, retryable=False)
             await self._give_up(change, job, failure, cause=message)
-        _log.warning("job_expired", job=job.id)
-        return True
+            return True
+
+        expired = await self._changes.make(make, keys=Keys(jobs=(job_id,), with_plan=True))
+        if expired:
+            _log.warning("job_expired", job=job_id)
+        return expired
 
     async def _give_up(
         self, change: Change, job: JobRecord, failure: Failure, *, cause: str

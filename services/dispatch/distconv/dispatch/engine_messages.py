@@ -1,6 +1,6 @@
 """What dispatch does about each message of an engine."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, VerificationError
 from distconv.core.failure import Failure
-from distconv.dispatch.change import Changes
+from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.engine_session import EngineSession, Held
 from distconv.dispatch.leasing import Leasing
@@ -30,7 +30,9 @@ from distconv.dispatch.messages import (
 from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.signals import Signals, Topic
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.records import AttemptRecord
 
 _log = structlog.get_logger()
 
@@ -124,12 +126,14 @@ class EngineMessages:
         )
 
     async def _renew(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> None:
-        async with self._changes.begin() as change:
-            renewed = await change.tx.renew_leases(
+        async def make(change: Change) -> Sequence[AttemptRecord]:
+            return await change.tx.renew_leases(
                 engine_id=session.engine.id,
                 tokens=tokens,
                 expire_time=now + self._leasing.lease_duration,
             )
+
+        renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)))
         for attempt in renewed:
             held = session.held.get(attempt.id)
             if held is not None and attempt.lease_expire_time is not None:
@@ -228,10 +232,12 @@ class EngineMessages:
         return concluded and verified
 
     async def _keep_log(self, session: EngineSession, log: LogExcerpt) -> None:
-        async with self._changes.begin() as change:
+        async def make(change: Change) -> None:
             attempt = await change.tx.get_attempt(log.ref.attempt)
             if attempt is not None and attempt.engine_id == session.engine.id:
                 await change.tx.save_attempt(replace(attempt, log_excerpt=log.lines))
+
+        await self._changes.make(make, keys=Keys(attempts=(log.ref.attempt,)))
 
 
 def _ack(session: EngineSession, beat: Heartbeat) -> HeartbeatAck:

@@ -7,7 +7,7 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError
-from distconv.dispatch.change import Changes
+from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import GarbageRecord
@@ -45,8 +45,11 @@ class GarbageCollector:
         except DistconvError as error:
             _log.warning("garbage_kept", object=garbage.object_id, why=error.message)
             again = now + _RETRY
-        async with self._changes.begin() as change:
-            if again is None:
-                await change.tx.remove_garbage(garbage.object_id)
-            else:
-                await change.tx.put_garbage(replace(garbage, due_time=again))
+        await self._changes.make(lambda change: _note(change, garbage, again))
+
+
+async def _note(change: Change, garbage: GarbageRecord, again: datetime | None) -> None:
+    if again is None:
+        await change.tx.remove_garbage(garbage.object_id)
+    else:
+        await change.tx.put_garbage(replace(garbage, due_time=again))

@@ -15,7 +15,7 @@ from distconv.core.errors import (
 from distconv.core.names import job_name, object_name, parse_prefix
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
-from distconv.dispatch.change import Changes
+from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.listing import (
     make_token,
@@ -109,11 +109,12 @@ class Jobs:
         source = await self._source(who.tenant, checked.source_object_id)
         if checked.validate_only:
             return JobView(job=self._record(who, checked, source, job_id=""))
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> JobRecord | RequestRecord:
             if checked.request_id:
                 known = await change.tx.get_request(who.tenant, checked.request_id)
                 if known is not None:
-                    return await self._views.job(await self._repeated(known, checked))
+                    return known
             job = self._record(who, checked, source, job_id=change.new_id())
             await change.add_job(job, plan(job, new_id=change.new_id))
             if checked.request_id:
@@ -127,6 +128,11 @@ class Jobs:
                         create_time=change.now,
                     )
                 )
+            return job
+
+        job = await self._changes.make(make)
+        if isinstance(job, RequestRecord):
+            return await self._views.job(await self._repeated(job, checked))
         _log.info(
             "job_created",
             job=job.id,

@@ -13,6 +13,7 @@ from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind
 from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.signals import Topic
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
 
 _log = structlog.get_logger()
@@ -36,7 +37,8 @@ class Leasing:
 
     async def claim(self, task_id: str, *, engine_id: str, decision: str) -> Claim | None:
         """Give a READY task to an engine; None when someone else was first."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> Claim | None:
             task = await change.tx.get_claimable_task(task_id)
             if task is None:
                 return None
@@ -64,15 +66,19 @@ class Leasing:
                 await change.job(task.job_id),
                 JobEvent.TASK_ASSIGNED,
                 cause=f"{task.kind.value.lower()}: {decision}",
+                attempt_id=attempt.id,
                 engine_id=engine_id,
                 progress=None,
             )
             change.effects.topics.add(Topic.LEASES)
             return Claim(job=job, task=task, attempt=attempt)
 
+        return await self._changes.make(make)
+
     async def accept(self, attempt_id: str) -> None:
         """Note that the engine took the attempt; harmless when it is known or over."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> None:
             attempt = await change.tx.get_attempt(attempt_id)
             if attempt is None or attempt.state is not AttemptState.ASSIGNED:
                 return
@@ -81,11 +87,14 @@ class Leasing:
             if job.start_time is None:
                 await change.touch_job(job, start_time=change.now)
 
+        await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
+
     async def advance(
         self, attempt_id: str, phase: AttemptPhase, progress: JobProgress | None
     ) -> None:
         """Note that a transcode came into a phase; one that the job is past is passed over."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> None:
             attempt = await change.tx.get_attempt(attempt_id)
             if attempt is None or not attempt.state.is_live or not attempt.object_id:
                 return
@@ -100,19 +109,31 @@ class Leasing:
             else:
                 return
             await change.move_job(
-                job, event, cause=f"reported by engine {attempt.engine_id}", progress=progress
+                job,
+                event,
+                cause=f"reported by engine {attempt.engine_id}",
+                attempt_id=attempt.id,
+                progress=progress,
             )
+
+        await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
 
     async def release(self, attempt_id: str, event: AttemptEvent, *, cause: str) -> bool:
         """Take a live attempt's task back without counting it as a failure.
 
         `event` is LEASE_LOST or GIVEN_BACK. False when the attempt was over already.
         """
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> AttemptRecord | None:
             attempt = await change.tx.get_attempt(attempt_id)
             if attempt is None or not attempt.state.is_live:
-                return False
+                return None
             await release(change, attempt, event, cause=cause)
+            return attempt
+
+        attempt = await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
+        if attempt is None:
+            return False
         _log.info(
             "attempt_released",
             job=attempt.job_id,
@@ -124,17 +145,23 @@ class Leasing:
 
     async def expire(self, attempt_id: str) -> bool:
         """Take away the lease of an attempt if it has ended; False when it holds or is over."""
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> AttemptRecord | None:
             attempt = await change.tx.get_attempt(attempt_id)
             if (
                 attempt is None
                 or attempt.lease_expire_time is None
                 or attempt.lease_expire_time > change.now
             ):
-                return False
+                return None
             cause = f"engine {attempt.engine_id} was silent until its lease ended"
             await release(change, attempt, AttemptEvent.LEASE_LOST, cause=cause)
             change.stop(attempt, reason=cause)
+            return attempt
+
+        attempt = await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
+        if attempt is None:
+            return False
         _log.warning(
             "lease_expired", job=attempt.job_id, attempt=attempt.id, engine=attempt.engine_id
         )
@@ -145,9 +172,12 @@ class Leasing:
 
         At start: while dispatch was away nobody could hear the engines' heartbeats.
         """
-        async with self._changes.begin() as change:
+
+        async def make(change: Change) -> None:
             await change.tx.extend_leases(expire_time=change.now + self.lease_duration)
             await change.tx.take_engines_offline()
+
+        await self._changes.make(make)
 
 
 async def release(
@@ -160,6 +190,7 @@ async def release(
         await change.job(attempt.job_id),
         JobEvent.ATTEMPT_RELEASED,
         cause=cause,
+        attempt_id=attempt.id,
         engine_id="",
         progress=None,
     )

@@ -18,11 +18,12 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.names import AttemptRef
-from distconv.dispatch.change import Changes
+from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.engine_session import EngineSession
 from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.messages import CancelAttempt, Drain, Hello, Welcome
 from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
 _log = structlog.get_logger()
@@ -119,7 +120,7 @@ class SessionHub:
         return session
 
     async def _attach(self, tenant: str, hello: Hello) -> tuple[EngineRecord, list[AttemptRecord]]:
-        async with self._changes.begin() as change:
+        async def make(change: Change) -> tuple[EngineRecord, list[AttemptRecord]]:
             known = await change.tx.get_engine(hello.engine_id)
             if known is not None and known.tenant != tenant:
                 raise PermissionDeniedError(
@@ -147,8 +148,10 @@ class SessionHub:
                 tokens={r.ref.attempt: r.fencing_token for r in hello.attempts},
                 expire_time=change.now + self._pace.lease_duration,
             )
-            live = await change.tx.list_live_attempts(engine_id=engine.id)
-        return engine, list(live)
+            return engine, list(await change.tx.list_live_attempts(engine_id=engine.id))
+
+        tokens = tuple(report.ref.attempt for report in hello.attempts)
+        return await self._changes.make(make, keys=Keys(engines=(hello.engine_id,), leases=tokens))
 
     def close(self, session: EngineSession) -> None:
         """Note that a session is over; its attempts keep their leases until those end."""
@@ -159,21 +162,23 @@ class SessionHub:
         self._spawn(self._mark_offline(session))
 
     async def _mark_offline(self, session: EngineSession) -> None:
-        try:
-            async with self._changes.begin() as change:
-                known = await change.tx.get_engine(session.engine.id)
-                if known is None or known.session_id != session.session_id:
-                    return
-                await change.tx.put_engine(
-                    replace(
-                        known,
-                        state=EngineState.OFFLINE,
-                        session_id="",
-                        connect_time=None,
-                        metrics=session.metrics,
-                        heartbeat_time=session.heartbeat_time,
-                    )
+        async def make(change: Change) -> None:
+            known = await change.tx.get_engine(session.engine.id)
+            if known is None or known.session_id != session.session_id:
+                return
+            await change.tx.put_engine(
+                replace(
+                    known,
+                    state=EngineState.OFFLINE,
+                    session_id="",
+                    connect_time=None,
+                    metrics=session.metrics,
+                    heartbeat_time=session.heartbeat_time,
                 )
+            )
+
+        try:
+            await self._changes.make(make, keys=Keys(engines=(session.engine.id,)))
         except DistconvError as error:
             _log.warning("engine_not_marked_offline", engine=session.engine.id, why=error.message)
         _log.info("engine_disconnected", engine=session.engine.id, session=session.session_id)

@@ -10,6 +10,8 @@ from typing import Any
 
 from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.memory_tables import (
     ABSENT,
     Tables,
@@ -20,7 +22,6 @@ from distconv.dispatch.store.memory_tables import (
     tasks_of,
     turn,
 )
-from distconv.dispatch.store.memory_transaction import MemoryTransaction
 from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, Order, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -36,6 +37,7 @@ from distconv.dispatch.store.records import (
     TransitionRecord,
 )
 from distconv.dispatch.store.terms import terms_of
+from distconv.dispatch.store.unit import Unit
 
 
 class MemoryStore:
@@ -62,16 +64,15 @@ class MemoryStore:
             self._duties.discard(name)
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[MemoryTransaction]:
+    async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Unit]:
         """Begin a change; undone when the block raises."""
         async with self._lock:
-            self._t.undo.clear()
-            try:
-                yield MemoryTransaction(self._t)
-            except BaseException:
-                for step in reversed(self._t.undo):
-                    step()
-                raise
+            rows = MemoryRows(self._t)
+            unit = Unit(rows)
+            await unit.prefetch(keys or Keys())
+            yield unit
+            unit.keep()
+            await rows.write(unit.writes())
 
     async def get_job(self, job_id: str) -> JobRecord | None:
         """Return a job."""

@@ -1,12 +1,10 @@
 """The rows of a store in memory, and the selections that reading and changing have in common."""
 
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
 
 from distconv.core.engine import EngineState
-from distconv.core.errors import AlreadyExistsError
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -22,13 +20,10 @@ from distconv.dispatch.store.records import (
     TransitionRecord,
 )
 
-_T = TypeVar("_T")
-_Undo = Callable[[], None]
-
 
 @dataclass(slots=True)
 class Tables:
-    """The rows, and how to undo what the present transaction did to them."""
+    """The rows."""
 
     jobs: dict[str, JobRecord] = field(default_factory=dict)
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
@@ -43,33 +38,6 @@ class Tables:
     transitions: list[TransitionRecord] = field(default_factory=list)
     events: dict[int, OutboxRecord] = field(default_factory=dict)
     event_count: int = 0
-    undo: list[_Undo] = field(default_factory=list)
-
-    def put(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
-        """Insert or replace a row."""
-        if key in table:
-            old = table[key]
-            self.undo.append(lambda: table.__setitem__(key, old))
-        else:
-            self.undo.append(lambda: table.__delitem__(key))
-        table[key] = value
-
-    def insert(self, table: dict[Any, Any], key: Hashable, value: object) -> None:
-        """Insert a row. Raises AlreadyExistsError when one of that key stands already."""
-        if key in table:
-            raise AlreadyExistsError(f"a record of the id {key} stands in memory already")
-        self.put(table, key, value)
-
-    def remove(self, table: dict[Any, Any], key: Hashable) -> None:
-        """Remove a row; harmless when there is none."""
-        if key in table:
-            old = table.pop(key)
-            self.undo.append(lambda: table.__setitem__(key, old))
-
-    def append(self, table: list[_T], value: _T) -> None:
-        """Add a row at the end."""
-        table.append(value)
-        self.undo.append(lambda: table.__delitem__(-1))
 
 
 # The states of engines that nobody expects to hear.

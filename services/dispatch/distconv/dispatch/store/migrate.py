@@ -1,5 +1,7 @@
 """Bring a database to this version's tables."""
 
+from collections.abc import Callable
+
 from alembic import command
 from alembic.config import Config
 from alembic.migration import MigrationContext
@@ -7,6 +9,9 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
 
 from distconv.core.errors import FailedPreconditionError
+
+# What brings the tables of a connection up to date.
+Upgrade = Callable[[Connection], None]
 
 _LOCATION = "distconv.dispatch.store:migrations"
 

@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from datetime import datetime
 from typing import Protocol
 
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -27,7 +28,28 @@ from distconv.dispatch.store.records import (
 
 
 class Transaction(Protocol):
-    """One change, whole or not at all. Records are saved whole; ids never change."""
+    """One change or several, whole or not at all. Records are saved whole; ids never change.
+
+    What is written is seen by the reads of the same transaction, and reaches the
+    database at its end: an id that stands already may be told of only then.
+    """
+
+    @property
+    def broken(self) -> bool:
+        """Tell that a statement failed, so that nothing can be committed any more."""
+        ...
+
+    async def prefetch(self, keys: Keys) -> None:
+        """Read and lock what will be asked for, in few statements."""
+        ...
+
+    def keep(self) -> None:
+        """Keep what was written so far, whatever becomes of what is written later."""
+        ...
+
+    def drop(self) -> None:
+        """Forget what was written since the last `keep` or `drop`."""
+        ...
 
     async def get_job(self, job_id: str) -> JobRecord | None:
         """Return a job and lock it."""
@@ -188,8 +210,13 @@ class Store(Protocol):
         """Let go of the database; harmless when repeated."""
         ...
 
-    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
-        """Begin a change: committed when the block ends, undone when it raises."""
+    def transaction(self, keys: Keys | None = None) -> AbstractAsyncContextManager[Transaction]:
+        """Begin a change: committed when the block ends, undone when it raises.
+
+        Raises ConflictError or ConnectionLostError when nothing was done and the same
+        may be tried again, AlreadyExistsError for an id that stands already, and
+        UnavailableError when the database does not take changes now.
+        """
         ...
 
     def duty(self, name: str) -> AbstractAsyncContextManager[bool]:

@@ -1,36 +1,44 @@
-"""The store on a SQL database, through SQLAlchemy: SQLite today; the statements are portable."""
+"""The store on a SQL database, through SQLAlchemy: SQLite or PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Self
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from distconv.dispatch.store import migrate, sqlite
+from distconv.dispatch.store import migrate, postgresql, sqlite
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql_engines import SqlEngineReads
-from distconv.dispatch.store.sql_errors import wrapped
 from distconv.dispatch.store.sql_jobs import SqlJobReads
 from distconv.dispatch.store.sql_queue import SqlQueueReads
-from distconv.dispatch.store.sql_transaction import SqlTransaction
+from distconv.dispatch.store.sql_reader import Failures
+from distconv.dispatch.store.sql_rows import SqlRows
+from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import insert_new
+from distconv.dispatch.store.unit import Unit
 from distconv.dispatch.store.whole import whole, whole_context
 
 
 class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads):
-    """Keep everything in a SQL database. Make one with `open_sqlite`."""
+    """Keep everything in a SQL database. Make one with `open_sqlite` or `open_postgresql`."""
 
-    def __init__(self, engine: AsyncEngine, *, name: str, one_writer: bool) -> None:
-        """Take an engine whose tables are current; `one_writer` queues writers here."""
-        super().__init__(engine, name=name)
-        self._writing = engine.execution_options(**{sqlite.WRITES: True})
-        self._known_lines: dict[Line, datetime] = {}
+    def __init__(
+        self,
+        *,
+        reading: AsyncEngine,
+        writing: AsyncEngine,
+        failures: Failures,
+        one_writer: bool,
+    ) -> None:
+        """Take engines whose tables are current; `one_writer` queues writers here."""
+        super().__init__(reading, failures)
+        self._writing = writing
+        self._writer = SqlWriter()
         self._duties: set[str] = set()
         # SQLite has one writer at a time: waiting here costs less than its busy handler.
         self._lock = asyncio.Lock() if one_writer else None
@@ -44,34 +52,68 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads):
         """
         await asyncio.to_thread(sqlite.check, path)
         engine = sqlite.make_engine(path)
+        store = cls(
+            reading=engine,
+            writing=engine.execution_options(**{sqlite.WRITES: True}),
+            failures=sqlite.SqliteFailures(path),
+            one_writer=True,
+        )
+        await store._prepare(lambda connection: migrate.upgrade(connection, name=str(path)))
+        return store
+
+    @classmethod
+    async def open_postgresql(cls, url: str, options: PostgresqlOptions | None = None) -> Self:
+        """Connect to a PostgreSQL database and bring its tables up to date.
+
+        Any number of processes may do so at once. Raises InvalidArgumentError (no
+        such URL), UnavailableError (no connection) or FailedPreconditionError
+        (written by a newer version).
+        """
+        engine, failures = postgresql.make_engine(url, options or PostgresqlOptions())
+        store = cls(
+            reading=engine.execution_options(isolation_level="AUTOCOMMIT"),
+            writing=engine,
+            failures=failures,
+            one_writer=False,
+        )
+        await store._prepare(lambda connection: postgresql.upgrade(connection, failures.name))
+        return store
+
+    async def _prepare(self, upgrade: "migrate.Upgrade") -> None:
         try:
-            writing = engine.execution_options(**{sqlite.WRITES: True})
-            async with writing.begin() as connection:
-                await connection.run_sync(migrate.upgrade, name=str(path))
-        except DBAPIError as error:
-            await engine.dispose()
-            raise sqlite.unusable(path, error.orig or error) from error
+            async with self._writing.begin() as connection:
+                await connection.run_sync(upgrade)
+        except self._failures.kinds as error:
+            await self.close()
+            raise self._failures.explain(error) from error
         except BaseException:
-            await engine.dispose()
+            await self.close()
             raise
-        return cls(engine, name=str(path), one_writer=True)
 
     async def close(self) -> None:
         """Close every connection."""
         await self._engine.dispose()
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[SqlTransaction]:
-        """Begin a change. Raises UnavailableError when the database does not take it."""
+    async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Unit]:
+        """Begin a change."""
         if self._lock is not None:
             await self._lock.acquire()
+        committing = False
         try:
-            async with whole_context(self._writing.begin()) as connection:
-                transaction = SqlTransaction(connection, self._known_lines)
-                yield transaction
-            self._known_lines |= transaction.used_lines
-        except DBAPIError as error:
-            raise wrapped(error, self._name) from error
+            async with whole_context(self._writing.connect()) as connection:
+                transaction = await whole(_begun(connection))
+                rows = SqlRows(connection, self._writer)
+                unit = Unit(rows)
+                await unit.prefetch(keys or Keys())
+                yield unit
+                unit.keep()
+                await whole(rows.write(unit.writes()))
+                committing = True
+                await whole(transaction.commit())
+                self._writer.committed(rows.used_lines)
+        except self._failures.kinds as error:
+            raise self._failures.explain(error, committing=committing) from error
         finally:
             if self._lock is not None:
                 self._lock.release()
@@ -96,14 +138,15 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads):
     async def _duty_row(self, name: str) -> AsyncIterator[bool]:
         of = t.duties.c.name
         try:
-            async with whole_context(self._engine.begin()) as connection:
-                known = sa.select(of).where(of == name)
-                if (await whole(connection.execute(known))).first() is None:
-                    new = insert_new(connection.dialect.name, t.duties)
-                    await whole(connection.execute(new, [{"name": name}]))
-                    await whole(connection.commit())
-                    await whole(connection.begin())
-                locked = known.with_for_update(skip_locked=True)
+            async with whole_context(self._writing.connect()) as connection:
+                new = insert_new(connection.dialect.name, t.duties)
+                await whole(connection.execute(new, [{"name": name}]))
+                await whole(connection.commit())
+                locked = sa.select(of).where(of == name).with_for_update(skip_locked=True)
                 yield (await whole(connection.execute(locked))).first() is not None
-        except DBAPIError as error:
-            raise wrapped(error, self._name) from error
+        except self._failures.kinds as error:
+            raise self._failures.explain(error) from error
+
+
+async def _begun(connection: AsyncConnection) -> AsyncTransaction:
+    return await connection.begin()

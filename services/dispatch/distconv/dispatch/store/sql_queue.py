@@ -17,8 +17,7 @@ from distconv.dispatch.store.records import (
 )
 from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
 from distconv.dispatch.store.sql_reader import SqlReader
-from distconv.dispatch.store.statements import ATTEMPTS, JOBS, TASKS, select_of
-from distconv.dispatch.store.whole import whole
+from distconv.dispatch.store.statements import ATTEMPTS, JOBS, TASKS, literal_state, select_of
 
 # So many lines are asked for in one statement: SQLite takes 500 parts at most.
 _LINES_PER_QUERY = 100
@@ -36,8 +35,7 @@ class SqlQueueReads(SqlReader):
         """Return the lines in which a READY task may stand."""
         lines = t.lines.c
         query = sa.select(lines.requirement, lines.urgency).order_by(*lines)
-        async with self._reading() as connection:
-            return [Line(*row) for row in await whole(connection.execute(query))]
+        return [Line(*row) for row in await self._read_rows(query)]
 
     async def list_requirements(self) -> Sequence[str]:
         """Return the requirement sets of the lines."""
@@ -148,8 +146,7 @@ class SqlQueueReads(SqlReader):
 def _in_line(line: Line) -> tuple[sa.ColumnElement[bool], ...]:
     tasks = t.tasks.c
     return (
-        # As text of the statement: a partial index is used only when its condition is seen.
-        tasks.state == sa.literal_column(f"'{TaskState.READY.value}'"),
+        literal_state(tasks.state, TaskState.READY),
         tasks.requirement == line.requirement,
         tasks.urgency == line.urgency,
     )

@@ -1,48 +1,70 @@
 """Reading a SQL database: connections, rows as records, and errors that say what to do."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from distconv.dispatch.store.sql_errors import wrapped
+from distconv.dispatch.store.failures import ConnectionLostError
 from distconv.dispatch.store.statements import fetch_all, fetch_one
 from distconv.dispatch.store.whole import whole, whole_context
 
 _R = TypeVar("_R")
 
 
+class Failures(Protocol):
+    """What the errors of one database mean."""
+
+    # What its driver and its pool raise.
+    kinds: tuple[type[Exception], ...]
+
+    def explain(self, error: Exception, *, committing: bool = False) -> Exception:
+        """Make the error to raise for one of `kinds`, in words that say what to do."""
+        ...
+
+
 class SqlReader:
     """Run queries, each on a connection of its own for as long as it takes."""
 
-    def __init__(self, engine: AsyncEngine, *, name: str) -> None:
-        """`name` is what messages call the database."""
+    def __init__(self, engine: AsyncEngine, failures: Failures) -> None:
         self._engine = engine
-        self._name = name
+        self._failures = failures
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
         try:
             async with whole_context(self._engine.connect()) as connection:
                 yield connection
-        except DBAPIError as error:
-            raise wrapped(error, self._name) from error
+        except self._failures.kinds as error:
+            raise self._failures.explain(error) from error
+
+    async def _read(self, of: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
+        """Run a query; once more when the connection was found broken, on a fresh one."""
+        try:
+            async with self._reading() as connection:
+                return await of(connection)
+        except ConnectionLostError:
+            async with self._reading() as connection:
+                return await of(connection)
 
     async def _read_all(self, query: sa.Executable, kind: type[_R]) -> list[_R]:
-        async with self._reading() as connection:
-            return await fetch_all(connection, query, kind)
+        return await self._read(lambda connection: fetch_all(connection, query, kind))
 
     async def _read_one(self, query: sa.Executable, kind: type[_R]) -> _R | None:
-        async with self._reading() as connection:
-            return await fetch_one(connection, query, kind)
+        return await self._read(lambda connection: fetch_one(connection, query, kind))
+
+    async def _read_rows(self, query: sa.Executable) -> list[Any]:
+        async def rows(connection: AsyncConnection) -> list[Any]:
+            return list(await whole(connection.execute(query)))
+
+        return await self._read(rows)
 
     async def _scalar(self, query: sa.Executable) -> Any:
-        async with self._reading() as connection:
-            return (await whole(connection.execute(query))).scalar()
+        rows = await self._read_rows(query)
+        return rows[0][0] if rows else None
 
     async def _earliest(
         self, column: sa.Column[Any], *where: sa.ColumnElement[bool]

@@ -7,9 +7,16 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from distconv.core.errors import DataLossError, DiskFullError, UnavailableError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    DiskFullError,
+    NotFoundError,
+    UnavailableError,
+)
 from distconv.dispatch.store.one_hop import OneHopConnection
 
 # How long a writer waits for another process's transaction, seconds: a backup or a person's shell.
@@ -74,6 +81,31 @@ def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
         "be written",
         metadata={"path": str(path)},
     )
+
+
+class SqliteFailures:
+    """What SQLite's errors mean."""
+
+    kinds: tuple[type[Exception], ...] = (DBAPIError,)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def explain(
+        self,
+        error: Exception,
+        *,
+        committing: bool = False,  # noqa: ARG002  # a failed commit did nothing
+    ) -> Exception:
+        """Make the error to raise."""
+        cause = getattr(error, "orig", None) or error
+        if isinstance(error, IntegrityError):
+            if "FOREIGN KEY" in str(cause):
+                return NotFoundError(f"what a record belongs to is gone from {self._path}")
+            return AlreadyExistsError(f"a record of that id stands in {self._path} already")
+        if isinstance(error, OperationalError):
+            return unusable(self._path, cause)
+        return UnavailableError(f"the database {self._path} did not take a change: {cause}")
 
 
 def make_engine(path: Path) -> AsyncEngine:

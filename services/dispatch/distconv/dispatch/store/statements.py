@@ -1,6 +1,8 @@
-"""Statements that reading and changing have in common, and how their rows become records."""
+"""Statements of the SQL store, and how their rows become records."""
 
 import dataclasses
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,7 +15,9 @@ from distconv.dispatch.store.records import (
     EngineRecord,
     JobRecord,
     RequestRecord,
+    SpeedRecord,
     TaskRecord,
+    TenantRecord,
 )
 from distconv.dispatch.store.whole import whole
 
@@ -25,9 +29,20 @@ def select_of(table: sa.Table, record: type) -> sa.Select[Any]:
     return sa.select(*(table.c[f.name] for f in dataclasses.fields(record)))
 
 
+def field_names(record: type) -> tuple[str, ...]:
+    """Return the names of a record's fields, which are its columns."""
+    names = _NAMES.get(record)
+    if names is None:
+        names = _NAMES[record] = tuple(f.name for f in dataclasses.fields(record))
+    return names
+
+
+_NAMES: dict[type, tuple[str, ...]] = {}
+
+
 def values_of(record: Any) -> dict[str, Any]:
     """Return the columns of a record by name."""
-    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    return {name: getattr(record, name) for name in field_names(type(record))}
 
 
 def request_of(tenant: str, request_id: str) -> sa.Select[Any]:
@@ -37,21 +52,29 @@ def request_of(tenant: str, request_id: str) -> sa.Select[Any]:
     )
 
 
+def records(rows: Iterable[Sequence[Any]], kind: type[_R]) -> list[_R]:
+    """Return rows of `select_of` as records."""
+    names = field_names(kind)
+    return [kind(**dict(zip(names, row, strict=True))) for row in rows]
+
+
 async def fetch_one(connection: AsyncConnection, query: sa.Executable, kind: type[_R]) -> _R | None:
     """Return the first record of a query, None when it has none."""
     row = (await whole(connection.execute(query))).first()
-    return None if row is None else kind(**row._mapping)  # noqa: SLF001  # its documented name
+    return None if row is None else records([row], kind)[0]
 
 
 async def fetch_all(connection: AsyncConnection, query: sa.Executable, kind: type[_R]) -> list[_R]:
     """Return the records of a query."""
-    return [kind(**row._mapping) for row in await whole(connection.execute(query))]  # noqa: SLF001
+    return records(await whole(connection.execute(query)), kind)
 
 
 JOBS = select_of(t.jobs, JobRecord)
 TASKS = select_of(t.tasks, TaskRecord)
 ATTEMPTS = select_of(t.attempts, AttemptRecord)
 ENGINES = select_of(t.engines, EngineRecord)
+TENANTS = select_of(t.tenants, TenantRecord)
+SPEEDS = select_of(t.speeds, SpeedRecord)
 LIVE = t.attempts.c.lease_expire_time.is_not(None)
 IN_TIME = (t.attempts.c.create_time, t.attempts.c.fencing_token, t.attempts.c.id)
 
@@ -64,8 +87,43 @@ def begins(column: sa.Column[Any], prefix: str) -> tuple[sa.ColumnElement[bool],
     return column >= prefix, column < prefix + _BEYOND
 
 
+def literal_state(column: sa.Column[Any], value: str) -> sa.ColumnElement[bool]:
+    """Compare with a state in the text of a statement.
+
+    A partial index is used only where its condition can be seen.
+    """
+    return column == sa.literal_column(f"'{value}'")
+
+
+def listed(dialect: str, name: str) -> sa.Select[Any]:
+    """Select the keys of the list parameter `name`.
+
+    One parameter however many keys: the statement's text stays the same, so that
+    it is compiled and planned once. Its value is made by `list_value`.
+    """
+    if dialect == "postgresql":
+        given = sa.bindparam(name, type_=postgresql.ARRAY(sa.Text()))
+        # The collation of ids, so that their indexes serve.
+        return sa.select(sa.func.unnest(given).label("value").collate("C"))
+    given = sa.bindparam(name, type_=sa.Text())
+    return sa.select(sa.func.json_each(given).table_valued("value").c.value)
+
+
+def list_value(dialect: str, keys: Sequence[str]) -> Any:
+    """Return the value of a list parameter."""
+    return list(keys) if dialect == "postgresql" else json.dumps(list(keys))
+
+
 def insert_new(dialect: str, table: sa.Table) -> sa.Insert:
     """Insert rows, passing over those whose key stands already."""
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
+
+
+def upsert(dialect: str, table: sa.Table) -> sa.Insert:
+    """Insert rows, replacing those whose key stands already."""
+    made: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
+    rest = {c.name: made.excluded[c.name] for c in table.c if not c.primary_key}
+    done: sa.Insert = made.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
+    return done

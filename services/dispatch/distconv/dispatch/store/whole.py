@@ -20,7 +20,7 @@ async def whole(operation: Awaitable[_T]) -> _T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await _settled(task)
+        await settled(task)
         raise
 
 
@@ -31,7 +31,7 @@ async def whole_context(context: AbstractAsyncContextManager[_T]) -> AsyncIterat
     try:
         value = await asyncio.shield(entering)
     except asyncio.CancelledError:
-        await _settled(entering)
+        await settled(entering)
         if not entering.cancelled() and entering.exception() is None:
             await whole(context.__aexit__(*sys.exc_info()))
         raise
@@ -44,7 +44,8 @@ async def whole_context(context: AbstractAsyncContextManager[_T]) -> AsyncIterat
         await whole(context.__aexit__(None, None, None))
 
 
-async def _settled(task: "asyncio.Future[Any]") -> None:
+async def settled(task: "asyncio.Future[Any]") -> None:
+    """Wait until a task has ended, however often the caller is cancelled meanwhile."""
     while not task.done():
         try:
             await asyncio.wait([task])

@@ -1,0 +1,44 @@
+"""What a change is about, told beforehand, so that many changes are read for in few statements."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keys:
+    """The ids of what a change will read. A hint: what it leaves out is read when it is asked for.
+
+    Attempts and tasks bring their jobs with them, attempts their tasks too;
+    `with_plan` brings every task of those jobs. `leases` are attempts by
+    themselves: renewing them must not wait for whoever works on their jobs.
+    """
+
+    jobs: tuple[str, ...] = ()
+    tasks: tuple[str, ...] = ()
+    attempts: tuple[str, ...] = ()
+    engines: tuple[str, ...] = ()
+    tenants: tuple[str, ...] = ()
+    leases: tuple[str, ...] = ()
+    with_plan: bool = False
+
+    @classmethod
+    def merge(cls, many: Iterable["Keys"]) -> Self:
+        """Return the keys of all; sorted, so that every replica locks in the same order."""
+        given = list(many)
+        return cls(
+            jobs=_union(keys.jobs for keys in given),
+            tasks=_union(keys.tasks for keys in given),
+            attempts=_union(keys.attempts for keys in given),
+            engines=_union(keys.engines for keys in given),
+            tenants=_union(keys.tenants for keys in given),
+            leases=_union(keys.leases for keys in given),
+            with_plan=any(keys.with_plan for keys in given),
+        )
+
+
+def _union(parts: Iterable[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(sorted({key for part in parts for key in part if key}))
+
+
+NO_KEYS = Keys()

@@ -1,0 +1,154 @@
+"""A transaction on a store in memory."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from distconv.core.errors import AlreadyExistsError
+from distconv.core.task_states import TaskState
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.memory_tables import ABSENT, Tables, expiry, live, tasks_of
+from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    EngineRecord,
+    RequestRecord,
+    SpeedRecord,
+    TaskRecord,
+    TenantRecord,
+)
+from distconv.dispatch.store.rows import Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.shelf import Written
+
+
+class MemoryRows:
+    """Read and write the tables of a MemoryStore; its lock is the lock of every row."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._t = tables
+        self.broken = False
+
+    async def load(self, keys: Keys) -> Loaded:
+        """Read what the keys name, with the jobs and tasks that belong to it."""
+        attempts = _found(self._t.attempts, keys.attempts)
+        tasks = _found(self._t.tasks, (*keys.tasks, *(a.task_id for a in attempts)))
+        job_ids = (*keys.jobs, *(task.job_id for task in tasks))
+        return Loaded(
+            jobs=_found(self._t.jobs, job_ids),
+            tasks=tasks,
+            attempts=attempts + _found(self._t.attempts, keys.leases),
+            engines=_found(self._t.engines, keys.engines),
+            tenants=[self._t.tenants.get(key) or TenantRecord(tenant=key) for key in keys.tenants],
+        )
+
+    async def load_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Read every task of jobs."""
+        return [task for job_id in job_ids for task in tasks_of(self._t, job_id)]
+
+    async def load_live_attempts(
+        self, *, job_id: str = "", engine_id: str = ""
+    ) -> Sequence[AttemptRecord]:
+        """Read the live attempts of a job or of an engine."""
+        return [
+            a
+            for a in live(self._t)
+            if (job_id and a.job_id == job_id) or (engine_id and a.engine_id == engine_id)
+        ]
+
+    async def load_leases(self, *, before: datetime) -> Sequence[AttemptRecord]:
+        """Read the attempts whose lease ends before."""
+        return [a for a in live(self._t) if expiry(a) < before]
+
+    async def load_present_engines(self) -> Sequence[EngineRecord]:
+        """Read the engines that are neither OFFLINE nor REVOKED."""
+        return [e for e in self._t.engines.values() if e.state not in ABSENT]
+
+    async def load_request(self, key: RequestKey) -> RequestRecord | None:
+        """Read what a request id was used for."""
+        return self._t.requests.get(key)
+
+    async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
+        """Read requests whose time has come."""
+        due = [
+            (r.expire_time, key)
+            for key, r in self._t.requests.items()
+            if r.expire_time is not None and r.expire_time <= now
+        ]
+        return [self._t.requests[key] for _, key in sorted(due)[:limit]]
+
+    async def load_speed(self, key: SpeedKey) -> SpeedRecord | None:
+        """Read how fast an engine has been."""
+        return self._t.speeds.get(key)
+
+    async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
+        """Read the lines without READY tasks that nobody used since."""
+        held = {
+            Line(t.requirement, t.urgency)
+            for t in self._t.tasks.values()
+            if t.state is TaskState.READY
+        }
+        return [
+            line for line, used in self._t.lines.items() if line not in held and used < unused_since
+        ]
+
+    async def claim(self, task_ids: Sequence[str]) -> Loaded:
+        """Read those of the tasks that are READY, and their jobs."""
+        tasks = [t for t in _found(self._t.tasks, task_ids) if t.state is TaskState.READY]
+        return Loaded(tasks=tasks, jobs=_found(self._t.jobs, [task.job_id for task in tasks]))
+
+    async def get_virtual_time(self) -> float:
+        """Read the highest rank that was ever taken."""
+        return max((t.claimed_rank for t in self._t.tenants.values()), default=0.0)
+
+    async def write(self, writes: Writes) -> None:
+        """Write everything, or nothing when an id stands already."""
+        tables: tuple[tuple[dict[Any, Any], list[Any]], ...] = (
+            (self._t.jobs, writes.jobs),
+            (self._t.tasks, writes.tasks),
+            (self._t.attempts, writes.attempts),
+            (self._t.engines, writes.engines),
+            (self._t.tenants, writes.tenants),
+            (self._t.requests, writes.requests),
+            (self._t.speeds, writes.speeds),
+            (self._t.garbage, writes.garbage),
+        )
+        for table, written in tables:
+            _refuse_repeated(table, written)
+        for table, written in tables:
+            for row in written:
+                if row.new is None:
+                    table.pop(row.key, None)
+                else:
+                    table[row.key] = row.new
+        self._remove_with({row.key for row in writes.jobs if row.new is None})
+        self._t.transitions.extend(writes.transitions)
+        self._t.benchmarks.extend(writes.benchmarks)
+        for event in writes.events:
+            self._t.event_count += 1
+            self._t.events[self._t.event_count] = replace(event, number=self._t.event_count)
+        for number in writes.removed_events:
+            self._t.events.pop(number, None)
+        for line in writes.idle_lines:
+            self._t.lines.pop(line, None)
+        for row in writes.tasks:
+            if row.new is not None and row.new.state is TaskState.READY:
+                self._t.lines[Line(row.new.requirement, row.new.urgency)] = row.new.update_time
+
+    def _remove_with(self, job_ids: set[str]) -> None:
+        if not job_ids:
+            return
+        for table in (self._t.attempts, self._t.tasks):
+            for key in [key for key, row in table.items() if row.job_id in job_ids]:
+                del table[key]
+        self._t.transitions = [move for move in self._t.transitions if move.job_id not in job_ids]
+
+
+def _found(table: dict[str, Any], keys: Sequence[str]) -> list[Any]:
+    return [table[key] for key in dict.fromkeys(keys) if key in table]
+
+
+def _refuse_repeated(table: dict[Any, Any], written: Sequence[Written[Any, Any]]) -> None:
+    for row in written:
+        if row.is_new and row.key in table:
+            raise AlreadyExistsError(f"a record of the id {row.key} stands in memory already")

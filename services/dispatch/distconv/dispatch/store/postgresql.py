@@ -1,0 +1,189 @@
+"""PostgreSQL's own side of the SQL store: how to connect, and what its errors mean."""
+
+from dataclasses import dataclass
+
+import asyncpg
+import sqlalchemy as sa
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DiskFullError,
+    DistconvError,
+    InvalidArgumentError,
+    NotFoundError,
+    UnavailableError,
+)
+from distconv.dispatch.store import migrate
+from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+
+# Any number, the same in every process: who holds this lock alters the tables.
+_MIGRATION_LOCK = 7_400_200_2
+
+# Two replicas were sent the same request: who is second looks again, and finds the answer.
+_REQUESTS = "pk_requests"
+
+# SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
+_CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
+_DISK_FULL = "53100"
+_FOREIGN_KEY = "23503"
+_TIMED_OUT = "57014"
+# The server goes away or is not there yet; the class 08 is of connections.
+_GONE = frozenset({"57P01", "57P02", "57P03", "57P05"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostgresqlOptions:
+    """How to use a server; times in seconds.
+
+    `pool_size` connections are kept at most; who wants one more waits for
+    `checkout_timeout_s`. A statement is given up after `statement_timeout_s`,
+    a lock that another transaction holds is waited for during `lock_timeout_s`.
+    """
+
+    pool_size: int = 8
+    connect_timeout_s: float = 2.0
+    checkout_timeout_s: float = 2.0
+    statement_timeout_s: float = 10.0
+    lock_timeout_s: float = 2.0
+
+
+def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "PostgresqlFailures"]:
+    """Return an engine for the database at `url`; connects to nothing yet.
+
+    Raises InvalidArgumentError.
+    """
+    parsed = _parse(url)
+    engine = create_async_engine(
+        parsed,
+        pool_size=options.pool_size,
+        max_overflow=0,
+        pool_timeout=options.checkout_timeout_s,
+        # Through a whole working set of statements; the default of 100 is less.
+        connect_args={
+            "timeout": options.connect_timeout_s,
+            # The server's own timeout comes first; this one is for a server that fell silent.
+            "command_timeout": options.statement_timeout_s + 1,
+            "prepared_statement_cache_size": 500,
+            "server_settings": {
+                "application_name": "distconv-dispatch",
+                "statement_timeout": str(int(options.statement_timeout_s * 1000)),
+                "lock_timeout": str(int(options.lock_timeout_s * 1000)),
+                # A transaction that its process forgot must not hold its locks for ever.
+                "idle_in_transaction_session_timeout": "60000",
+                # Compiling costs more than these statements take.
+                "jit": "off",
+                "timezone": "UTC",
+            },
+        },
+    )
+    return engine, PostgresqlFailures(_name(parsed))
+
+
+def _parse(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        # Not quoted: it may hold a password.
+        raise InvalidArgumentError(
+            "the database URL is not one; write postgresql://user:password@host:port/database",
+            field="database_url",
+        ) from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise InvalidArgumentError(
+            f"'{parsed.get_backend_name()}' is not a database that is known here; "
+            "write postgresql://user:password@host:port/database",
+            field="database_url",
+        )
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def _name(url: sa.URL) -> str:
+    host = url.host or str(url.query.get("host", "localhost"))
+    return (
+        f"PostgreSQL database '{url.database or url.username or ''}' at {host}:{url.port or 5432}"
+    )
+
+
+def upgrade(connection: sa.Connection, name: str) -> None:
+    """Bring the tables up to date; of several processes one does it and the others wait."""
+    connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
+    connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
+    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
+    migrate.upgrade(connection, name=name)
+
+
+class PostgresqlFailures:
+    """What PostgreSQL's errors mean."""
+
+    kinds: tuple[type[Exception], ...] = (
+        DBAPIError,
+        PoolTimeoutError,
+        # What connecting raises comes as it is.
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        TimeoutError,
+    )
+
+    def __init__(self, name: str) -> None:
+        """`name` is what messages call the database; it holds no password."""
+        self.name = name
+
+    def explain(self, error: Exception, *, committing: bool = False) -> Exception:
+        """Make the error to raise."""
+        if isinstance(error, PoolTimeoutError):
+            return UnavailableError(
+                f"all connections to the {self.name} are busy; try again in a moment"
+            )
+        if not isinstance(error, DBAPIError):
+            return self._away(error)
+        code = str(getattr(error.orig, "sqlstate", None) or "")
+        if isinstance(error, IntegrityError):
+            return self._refused(code, str(error.orig))
+        if error.connection_invalidated or code in _GONE or code.startswith("08"):
+            return self._lost(committing=committing)
+        return self._failed(error.orig or error, code)
+
+    def _failed(self, cause: BaseException, code: str) -> DistconvError:
+        if code in _CONFLICTS or "InvalidCachedStatement" in type(cause).__name__:
+            return ConflictError(
+                f"another change stood in the way in the {self.name}; try again in a moment"
+            )
+        if code == _DISK_FULL:
+            return DiskFullError(f"no room left for the {self.name}; free some and try again")
+        if code == _TIMED_OUT or isinstance(cause, TimeoutError):
+            return UnavailableError(
+                f"the {self.name} did not answer in time; try again in a moment"
+            )
+        return UnavailableError(f"the {self.name} did not take a change ({_first_line(cause)})")
+
+    def _away(self, error: Exception) -> UnavailableError:
+        why = "no answer in time" if isinstance(error, TimeoutError) else _first_line(error)
+        return UnavailableError(
+            f"the {self.name} cannot be reached ({why}); nothing was changed. Check that the "
+            "server runs and that the address and the password are right"
+        )
+
+    def _lost(self, *, committing: bool) -> UnavailableError:
+        if committing:
+            return UnavailableError(
+                f"the connection to the {self.name} broke during a commit: the change may or may "
+                "not have been made; look, or repeat it with the same request id"
+            )
+        return ConnectionLostError(
+            f"the connection to the {self.name} broke; nothing was changed, try again in a moment"
+        )
+
+    def _refused(self, code: str, text: str) -> Exception:
+        if _REQUESTS in text:
+            return ConflictError("the same request is being made elsewhere")
+        if code == _FOREIGN_KEY:
+            return NotFoundError(f"what a record belongs to is gone from the {self.name}")
+        return AlreadyExistsError(f"a record of that id stands in the {self.name} already")
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,392 @@
+"""A unit of work: one or many changes that are read for together and written together.
+
+What is read is locked and remembered; what is written is remembered too, and
+goes to the database in bulk at the end. So a body's writes can be dropped
+without touching what the bodies before it wrote, and a later body sees them.
+"""
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from distconv.core.engine import EngineState
+from distconv.core.task_states import TaskState
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    BenchmarkRecord,
+    EngineRecord,
+    GarbageRecord,
+    JobRecord,
+    OutboxRecord,
+    RequestRecord,
+    SpeedRecord,
+    TaskRecord,
+    TenantRecord,
+    TransitionRecord,
+)
+from distconv.dispatch.store.rows import Loaded, RequestKey, Rows, SpeedKey, Writes
+from distconv.dispatch.store.shelf import Shelf
+
+_R = TypeVar("_R")
+
+
+class Unit:
+    """Implement `Transaction` on any database that has `Rows`."""
+
+    def __init__(self, rows: Rows) -> None:
+        self._rows = rows
+        self._jobs: Shelf[str, JobRecord] = Shelf("job")
+        self._tasks: Shelf[str, TaskRecord] = Shelf("task")
+        self._attempts: Shelf[str, AttemptRecord] = Shelf("attempt")
+        self._engines: Shelf[str, EngineRecord] = Shelf("engine")
+        self._tenants: Shelf[str, TenantRecord] = Shelf("tenant")
+        self._requests: Shelf[RequestKey, RequestRecord] = Shelf("request")
+        self._speeds: Shelf[SpeedKey, SpeedRecord] = Shelf("speed")
+        self._garbage: Shelf[str, GarbageRecord] = Shelf("piece of garbage")
+        self._shelves: tuple[Shelf[Any, Any], ...] = (
+            self._jobs,
+            self._tasks,
+            self._attempts,
+            self._engines,
+            self._tenants,
+            self._requests,
+            self._speeds,
+            self._garbage,
+        )
+        # What is only ever appended, and how much of it is kept.
+        self._lists = Writes()
+        self._appended: tuple[list[Any], ...] = (
+            self._lists.transitions,
+            self._lists.events,
+            self._lists.benchmarks,
+            self._lists.removed_events,
+            self._lists.idle_lines,
+        )
+        self._kept_counts = [0] * len(self._appended)
+        # Queries that were answered: what they found is on the shelves, and locked.
+        self._asked: set[Hashable] = set()
+        self._tasks_of: dict[str, set[str]] = {}
+        self._attempts_of: dict[str, set[str]] = {}
+        self._virtual_time: float | None = None
+
+    # --- bodies -----------------------------------------------------------------------------
+
+    @property
+    def broken(self) -> bool:
+        """Tell that a statement failed, so that nothing can be committed any more."""
+        return self._rows.broken
+
+    def keep(self) -> None:
+        """Keep what was written since the last `keep` or `drop`: the body ended well."""
+        for shelf in self._shelves:
+            shelf.keep()
+        self._kept_counts = [len(appended) for appended in self._appended]
+
+    def drop(self) -> None:
+        """Forget what was written since the last `keep` or `drop`: the body raised."""
+        for shelf in self._shelves:
+            shelf.drop()
+        for appended, count in zip(self._appended, self._kept_counts, strict=True):
+            del appended[count:]
+
+    def writes(self) -> Writes:
+        """Return what is kept, to be written."""
+        return replace(
+            self._lists,
+            jobs=self._jobs.written(),
+            tasks=self._tasks.written(),
+            attempts=self._attempts.written(),
+            engines=self._engines.written(),
+            tenants=self._tenants.written(),
+            requests=self._requests.written(),
+            speeds=self._speeds.written(),
+            garbage=self._garbage.written(),
+        )
+
+    # --- reading ----------------------------------------------------------------------------
+
+    async def prefetch(self, keys: Keys) -> None:
+        """Read and lock what will be asked for, in few statements."""
+        wanted = Keys(
+            jobs=_unknown(self._jobs, keys.jobs),
+            tasks=_unknown(self._tasks, keys.tasks),
+            attempts=_unknown(self._attempts, keys.attempts),
+            engines=_unknown(self._engines, keys.engines),
+            tenants=_unknown(self._tenants, keys.tenants),
+            leases=_unknown(self._attempts, keys.leases),
+        )
+        if wanted != Keys():
+            self._take(await self._rows.load(wanted), wanted)
+        if keys.with_plan:
+            await self._prefetch_plans(keys)
+
+    async def _prefetch_plans(self, keys: Keys) -> None:
+        known = [self._jobs.get(key) for key in keys.jobs]
+        held = [self._attempts.get(key) for key in keys.attempts]
+        jobs = {job.id for job in known if job} | {a.job_id for a in held if a}
+        fresh = sorted(job_id for job_id in jobs if ("plan", job_id) not in self._asked)
+        if fresh:
+            self._take(Loaded(tasks=await self._rows.load_tasks_of(fresh)))
+            self._asked.update(("plan", job_id) for job_id in fresh)
+
+    def _take(self, loaded: Loaded, wanted: Keys | None = None) -> None:
+        for job in loaded.jobs:
+            self._jobs.take(job.id, job)
+        for task in loaded.tasks:
+            self._tasks.take(task.id, task)
+            self._tasks_of.setdefault(task.job_id, set()).add(task.id)
+        for attempt in loaded.attempts:
+            self._attempts.take(attempt.id, attempt)
+            self._place(attempt)
+        for engine in loaded.engines:
+            self._engines.take(engine.id, engine)
+        for tenant in loaded.tenants:
+            self._tenants.take(tenant.tenant, tenant)
+        if wanted is not None:  # what was not found is known to be absent
+            for shelf, keys in (
+                (self._jobs, wanted.jobs),
+                (self._tasks, wanted.tasks),
+                (self._attempts, wanted.attempts + wanted.leases),
+                (self._engines, wanted.engines),
+            ):
+                for key in keys:
+                    shelf.take(key, None)
+
+    def _place(self, attempt: AttemptRecord) -> None:
+        for owner in (attempt.job_id, attempt.engine_id):
+            self._attempts_of.setdefault(owner, set()).add(attempt.id)
+
+    async def get_job(self, job_id: str) -> JobRecord | None:
+        """Return a job and lock it."""
+        if not self._jobs.knows(job_id):
+            await self.prefetch(Keys(jobs=(job_id,)))
+        return self._jobs.get(job_id)
+
+    async def get_task(self, task_id: str) -> TaskRecord | None:
+        """Return a task and lock it."""
+        if not self._tasks.knows(task_id):
+            await self.prefetch(Keys(tasks=(task_id,)))
+        return self._tasks.get(task_id)
+
+    async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:
+        """Return an attempt and lock it."""
+        if not self._attempts.knows(attempt_id):
+            await self.prefetch(Keys(attempts=(attempt_id,)))
+        return self._attempts.get(attempt_id)
+
+    async def get_engine(self, engine_id: str) -> EngineRecord | None:
+        """Return an engine and lock it."""
+        if not self._engines.knows(engine_id):
+            await self.prefetch(Keys(engines=(engine_id,)))
+        return self._engines.get(engine_id)
+
+    async def get_tenant(self, tenant: str) -> TenantRecord:
+        """Return a tenant's place in the fair queue and lock it."""
+        if not self._tenants.knows(tenant):
+            await self.prefetch(Keys(tenants=(tenant,)))
+        return self._tenants.get(tenant) or TenantRecord(tenant=tenant)
+
+    async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
+        """Return what a request id was used for."""
+        key = (tenant, request_id)
+        if not self._requests.knows(key):
+            self._requests.take(key, await self._rows.load_request(key))
+        return self._requests.get(key)
+
+    async def get_speed(
+        self, *, engine_id: str, codec: str, height_class: int, build_id: str
+    ) -> SpeedRecord | None:
+        """Return how fast an engine has been, and lock it."""
+        key = (engine_id, codec, height_class, build_id)
+        if not self._speeds.knows(key):
+            self._speeds.take(key, await self._rows.load_speed(key))
+        return self._speeds.get(key)
+
+    async def get_virtual_time(self) -> float:
+        """Return the highest rank of a task that was ever taken."""
+        if self._virtual_time is None:
+            self._virtual_time = await self._rows.get_virtual_time()
+        taken = (tenant.claimed_rank for tenant in self._tenants.rows())
+        return max(self._virtual_time, *taken, 0.0)
+
+    async def get_claimable_task(self, task_id: str) -> TaskRecord | None:
+        """Return a task that is READY and that nobody else is claiming, and lock it."""
+        found = await self.claim_tasks([task_id])
+        return found[0] if found else None
+
+    async def claim_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Return those of the tasks that are READY, and lock them and their jobs."""
+        fresh = _unknown(self._tasks, tuple(task_ids))
+        if fresh:
+            # What another change holds stays unknown: it may be free for the next body.
+            self._take(await self._rows.claim(sorted(fresh)))
+        found = [self._tasks.get(key) for key in task_ids]
+        return [task for task in found if task is not None and task.state is TaskState.READY]
+
+    async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
+        """Return a job's tasks in the order of the plan, and lock them."""
+        if ("plan", job_id) not in self._asked:
+            self._take(Loaded(tasks=await self._rows.load_tasks_of([job_id])))
+            self._asked.add(("plan", job_id))
+        tasks = _present(self._tasks.get, self._tasks_of.get(job_id, ()))
+        return sorted(tasks, key=lambda task: task.ordinal)
+
+    async def list_live_attempts(
+        self, *, job_id: str = "", engine_id: str = ""
+    ) -> Sequence[AttemptRecord]:
+        """Return the live attempts of a job or of an engine, and lock them."""
+        asked = ("live", job_id, engine_id)
+        if asked not in self._asked:
+            found = await self._rows.load_live_attempts(job_id=job_id, engine_id=engine_id)
+            self._take(Loaded(attempts=found))
+            self._asked.add(asked)
+        owned = _present(self._attempts.get, self._attempts_of.get(job_id or engine_id, ()))
+        live = [attempt for attempt in owned if attempt.lease_expire_time is not None]
+        return sorted(live, key=lambda a: (a.create_time, a.fencing_token, a.id))
+
+    # --- writing ----------------------------------------------------------------------------
+
+    async def renew_leases(
+        self, *, engine_id: str, tokens: dict[str, int], expire_time: datetime
+    ) -> Sequence[AttemptRecord]:
+        """Push on the leases that still hold."""
+        await self.prefetch(Keys(leases=tuple(sorted(tokens))))
+        held = []
+        for attempt in _present(self._attempts.get, tokens):
+            expiry = attempt.lease_expire_time
+            if (
+                expiry is None
+                or attempt.engine_id != engine_id
+                or attempt.fencing_token != tokens[attempt.id]
+            ):
+                continue
+            if expiry < expire_time:
+                renewed = replace(attempt, lease_expire_time=expire_time)
+                self._attempts.put(attempt.id, renewed)
+                held.append(renewed)
+            else:
+                held.append(attempt)
+        return held
+
+    async def extend_leases(self, *, expire_time: datetime) -> int:
+        """Push every earlier expiry on."""
+        self._take(Loaded(attempts=await self._rows.load_leases(before=expire_time)))
+        early = [
+            attempt
+            for attempt in self._attempts.rows()
+            if attempt.lease_expire_time is not None and attempt.lease_expire_time < expire_time
+        ]
+        for attempt in early:
+            self._attempts.put(attempt.id, replace(attempt, lease_expire_time=expire_time))
+        return len(early)
+
+    async def take_engines_offline(self) -> int:
+        """Mark every engine as OFFLINE."""
+        self._take(Loaded(engines=await self._rows.load_present_engines()))
+        absent = (EngineState.OFFLINE, EngineState.REVOKED)
+        present = [engine for engine in self._engines.rows() if engine.state not in absent]
+        for engine in present:
+            offline = replace(engine, state=EngineState.OFFLINE, session_id="", connect_time=None)
+            self._engines.put(engine.id, offline)
+        return len(present)
+
+    async def add_job(self, job: JobRecord) -> None:
+        """Insert a job."""
+        self._jobs.add(job.id, job)
+
+    async def add_task(self, task: TaskRecord) -> None:
+        """Insert a task, and its line when that is new."""
+        self._tasks.add(task.id, task)
+        self._tasks_of.setdefault(task.job_id, set()).add(task.id)
+
+    async def add_attempt(self, attempt: AttemptRecord) -> None:
+        """Insert an attempt."""
+        self._attempts.add(attempt.id, attempt)
+        self._place(attempt)
+
+    async def add_transition(self, transition: TransitionRecord) -> None:
+        """Append to a job's history."""
+        self._lists.transitions.append(transition)
+
+    async def add_event(self, event: OutboxRecord) -> None:
+        """Append to the outbox."""
+        self._lists.events.append(event)
+
+    async def add_benchmark(self, benchmark: BenchmarkRecord) -> None:
+        """Append to an engine's benchmarks."""
+        self._lists.benchmarks.append(benchmark)
+
+    async def add_request(self, request: RequestRecord) -> None:
+        """Insert what a request id was used for."""
+        self._requests.add((request.tenant, request.request_id), request)
+
+    async def save_job(self, job: JobRecord) -> None:
+        """Replace a job."""
+        self._jobs.put(job.id, job)
+
+    async def save_task(self, task: TaskRecord) -> None:
+        """Replace a task."""
+        self._tasks.put(task.id, task)
+
+    async def save_attempt(self, attempt: AttemptRecord) -> None:
+        """Replace an attempt."""
+        self._attempts.put(attempt.id, attempt)
+
+    async def put_engine(self, engine: EngineRecord) -> None:
+        """Insert or replace an engine."""
+        if await self.get_engine(engine.id) is None:
+            self._engines.add(engine.id, engine)
+        else:
+            self._engines.put(engine.id, engine)
+
+    async def put_tenant(self, tenant: TenantRecord) -> None:
+        """Replace a tenant's place in the fair queue."""
+        await self.get_tenant(tenant.tenant)
+        self._tenants.put(tenant.tenant, tenant)
+
+    async def put_speed(self, speed: SpeedRecord) -> None:
+        """Insert or replace how fast an engine has been."""
+        self._speeds.put((speed.engine_id, speed.codec, speed.height_class, speed.build_id), speed)
+
+    async def put_garbage(self, garbage: GarbageRecord) -> None:
+        """Insert or replace an object to delete."""
+        self._garbage.put(garbage.object_id, garbage)
+
+    async def remove_garbage(self, object_id: str) -> None:
+        """Forget an object to delete."""
+        self._garbage.put(object_id, None)
+
+    async def remove_events(self, numbers: Sequence[int]) -> None:
+        """Take events out of the outbox."""
+        self._lists.removed_events.extend(numbers)
+
+    async def remove_jobs(self, job_ids: Sequence[str]) -> None:
+        """Remove jobs with everything about them."""
+        for job_id in job_ids:
+            self._jobs.put(job_id, None)
+
+    async def remove_expired_requests(self, now: datetime, *, limit: int) -> int:
+        """Forget requests whose time has come."""
+        found = await self._rows.load_expired_requests(now, limit)
+        keys = [(request.tenant, request.request_id) for request in found]
+        for key, request in zip(keys, found, strict=True):
+            self._requests.take(key, request)
+            self._requests.put(key, None)
+        return len(keys)
+
+    async def remove_idle_lines(self, *, unused_since: datetime) -> int:
+        """Forget lines without READY tasks that nobody used since."""
+        idle: Sequence[Line] = await self._rows.load_idle_lines(unused_since)
+        self._lists.idle_lines.extend(idle)
+        return len(idle)
+
+
+def _unknown(shelf: Shelf[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(key for key in keys if not shelf.knows(key))
+
+
+def _present(get: Callable[[str], _R | None], keys: Iterable[str]) -> list[_R]:
+    return [row for row in map(get, keys) if row is not None]
