@@ -11,7 +11,7 @@ from distconv.core.engine import EngineCapabilities, TranscoderInfo
 from distconv.core.profile import AudioCodec, Container, Profile, VideoCodec
 
 # The encoders of §6 of the design: one per codec, named as ffmpeg names them.
-_VIDEO_ENCODERS = {
+VIDEO_ENCODERS = {
     VideoCodec.H264: "libx264",
     VideoCodec.HEVC: "libx265",
     VideoCodec.AV1: "libsvtav1",
@@ -60,8 +60,8 @@ class Requirements:
     def of_profile(cls, profile: Profile, *, tags: tuple[str, ...] = (), engine: str = "") -> Self:
         """Derive what encoding by `profile` needs, on engines with `tags` or on one alone."""
         encoders = []
-        if profile.video is not None and profile.video.codec in _VIDEO_ENCODERS:
-            encoders.append(_VIDEO_ENCODERS[profile.video.codec])
+        if profile.video is not None and profile.video.codec in VIDEO_ENCODERS:
+            encoders.append(VIDEO_ENCODERS[profile.video.codec])
         if profile.audio is not None and profile.audio.codec in _AUDIO_ENCODERS:
             encoders.append(_AUDIO_ENCODERS[profile.audio.codec])
         return cls(

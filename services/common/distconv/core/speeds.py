@@ -5,7 +5,7 @@ presets and frame sizes comparable. They are kept per engine, codec and class of
 height, for one build of its tool: another build starts anew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -39,9 +39,9 @@ class Basis(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """A speed that was measured; `units_per_s` of one attempt."""
+    """A speed that was measured; `units_per_s` of one attempt; `codec` None: no video encoded."""
 
-    codec: VideoCodec
+    codec: VideoCodec | None
     height_class: int
     units_per_s: float
     basis: Basis
@@ -110,3 +110,28 @@ def estimate(
     (other_codec, distance, _), sample = best
     exact = not other_codec and distance == 1.0
     return Speed(units_per_s=sample.units_per_s, basis=sample.basis if exact else Basis.CARRIED)
+
+
+class EngineSpeeds:
+    """What is known of one engine's speed; each question is worked out once."""
+
+    def __init__(
+        self, samples: Sequence[Sample] = (), *, cpu_count: int = 0, slot_count: int = 1
+    ) -> None:
+        self.samples = tuple(samples)
+        self._cpu_count = cpu_count
+        self._slot_count = slot_count
+        self._known: dict[tuple[VideoCodec | None, int], Speed] = {}
+
+    def of(self, codec: VideoCodec | None, height: int) -> Speed:
+        """Return how fast the engine does work of `codec` and `height`."""
+        key = (codec, height_class(height))
+        if (speed := self._known.get(key)) is None:
+            speed = self._known[key] = estimate(
+                self.samples,
+                codec=codec,
+                height=height,
+                cpu_count=self._cpu_count,
+                slot_count=self._slot_count,
+            )
+        return speed

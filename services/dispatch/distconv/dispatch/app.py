@@ -14,6 +14,7 @@ from distconv.core.clock import Clock
 from distconv.core.ids import MakeId, new_id
 from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.core.retry import RetryPolicy
+from distconv.dispatch.assigning import Assigning
 from distconv.dispatch.change import Changes
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.data_dir import owned
@@ -30,6 +31,7 @@ from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.media_access import MediaGrants, MediaMint
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.progress_board import ProgressBoard
+from distconv.dispatch.promoter import Promoter
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.retry_waker import RetryWaker
 from distconv.dispatch.scheduler import Scheduler
@@ -78,7 +80,14 @@ class Dispatch:
         self.watchers = Watchers()
         self.board = ProgressBoard(lambda job: self.watchers.notify(job, urgent=False))
         self.signals.listen(self._on_change)
-        changes = Changes(store, self.signals, clock, media_ttl=media_ttl, make_id=make_id)
+        changes = Changes(
+            store,
+            self.signals,
+            clock,
+            media_ttl=media_ttl,
+            make_id=make_id,
+            queue_policy=settings.queue,
+        )
         self.leasing = Leasing(changes, lease_duration=settings.lease_duration)
         self.concluding = Concluding(
             changes,
@@ -150,12 +159,18 @@ class Dispatch:
                     store=store,
                     leasing=self.leasing,
                     hub=self.hub,
-                    mint=mint,
-                    stall_timeout=timedelta(seconds=settings.stall_timeout_s),
+                    assigning=Assigning(
+                        hub=self.hub,
+                        mint=mint,
+                        stall_timeout=timedelta(seconds=settings.stall_timeout_s),
+                    ),
+                    clock=clock,
+                    policy=settings.scheduling,
                     on_pass=self.watchers.notify_all,
                 ),
                 Topic.WORK,
             ),
+            (Promoter(store, changes, clock), Topic.PROMOTIONS),
             (LeaseRescuer(store, self.leasing, clock), Topic.LEASES),
             (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
             (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),

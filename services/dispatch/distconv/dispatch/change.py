@@ -12,8 +12,9 @@ from distconv.core.errors import NotFoundError
 from distconv.core.ids import MakeId, new_id
 from distconv.core.names import job_name
 from distconv.core.states import Command, JobEvent, JobState, apply
-from distconv.core.task_states import TaskEvent
+from distconv.core.task_states import TaskEvent, TaskState
 from distconv.dispatch.group_commit import GroupCommit
+from distconv.dispatch.ready_queue import QueuePolicy, ReadyQueue
 from distconv.dispatch.signals import Effects, Signals, Stop, Topic
 from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.port import Store, Transaction
@@ -40,7 +41,12 @@ class Change:
     now: datetime
     media_ttl: timedelta
     make_id: MakeId = new_id
+    queue_policy: QueuePolicy = field(default_factory=QueuePolicy)
     effects: Effects = field(default_factory=Effects)
+    queue: ReadyQueue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = ReadyQueue(self.tx, self.queue_policy, self.now)
 
     def new_id(self) -> str:
         """Make an id for this instant."""
@@ -64,9 +70,14 @@ class Change:
         """Insert a job with its tasks."""
         await self.tx.add_job(job)
         for task in tasks:
-            await self.tx.add_task(task)
+            ready = task.state is TaskState.READY
+            await self.tx.add_task(await self.queue.enter(task, job) if ready else task)
         await self._record(job, None, "CREATED", cause=f"created by {job.creator}")
-        self.effects.topics |= {Topic.WORK, Topic.EXPIRIES} if job.expire_time else {Topic.WORK}
+        self.effects.topics.add(Topic.WORK)
+        if job.expire_time is not None:
+            self.effects.topics.add(Topic.EXPIRIES)
+        if job.deadline is not None:
+            self.effects.topics.add(Topic.PROMOTIONS)
 
     async def move_job(
         self,
@@ -106,10 +117,27 @@ class Change:
     async def move_task(self, task: TaskRecord, event: TaskEvent, **fields: Any) -> TaskRecord:
         """Move a task by the table, with other fields."""
         state = task_states.apply(task.state, event)
-        moved = replace(task, state=state, update_time=self.now, **{"retry_time": None, **fields})
-        await self.tx.save_task(moved)
-        if state is task_states.TaskState.READY:
+        values: dict[str, Any] = {"retry_time": None, "promote_time": None, **fields}
+        moved = replace(task, state=state, update_time=self.now, **values)
+        if state is TaskState.READY:
+            moved = await self.queue.enter(moved, await self.job(task.job_id))
             self.effects.topics.add(Topic.WORK)
+            if moved.promote_time is not None:
+                self.effects.topics.add(Topic.PROMOTIONS)
+        elif state is TaskState.CANCELLED:
+            await self.queue.leave_unserved(task)
+        await self.tx.save_task(moved)
+        return moved
+
+    async def reprioritise(
+        self, task: TaskRecord, *, priority: int, deadline: datetime | None
+    ) -> TaskRecord:
+        """Give a task another priority and deadline, without moving it."""
+        moved = self.queue.urgent(
+            replace(task, update_time=self.now), priority=priority, deadline=deadline
+        )
+        await self.tx.save_task(moved)
+        self.effects.topics |= {Topic.WORK, Topic.PROMOTIONS}
         return moved
 
     async def move_attempt(
@@ -199,6 +227,7 @@ class Changes:
         *,
         media_ttl: timedelta,
         make_id: MakeId = new_id,
+        queue_policy: QueuePolicy | None = None,
     ) -> None:
         """`media_ttl` is how long the tokens of an assignment hold."""
         self._group = GroupCommit(store)
@@ -206,6 +235,7 @@ class Changes:
         self._clock = clock
         self._media_ttl = media_ttl
         self._make_id = make_id
+        self._queue_policy = queue_policy or QueuePolicy()
 
     async def make(self, fn: Callable[[Change], Awaitable[_T]], *, keys: Keys = NO_KEYS) -> _T:
         """Run `fn` on a change and return what it returns, once the change is committed.
@@ -220,7 +250,11 @@ class Changes:
     def start(self, tx: Transaction) -> Change:
         """Return a change of this instant."""
         return Change(
-            tx=tx, now=self._clock.now(), media_ttl=self._media_ttl, make_id=self._make_id
+            tx=tx,
+            now=self._clock.now(),
+            media_ttl=self._media_ttl,
+            make_id=self._make_id,
+            queue_policy=self._queue_policy,
         )
 
     def publish(self, effects: Effects) -> None:

@@ -16,6 +16,7 @@ from distconv.core.progress import JobProgress
 from distconv.core.retry import RetryPolicy
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
+from distconv.core.work import job_size
 from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.leasing import release
 from distconv.dispatch.plan import unblocked
@@ -131,12 +132,16 @@ class Concluding:
             return
         await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
         await change.move_task(task, TaskEvent.DONE)
+        job = await change.job(attempt.job_id)
+        size = job_size(job.source_size_bytes, outcome.media)
         job, commands = await change.move_job(
-            await change.job(attempt.job_id),
+            job,
             JobEvent.TASK_DONE,
             cause=f"engine {attempt.engine_id} probed the source",
             attempt_id=attempt.id,
             source_media=outcome.media,
+            duration=size.duration,
+            pixel_count=size.pixel_count,
             engine_id="",
         )
         try:

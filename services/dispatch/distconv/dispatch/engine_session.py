@@ -9,6 +9,8 @@ from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineCapabilities, EngineMetrics
 from distconv.core.errors import DistconvError, UnavailableError
+from distconv.core.speeds import EngineSpeeds
+from distconv.dispatch.matching import Matching
 from distconv.dispatch.messages import ToEngine
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
@@ -20,7 +22,7 @@ _MESSAGES_PER_SLOT = 8
 
 @dataclass(slots=True, kw_only=True)
 class Held:
-    """An attempt on the engine, as this session knows it."""
+    """An attempt on the engine, as this session knows it; `end_time` is when it should end."""
 
     job_id: str
     fencing_token: int
@@ -28,6 +30,8 @@ class Held:
     expire_time: datetime
     phase: AttemptPhase = AttemptPhase.STARTING
     stopping: bool = False
+    begin_time: datetime
+    end_time: datetime | None = None
 
 
 class EngineSession:
@@ -35,6 +39,13 @@ class EngineSession:
 
     def __init__(self, engine: EngineRecord, live: list[AttemptRecord]) -> None:
         self.engine = engine
+        self.matching = Matching(engine.capabilities, engine_id=engine.id)
+        self.speeds = EngineSpeeds(
+            cpu_count=engine.capabilities.cpu_count, slot_count=engine.slot_count
+        )
+        # Failed attempts since the last that succeeded, and when the latest failed.
+        self.failures_in_row = 0
+        self.failure_time: datetime | None = None
         self.session_id = engine.session_id
         self.metrics: EngineMetrics | None = engine.metrics
         self.heartbeat_time: datetime | None = engine.heartbeat_time
@@ -57,7 +68,7 @@ class EngineSession:
     @property
     def takes_work(self) -> bool:
         """Tell whether the engine may be given anything."""
-        return not (self.ended or self.draining or self.resting)
+        return not (self.ended or self.draining or self.resting or self.engine.maintenance)
 
     @property
     def free_slot_count(self) -> int:
@@ -106,5 +117,7 @@ def _held(attempt: AttemptRecord) -> Held:
         expire_time=attempt.lease_expire_time or attempt.create_time,
         job_id=attempt.job_id,
         fencing_token=attempt.fencing_token,
+        begin_time=attempt.create_time,
+        end_time=None if attempt.estimate is None else attempt.create_time + attempt.estimate,
         accepted=attempt.state is AttemptState.RUNNING,
     )

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 from distconv.core.attempt import Transcoded
-from distconv.core.errors import CorruptSourceError, VerificationError
+from distconv.core.errors import CorruptSourceError, UnsupportedSourceError, VerificationError
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.verify import ExpectedStream, require_output, require_source
 from distconv.dispatch.store.records import JobRecord
+from distconv.dispatch.transfer import TransferFacts, decide
 from distconv.media.ffmpeg import FfmpegBuild
 from distconv.media.plan import plan_transcode
 
@@ -31,7 +32,18 @@ _ANY_BUILD = FfmpegBuild(
 
 
 def require_feasible(profile: Profile, info: MediaInfo) -> None:
-    """Raise ImpossibleProfileError when the profile cannot be applied to the source."""
+    """Return when a source can be made into a profile by this version.
+
+    Raises ImpossibleProfileError when the profile cannot be applied to it, and
+    UnsupportedSourceError when its container cannot be streamed.
+    """
+    transfer = decide(TransferFacts(container=info.container, size_bytes=info.size_bytes))
+    if transfer.required:
+        raise UnsupportedSourceError(
+            f"{transfer.reason}; files are not transferred yet: remux the source into MP4 or "
+            "Matroska and submit that",
+            metadata={"container": info.container},
+        )
     expected_streams(profile, info)
 
 

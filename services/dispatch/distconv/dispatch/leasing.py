@@ -1,5 +1,6 @@
 """Give tasks to engines and take them back: claims, acceptances, phases, releases."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -12,9 +13,11 @@ from distconv.core.progress import JobProgress
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind
 from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.placement import Placement
 from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
+from distconv.dispatch.transfer import Transfer, TransferFacts, as_served, decide
 
 _log = structlog.get_logger()
 
@@ -35,45 +38,56 @@ class Leasing:
         self._changes = changes
         self.lease_duration = lease_duration
 
-    async def claim(self, task_id: str, *, engine_id: str, decision: str) -> Claim | None:
-        """Give a READY task to an engine; None when someone else was first."""
+    async def claim(self, placements: Sequence[Placement]) -> list[Claim]:
+        """Give READY tasks to engines in one change; those that someone else took are left out."""
+        wanted = {p.task.id: p for p in placements}
+        # The tasks and jobs are left to the claim itself, which waits for nobody.
+        keys = Keys(tenants=tuple(p.task.tenant for p in placements))
+        return await self._changes.make(lambda change: self._claim(change, wanted), keys=keys)
 
-        async def make(change: Change) -> Claim | None:
-            task = await change.tx.get_claimable_task(task_id)
-            if task is None:
-                return None
-            granted = lease.grant(
-                last_token=task.fencing_token, now=change.now, duration=self.lease_duration
-            )
-            attempt = AttemptRecord(
-                id=change.new_id(),
-                tenant=task.tenant,
-                job_id=task.job_id,
-                task_id=task.id,
-                engine_id=engine_id,
-                state=AttemptState.ASSIGNED,
-                fencing_token=granted.fencing_token,
-                lease_expire_time=granted.expire_time,
-                object_id=change.new_id() if task.kind is TaskKind.TRANSCODE else "",
-                create_time=change.now,
-                decision=decision,
-            )
-            await change.tx.add_attempt(attempt)
-            task = await change.move_task(
-                task, TaskEvent.CLAIMED, fencing_token=granted.fencing_token
-            )
-            job, _ = await change.move_job(
-                await change.job(task.job_id),
-                JobEvent.TASK_ASSIGNED,
-                cause=f"{task.kind.value.lower()}: {decision}",
-                attempt_id=attempt.id,
-                engine_id=engine_id,
-                progress=None,
-            )
-            change.effects.topics.add(Topic.LEASES)
-            return Claim(job=job, task=task, attempt=attempt)
+    async def _claim(self, change: Change, wanted: Mapping[str, Placement]) -> list[Claim]:
+        tasks = await change.tx.claim_tasks(list(wanted))
+        claims = [await self._give(change, task, wanted[task.id]) for task in tasks]
+        await change.queue.taken(tasks)
+        change.effects.topics.add(Topic.LEASES)
+        return claims
 
-        return await self._changes.make(make)
+    async def _give(self, change: Change, task: TaskRecord, placement: Placement) -> Claim:
+        job = await change.job(task.job_id)
+        granted = lease.grant(
+            last_token=task.fencing_token, now=change.now, duration=self.lease_duration
+        )
+        transfer = _transfer(task, job, placement)
+        decision = placement.decision
+        if transfer is not None:
+            decision += f"; {transfer.mode.value.lower()}: {transfer.reason}"
+        attempt = AttemptRecord(
+            id=change.new_id(),
+            tenant=task.tenant,
+            job_id=task.job_id,
+            task_id=task.id,
+            engine_id=placement.engine_id,
+            state=AttemptState.ASSIGNED,
+            fencing_token=granted.fencing_token,
+            lease_expire_time=granted.expire_time,
+            object_id=change.new_id() if task.kind is TaskKind.TRANSCODE else "",
+            create_time=change.now,
+            decision=decision,
+            transfer_mode="" if transfer is None else transfer.mode.value,
+            estimate=placement.estimate,
+        )
+        await change.tx.add_attempt(attempt)
+        task = await change.move_task(task, TaskEvent.CLAIMED, fencing_token=granted.fencing_token)
+        job, _ = await change.move_job(
+            job,
+            JobEvent.TASK_ASSIGNED,
+            cause=f"{task.kind.value.lower()}: {decision}",
+            attempt_id=attempt.id,
+            engine_id=placement.engine_id,
+            progress=None,
+            attempt_count=job.attempt_count + 1,
+        )
+        return Claim(job=job, task=task, attempt=attempt)
 
     async def accept(self, attempt_id: str) -> None:
         """Note that the engine took the attempt; harmless when it is known or over."""
@@ -199,3 +213,14 @@ async def release(
     if Command.DISCARD_OUTPUT in commands:
         lost = event is AttemptEvent.LEASE_LOST
         await change.discard_output(attempt, may_still_write=lost)
+
+
+def _transfer(task: TaskRecord, job: JobRecord, placement: Placement) -> Transfer | None:
+    if task.kind is not TaskKind.TRANSCODE or job.source_media is None:
+        return None
+    facts = TransferFacts(
+        container=job.source_media.container,
+        size_bytes=job.source_size_bytes,
+        scratch_free_bytes=placement.scratch_free_bytes,
+    )
+    return as_served(decide(facts))

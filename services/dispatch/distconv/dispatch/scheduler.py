@@ -1,25 +1,40 @@
 """Give ready tasks to free engines, woken by events: a job, an engine, a slot, a retry."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
 
 from distconv.core.attempt_states import AttemptEvent
-from distconv.core.task_states import TaskKind
-from distconv.dispatch.engine_session import EngineSession
+from distconv.core.clock import Clock
+from distconv.dispatch.assigning import Assigning
 from distconv.dispatch.leasing import Claim, Leasing
-from distconv.dispatch.media_access import MediaMint
-from distconv.dispatch.messages import Assignment, ProbeWork, TranscodeWork
-from distconv.dispatch.placement import Offer, Placement, place, satisfied
-from distconv.dispatch.session_hub import SessionHub, ref_of
+from distconv.dispatch.lines import merged
+from distconv.dispatch.offers import busy_offers, free_offers
+from distconv.dispatch.placement import (
+    Hold,
+    Offer,
+    Placed,
+    place,
+    satisfied,
+)
+from distconv.dispatch.scheduling_policy import SchedulingPolicy
+from distconv.dispatch.session_hub import SessionHub
 from distconv.dispatch.store.port import Store
-from distconv.rpc.tokens import MediaAction
 
 _log = structlog.get_logger()
 
-# So many tasks are looked at in one go; what is placed makes room for the next go.
-_PAGE = 64
+# Of each line so many more heads are read than slots are free: some may be held back.
+_SPARE_HEADS = 8
+# When all of them are held back, so many times more are read, up to the most of one look.
+_MORE_HEADS = 4
+_MOST_HEADS = 1000
+# Free slots are filled in goes of so many: what is claimed is sent before more is claimed.
+_MOST_SLOTS = 256
+# Another replica took everything that was placed: look again so much later.
+_AFTER_LOSING = timedelta(milliseconds=50)
+# A task that is held back is looked at again when its engine should be free, not sooner than this.
+_LEAST_HOLD = timedelta(seconds=1)
 
 
 class Scheduler:
@@ -33,113 +48,106 @@ class Scheduler:
         store: Store,
         leasing: Leasing,
         hub: SessionHub,
-        mint: MediaMint,
-        stall_timeout: timedelta,
+        assigning: Assigning,
+        clock: Clock,
+        policy: SchedulingPolicy,
         on_pass: Callable[[], None],
     ) -> None:
-        """`on_pass` is called after every pass: why jobs wait may have changed."""
+        """`on_pass` is called after every run: why jobs wait may have changed."""
         self._store = store
         self._leasing = leasing
         self._hub = hub
-        self._mint = mint
-        self._stall_timeout = stall_timeout
+        self._assigning = assigning
+        self._clock = clock
+        self._policy = policy
         self._on_pass = on_pass
+        self._holds: Mapping[str, Hold] = {}
+
+    def hold(self, task_id: str) -> Hold | None:
+        """Return why a task was held back when it was last looked at; None when it was not."""
+        return self._holds.get(task_id)
 
     async def run(self) -> datetime | None:
-        """Assign what can be assigned now; only an event makes more possible."""
-        while await self._pass():
-            pass
+        """Assign what can be assigned now; return when to look again without an event."""
+        while True:
+            claims, lost = await self._pass()
+            if not claims:
+                break
         self._on_pass()
-        return None
+        now = self._clock.now()
+        if lost:
+            return now + _AFTER_LOSING
+        if not self._holds or not self._free(now):
+            return None  # a slot that becomes free is an event
+        return max(min(hold.until for hold in self._holds.values()), now + _LEAST_HOLD)
 
-    async def _pass(self) -> bool:
-        offers = self._offers()
-        if not offers:
-            return False
+    async def _pass(self) -> tuple[int, int]:
+        """Return how many tasks were claimed, and how many someone else took first."""
+        now = self._clock.now()
+        offers = self._free(now)
+        placed = await self._place(offers, now) if offers else Placed(placements=(), holds=())
+        self._note_holds(placed.holds, looked=bool(offers))
+        placements = [p for p in placed.placements if self._takes_work(p.engine_id)]
+        if not placements:
+            return 0, 0
+        claims = await self._leasing.claim(placements)
+        for claim in claims:
+            await self._send(claim)
+        return len(claims), len(placements) - len(claims)
+
+    def _free(self, now: datetime) -> list[Offer]:
+        return free_offers(self._hub.sessions(), policy=self._policy.health, now=now)
+
+    async def _place(self, offers: Sequence[Offer], now: datetime) -> Placed:
         able = satisfied(await self._store.list_requirements(), offers)
         if not able:
-            return False
-        tasks = await self._store.list_ready_tasks(requirements=able, limit=_PAGE)
-        given = [await self._give(placement) for placement in place(tasks, offers)]
-        return any(given)
-
-    def _offers(self) -> list[Offer]:
-        return [
-            Offer(
-                engine_id=session.engine.id,
-                display_name=session.engine.display_name,
-                capabilities=session.capabilities,
-                slot_count=session.engine.slot_count,
-                free_slot_count=session.free_slot_count,
+            return Placed(placements=(), holds=())
+        slots = sum(offer.free_slot_count for offer in offers)
+        limit = min(slots, _MOST_SLOTS) + _SPARE_HEADS
+        while True:
+            heads = await self._store.list_ready_heads(requirements=able, limit=limit)
+            placed = place(
+                list(merged(heads, policy=self._policy.urgency, now=now)),
+                offers,
+                now=now,
+                busy=lambda: busy_offers(self._hub.sessions(), policy=self._policy.health, now=now),
+                policy=self._policy.placement,
             )
-            for session in self._hub.sessions()
-            if session.takes_work and session.free_slot_count
-        ]
+            if placed.placements or len(heads) < limit or limit >= _MOST_HEADS:
+                return placed
+            limit = min(limit * _MORE_HEADS, _MOST_HEADS)
 
-    async def _give(self, placement: Placement) -> bool:
-        session = self._hub.get(placement.engine_id)
-        if session is None or not session.takes_work:
-            return False
-        claim = await self._leasing.claim(
-            placement.task.id, engine_id=placement.engine_id, decision=placement.decision
-        )
-        if claim is None:
-            return False
-        if not self._send(session, claim):
+    def _takes_work(self, engine_id: str) -> bool:
+        """Tell whether an engine still does: it may have gone while heads were read."""
+        session = self._hub.get(engine_id)
+        return session is not None and session.takes_work and session.free_slot_count > 0
+
+    def _note_holds(self, holds: Sequence[Hold], *, looked: bool) -> None:
+        if not looked:
+            return  # no engine is free: what was said of each still stands
+        before, self._holds = self._holds, {hold.task_id: hold for hold in holds}
+        for hold in holds:
+            known = before.get(hold.task_id)
+            if known is None or known.engine_id != hold.engine_id:
+                _log.info(
+                    "task_held_back", task=hold.task_id, engine=hold.engine_id, why=hold.reason
+                )
+
+    async def _send(self, claim: Claim) -> None:
+        attempt = claim.attempt
+        if not self._assigning.send(claim):
             await self._leasing.release(
-                claim.attempt.id,
+                attempt.id,
                 AttemptEvent.GIVEN_BACK,
-                cause=f"engine {placement.engine_id} disconnected before it was sent",
+                cause=f"engine {attempt.engine_id} disconnected before it was sent",
             )
-            return False
+            return
         _log.info(
             "task_assigned",
             job=claim.job.id,
             task=claim.task.id,
-            attempt=claim.attempt.id,
-            engine=placement.engine_id,
+            attempt=attempt.id,
+            engine=attempt.engine_id,
             kind=claim.task.kind.value,
-            decision=placement.decision,
-        )
-        return True
-
-    def _send(self, session: EngineSession, claim: Claim) -> bool:
-        attempt = claim.attempt
-        if attempt.lease_expire_time is None:
-            return False
-        session.hold(attempt)
-        sent = session.send(
-            Assignment(
-                ref=ref_of(attempt),
-                fencing_token=attempt.fencing_token,
-                lease_expire_time=attempt.lease_expire_time,
-                work=self._work(claim),
-            )
-        )
-        if not sent:
-            session.drop(attempt.id)
-        return sent
-
-    def _work(self, claim: Claim) -> ProbeWork | TranscodeWork:
-        job, attempt = claim.job, claim.attempt
-        source = self._mint.sign(
-            tenant=job.tenant,
-            subject=attempt.id,
-            object_id=job.source_object_id,
-            action=MediaAction.READ,
-        )
-        if claim.task.kind is TaskKind.PROBE or job.source_media is None:
-            return ProbeWork(source=source, size_bytes=job.source_size_bytes)
-        sink = self._mint.sign(
-            tenant=job.tenant,
-            subject=attempt.id,
-            object_id=attempt.object_id,
-            action=MediaAction.WRITE,
-        )
-        return TranscodeWork(
-            source=source,
-            media=job.source_media,
-            sink=sink,
-            profile=job.profile,
-            stall_timeout=self._stall_timeout,
+            decision=attempt.decision,
         )

@@ -5,12 +5,13 @@ from pathlib import Path
 
 from pydantic import Field
 
-from distconv.process.settings import ProcessSettings, TextList, default_data_dir
+from distconv.dispatch.scheduling_settings import SchedulingSettings
+from distconv.process.settings import TextList, default_data_dir
 
 TABLE = "dispatch"
 
 
-class DispatchSettings(ProcessSettings):
+class DispatchSettings(SchedulingSettings):
     """What can be set, with units, ranges and defaults."""
 
     bind: str = Field(

@@ -18,6 +18,9 @@ class Topic(StrEnum):
     WORK = "a task is ready or a slot is free"
     LEASES = "a lease was granted"
     RETRIES = "a retry was scheduled"
+    PROMOTIONS = "a task with a deadline is ready"
+    HEALTH = "an engine was quarantined"
+    IDLENESS = "an engine connected or an attempt ended"
     EXPIRIES = "a job with a ttl was created"
     GARBAGE = "an object is to be deleted"
 

@@ -1,0 +1,106 @@
+"""Give tasks their places in the queue as they become ready, and keep their tenants' accounts."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from types import MappingProxyType
+
+from distconv.core import fair_queue
+from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.urgency import UrgencyPolicy, urgency
+from distconv.core.work import UNITS_PER_CORE_S, Work, probe_work, transcode_work
+from distconv.dispatch.store.port import Transaction
+from distconv.dispatch.store.records import JobRecord, TaskRecord, TenantRecord
+
+# How fast an engine is taken to be where a deadline's slack is counted: a usual machine's cores.
+_USUAL_CORES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueuePolicy:
+    """How tasks are ranked: the tenants' weights (1 unless listed), and how urgency rises."""
+
+    weights: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    urgency: UrgencyPolicy = field(default_factory=UrgencyPolicy)
+
+
+def work_of(task: TaskRecord, job: JobRecord) -> Work:
+    """Return how much work a task of a job is, from what was measured."""
+    if task.kind is TaskKind.PROBE:
+        return probe_work(job.source_size_bytes)
+    return transcode_work(job.profile, job.source_size_bytes, job.source_media)
+
+
+class ReadyQueue:
+    """Rank tasks within one change; what it read of the accounts holds for that change."""
+
+    def __init__(self, tx: Transaction, policy: QueuePolicy, now: datetime) -> None:
+        self._tx = tx
+        self._policy = policy
+        self._now = now
+        self._virtual_time: float | None = None
+
+    async def enter(self, task: TaskRecord, job: JobRecord) -> TaskRecord:
+        """Return a task that becomes READY with its place; its tenant pays the first time.
+
+        One that was charged before (a retry, a lost lease, a pause) keeps its rank.
+        """
+        work = work_of(task, job)
+        if not task.cost:
+            task = await self._charge(task, work.cost)
+        placed = replace(task, cost=work.cost, height=work.height, ready_time=self._now)
+        return self.urgent(placed, priority=task.priority, deadline=job.deadline)
+
+    def urgent(self, task: TaskRecord, *, priority: int, deadline: datetime | None) -> TaskRecord:
+        """Return a task with the urgency that its priority and deadline give it now."""
+        found = urgency(
+            self._policy.urgency,
+            priority=priority,
+            deadline=deadline,
+            needed=timedelta(seconds=min(task.cost / (UNITS_PER_CORE_S * _USUAL_CORES), 1e8)),
+            now=self._now,
+        )
+        return replace(
+            task,
+            priority=priority,
+            deadline=deadline,
+            urgency=found.value,
+            promote_time=found.change_time if task.state is TaskState.READY else None,
+        )
+
+    async def leave_unserved(self, task: TaskRecord) -> None:
+        """Give a tenant back what a task was charged that will never run: it was cancelled."""
+        if not task.cost or task.fencing_token:
+            return
+        account = await self._tx.get_tenant(task.tenant)
+        finish_rank = fair_queue.refund(
+            finish_rank=account.finish_rank, cost=task.cost, weight=self._weight(task.tenant)
+        )
+        await self._tx.put_tenant(replace(account, finish_rank=finish_rank))
+
+    async def taken(self, tasks: Sequence[TaskRecord]) -> None:
+        """Let virtual time come to the tasks that were claimed."""
+        highest: dict[str, float] = {}
+        for task in tasks:
+            highest[task.tenant] = max(task.rank, highest.get(task.tenant, 0.0))
+        for tenant, rank in sorted(highest.items()):
+            account = await self._tx.get_tenant(tenant)
+            claimed = fair_queue.advance(claimed_rank=account.claimed_rank, rank=rank)
+            if claimed != account.claimed_rank:
+                await self._tx.put_tenant(replace(account, claimed_rank=claimed))
+
+    async def _charge(self, task: TaskRecord, cost: float) -> TaskRecord:
+        account: TenantRecord = await self._tx.get_tenant(task.tenant)
+        if self._virtual_time is None:
+            self._virtual_time = await self._tx.get_virtual_time()
+        charged = fair_queue.charge(
+            virtual_time=self._virtual_time,
+            finish_rank=account.finish_rank,
+            cost=cost,
+            weight=self._weight(task.tenant),
+        )
+        await self._tx.put_tenant(replace(account, finish_rank=charged.finish_rank))
+        return replace(task, rank=charged.rank)
+
+    def _weight(self, tenant: str) -> float:
+        return self._policy.weights.get(tenant, 1.0)
