@@ -3,7 +3,11 @@
 dispatch signs, storage verifies; they share one key and nothing else.
 """
 
+import base64
+import hmac
+import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -16,6 +20,9 @@ from distconv.core.errors import PermissionDeniedError, UnauthenticatedError
 
 _ALGORITHM = "HS256"
 _AUDIENCE = "distconv-storage"
+_HEADER = base64.urlsafe_b64encode(
+    json.dumps({"alg": _ALGORITHM, "typ": "JWT"}, separators=(",", ":")).encode()
+).rstrip(b"=")
 KEY_BYTES = 32  # as long as the hash, RFC 7518 §3.2
 
 
@@ -72,7 +79,14 @@ class MediaTokens:
             "act": action.value,
             "exp": int(expire_time.timestamp()),
         }
-        return jwt.encode(claims, self._key, algorithm=_ALGORITHM), expire_time
+        return self._encode(claims), expire_time
+
+    def _encode(self, claims: Mapping[str, object]) -> str:
+        """Write the compact serialisation (RFC 7515 §3.1); PyJWT takes three times as long."""
+        payload = _base64url(json.dumps(claims, separators=(",", ":")).encode())
+        signed = b".".join((_HEADER, payload))
+        signature = _base64url(hmac.digest(self._key, signed, "sha256"))
+        return b".".join((signed, signature)).decode()
 
     def verify(self, token: str) -> MediaClaims:
         """Return what a token says. Raises UnauthenticatedError when it does not hold."""
@@ -97,6 +111,10 @@ class MediaTokens:
         if found.expire_time <= self._clock.now():
             raise UnauthenticatedError("the media token has expired; ask dispatch for another")
         return found
+
+
+def _base64url(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 def load_or_make_key(path: Path) -> bytes:

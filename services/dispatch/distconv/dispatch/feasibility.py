@@ -5,6 +5,7 @@ from pathlib import Path
 from distconv.core.attempt import Transcoded
 from distconv.core.errors import CorruptSourceError, UnsupportedSourceError, VerificationError
 from distconv.core.media import MediaInfo
+from distconv.core.memo import ByIdentity
 from distconv.core.profile import Profile
 from distconv.core.verify import ExpectedStream, require_output, require_source
 from distconv.dispatch.store.records import JobRecord
@@ -49,7 +50,13 @@ def require_feasible(profile: Profile, info: MediaInfo) -> None:
 
 def expected_streams(profile: Profile, info: MediaInfo) -> tuple[ExpectedStream, ...]:
     """Return the streams that an output has to hold. Raises ImpossibleProfileError."""
-    return plan_transcode(profile, info, _ANY_BUILD).expected
+    return _expected(profile, info)
+
+
+# A job's profile and source are asked about when it is planned and again for every result.
+_expected = ByIdentity(
+    lambda profile, info: plan_transcode(profile, info, _ANY_BUILD).expected, size=1024
+)
 
 
 def check_counts(job: JobRecord, result: Transcoded) -> None:

@@ -13,6 +13,7 @@ from distconv.core.names import (
     profile_name,
     task_name,
 )
+from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.dispatch.media_access import MediaAccess
 from distconv.dispatch.order import JobOrder
@@ -33,6 +34,9 @@ ACTIONS: Mapping[MediaAction, object_pb2.MediaAction.ValueType] = {
     MediaAction.LIST: object_pb2.MEDIA_ACTION_LIST,
 }
 ACTIONS_BACK = {number: action for action, number in ACTIONS.items()}
+
+
+_JOB_STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.value}") for state in JobState}
 
 
 def _number(prefix: str, value: StrEnum) -> str:
@@ -63,7 +67,7 @@ def job(view: JobView) -> job_pb2.Job:
     record = view.job
     return job_pb2.Job(
         name=job_name(record.id) if record.id else "",
-        state=job_pb2.JobState.Value(_number("JOB_STATE", record.state)),
+        state=_JOB_STATES[record.state],
         source=job_pb2.JobSource(
             object=object_name(record.source_object_id),
             file_name=record.source_file_name,

@@ -1,5 +1,7 @@
 """MediaInfo and MediaCensus ↔ their messages."""
 
+from typing import Any
+
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.media import (
     Chapter,
@@ -11,6 +13,7 @@ from distconv.core.media import (
     StreamInfo,
     StreamKind,
 )
+from distconv.core.memo import ByIdentity
 from distconv.v1 import media_pb2 as pb
 
 _KINDS = {
@@ -30,11 +33,15 @@ _PLAIN = (
     "chroma_location", "attached_picture", "sample_rate", "channels", "channel_layout",
     "file_name", "mime_type",
 )  # fmt: skip
-_OPTIONAL = ("start_time_s", "duration_s")
+_PLAIN_NAMES = frozenset(_PLAIN)
 
 
 def media_info(info: MediaInfo) -> pb.MediaInfo:
-    """Convert a probe's answer to its message."""
+    """Convert a probe's answer to its message, which is shared: not to be changed."""
+    return _media_info(info)
+
+
+def _make_media_info(info: MediaInfo) -> pb.MediaInfo:
     return pb.MediaInfo(
         container=info.container,
         size_bytes=info.size_bytes,
@@ -46,6 +53,9 @@ def media_info(info: MediaInfo) -> pb.MediaInfo:
         index_last=info.index_last,
         warnings=info.warnings,
     )
+
+
+_media_info = ByIdentity(_make_media_info)
 
 
 def to_media_info(message: pb.MediaInfo) -> MediaInfo:
@@ -138,10 +148,9 @@ def _stream(s: StreamInfo) -> pb.StreamInfo:
 
 
 def _to_stream(message: pb.StreamInfo) -> StreamInfo:
-    plain = {
-        name: getattr(message, name)
-        for name in _PLAIN
-        if name not in _OPTIONAL or message.HasField(name)  # type: ignore[arg-type]
+    # The fields that are set: a few of some thirty. What is not set has the value's own default.
+    plain: dict[str, Any] = {"index": 0, "codec": ""} | {
+        field.name: value for field, value in message.ListFields() if field.name in _PLAIN_NAMES
     }
     light = message.content_light
     return StreamInfo(

