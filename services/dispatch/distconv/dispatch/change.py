@@ -1,6 +1,6 @@
 """One change: the records moved in one transaction by the tables of the core, and its effects."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Generic, TypeVar
@@ -10,9 +10,9 @@ from distconv.core.attempt_states import AttemptEvent, AttemptState
 from distconv.core.clock import Clock
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import MakeId, new_id
-from distconv.core.names import job_name
 from distconv.core.states import Command, JobEvent, JobState, apply
 from distconv.core.task_states import TaskEvent, TaskState
+from distconv.dispatch.domain_events import CREATED, engine_event, job_event
 from distconv.dispatch.group_commit import GroupCommit
 from distconv.dispatch.ready_queue import QueuePolicy, ReadyQueue
 from distconv.dispatch.signals import Effects, Signals, Stop, Topic
@@ -20,6 +20,7 @@ from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.port import Store, Transaction
 from distconv.dispatch.store.records import (
     AttemptRecord,
+    EngineRecord,
     GarbageRecord,
     JobRecord,
     OutboxRecord,
@@ -72,7 +73,7 @@ class Change:
         for task in tasks:
             ready = task.state is TaskState.READY
             await self.tx.add_task(await self.queue.enter(task, job) if ready else task)
-        await self._record(job, None, "CREATED", cause=f"created by {job.creator}")
+        await self._record(job, None, CREATED, cause=f"created by {job.creator}")
         self.effects.topics.add(Topic.WORK)
         if job.expire_time is not None:
             self.effects.topics.add(Topic.EXPIRIES)
@@ -106,6 +107,23 @@ class Change:
         await self.tx.save_job(moved)
         await self._record(moved, job.state, event.name, cause=cause, attempt_id=attempt_id)
         return moved, step.commands
+
+    async def put_engine(
+        self, engine: EngineRecord, known: EngineRecord | None, *, cause: str
+    ) -> None:
+        """Insert or replace an engine that was `known` so, and tell of its state if that moved."""
+        await self.tx.put_engine(engine)
+        came_from = known.state if known is not None else None
+        if engine.state is not came_from:
+            await self._tell(
+                engine_event(engine, came_from, event_id=self.new_id(), time=self.now, cause=cause)
+            )
+
+    async def tell_job(self, job: JobRecord, event: str, *, cause: str) -> None:
+        """Tell of a change of a job that was no move (`JobUpdated`)."""
+        await self._tell(
+            job_event(job, job.state, event, event_id=self.new_id(), time=self.now, cause=cause)
+        )
 
     async def touch_job(self, job: JobRecord, **fields: Any) -> JobRecord:
         """Change fields of a job without moving it."""
@@ -201,19 +219,24 @@ class Change:
                 attempt_id=attempt_id,
             )
         )
-        payload: Mapping[str, str] = {"state": job.state.value, "event": event, "cause": cause}
-        await self.tx.add_event(
-            OutboxRecord(
-                tenant=job.tenant,
-                type=f"job.{job.state.value.lower()}",
-                subject=job_name(job.id),
-                payload=payload,
+        attempt = await self.tx.get_attempt(attempt_id) if attempt_id else None
+        await self._tell(
+            job_event(
+                job,
+                came_from,
+                event,
+                event_id=self.new_id(),
                 time=self.now,
-                id=self.new_id(),
-                sequence=job.version,
+                cause=cause,
+                task_id=attempt.task_id if attempt is not None else "",
+                attempt_id=attempt_id,
             )
         )
         self.effects.changed_jobs.add(job.id)
+
+    async def _tell(self, event: OutboxRecord) -> None:
+        await self.tx.add_event(event)
+        self.effects.topics.add(Topic.OUTBOX)
 
 
 class Changes:

@@ -142,7 +142,7 @@ class SessionHub:
                 connect_time=change.now,
                 heartbeat_time=change.now,
             )
-            await change.tx.put_engine(engine)
+            await change.put_engine(engine, known, cause="it connected")
             await change.tx.renew_leases(
                 engine_id=engine.id,
                 tokens={r.ref.attempt: r.fencing_token for r in hello.attempts},
@@ -166,7 +166,7 @@ class SessionHub:
             known = await change.tx.get_engine(session.engine.id)
             if known is None or known.session_id != session.session_id:
                 return
-            await change.tx.put_engine(
+            await change.put_engine(
                 replace(
                     known,
                     state=EngineState.OFFLINE,
@@ -174,7 +174,9 @@ class SessionHub:
                     connect_time=None,
                     metrics=session.metrics,
                     heartbeat_time=session.heartbeat_time,
-                )
+                ),
+                known,
+                cause="its session ended",
             )
 
         try:

@@ -23,6 +23,7 @@ class Topic(StrEnum):
     IDLENESS = "an engine connected or an attempt ended"
     EXPIRIES = "a job with a ttl was created"
     GARBAGE = "an object is to be deleted"
+    OUTBOX = "an event is to be published"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
