@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,21 +29,28 @@ from distconv.core.progress import JobProgress
 from distconv.core.report import Note, NoteSeverity
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.port import Store
-from distconv.dispatch.store.queries import EngineQuery, JobQuery, Order
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, Order, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
+    BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
     JobOutput,
     JobRecord,
     OutboxRecord,
     RequestRecord,
+    SpeedRecord,
     TaskRecord,
+    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.sql import SqlStore
+from distconv.dispatch.store.tables import metadata
+from distconv.dispatch.store.terms import label_term, word_terms
+from servers import PostgresqlServer
 
 NOW = datetime(2030, 1, 1, 12, 0, 0, 123456, tzinfo=UTC)
 PROFILE = load_catalogue().get("h264-720p")
@@ -105,13 +113,27 @@ FAILURE = Failure(
 )
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="module")
+def database_url(postgresql: PostgresqlServer) -> str:
+    return postgresql.new_database()
+
+
+async def _empty(store: SqlStore) -> None:
+    names = ", ".join(table.name for table in metadata.sorted_tables)
+    async with store._writing.begin() as connection:
+        await connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Store]:
     made: Store
     if request.param == "memory":
         made = MemoryStore()
-    else:
+    elif request.param == "sqlite":
         made = await SqlStore.open_sqlite(tmp_path / "dispatch.db")
+    else:
+        made = await SqlStore.open_postgresql(request.getfixturevalue("database_url"))
+        await _empty(made)
     yield made
     await made.close()
 
@@ -231,6 +253,10 @@ async def test_a_job_comes_back_as_it_went(store: Store) -> None:
         error=FAILURE,
         output=OUTPUT,
         progress=JobProgress(fraction=0.5, out_time=timedelta(seconds=1.5), update_time=at(1)),
+        engine_tags=("gpu", "ü"),
+        duration=timedelta(hours=2, microseconds=7),
+        pixel_count=1 << 50,
+        attempt_count=4,
     )
     await put(store, full)
     assert await store.get_job(full.id) == full
@@ -250,6 +276,13 @@ async def test_tasks_attempts_and_engines_come_back_as_they_went(store: Store) -
         preferred_engine_id="000000000000000e",
         avoided_engine_ids=("000000000000000f",),
         retry_time=at(5),
+        urgency=-3,
+        rank=0.1 + 0.2,
+        cost=1e15 + 0.5,
+        ready_time=at(6),
+        promote_time=at(7),
+        lost_count=2,
+        deadline=at(8),
     )
     tried = attempt(
         first,
@@ -260,8 +293,21 @@ async def test_tasks_attempts_and_engines_come_back_as_they_went(store: Store) -
         end_time=at(2),
         error=FAILURE,
         log_excerpt=("line",),
+        transfer_mode="STREAMING",
+        estimate=timedelta(minutes=3, microseconds=1),
     )
-    await put(store, of, first, second, tried, engine())
+    ill = engine(
+        "000000000000000f",
+        state=EngineState.QUARANTINED,
+        maintenance=True,
+        strike_count=3,
+        quarantine_count=2,
+        quarantine_time=at(900),
+        quarantine_reason="it failed what others completed",
+        replica_id=ident(1, 2),
+    )
+    await put(store, of, first, second, tried, engine(), ill)
+    assert await store.get_engine(ill.id) == ill
     assert list(await store.list_tasks(of.id)) == [first, second]
     assert list(await store.list_attempts(of.id)) == [tried]
     assert await store.get_attempt(tried.id) == tried
@@ -536,3 +582,367 @@ async def test_a_source_is_needed_until_its_job_ends(store: Store) -> None:
     async with store.transaction() as tx:
         await tx.save_job(job(state=JobState.FAILED))
     assert not await store.is_object_needed("local", job().source_object_id)
+
+
+async def test_every_kind_of_repeated_id_is_refused_alike(store: Store) -> None:
+    of = job()
+    request = RequestRecord(
+        tenant="local", request_id="r", method="m", digest="d", job_id=of.id, create_time=NOW
+    )
+    await put(store, of, task(of), attempt(task(of)))
+    async with store.transaction() as tx:
+        await tx.add_request(request)
+
+    async def add(record: Any) -> None:
+        async with store.transaction() as tx:
+            match record:
+                case JobRecord():
+                    await tx.add_job(record)
+                case TaskRecord():
+                    await tx.add_task(record)
+                case AttemptRecord():
+                    await tx.add_attempt(record)
+                case RequestRecord():
+                    await tx.add_request(record)
+
+    for record in (of, task(of), attempt(task(of)), request):
+        with pytest.raises(AlreadyExistsError):
+            await add(record)
+    twice = job(1)
+    with pytest.raises(AlreadyExistsError):
+        await put(store, twice, twice)
+    assert await store.get_job(twice.id) is None
+
+
+async def test_a_transaction_sees_what_it_wrote(store: Store) -> None:
+    of = job()
+    first, second = task(of), task(of, 1, state=TaskState.BLOCKED)
+    held = attempt(first)
+    await put(store, of, first, second, held)
+    async with store.transaction(Keys(attempts=(held.id,), with_plan=True)) as tx:
+        moved = replace(first, state=TaskState.LEASED)
+        await tx.save_task(moved)
+        third = task(of, 2)
+        await tx.add_task(third)
+        assert list(await tx.list_tasks(of.id)) == [moved, second, third]
+        other = attempt(third, 2, id=ident(5, 5))
+        await tx.add_attempt(other)
+        assert list(await tx.list_live_attempts(job_id=of.id)) == [held, other]
+        await tx.save_attempt(replace(held, state=AttemptState.LOST, lease_expire_time=None))
+        assert list(await tx.list_live_attempts(job_id=of.id)) == [other]
+        assert list(await tx.list_live_attempts(engine_id=other.engine_id)) == [other]
+        assert not await tx.claim_tasks([first.id, second.id])
+        assert list(await tx.claim_tasks([third.id])) == [third]
+        assert await tx.get_attempt("nothing") is None
+    assert list(await store.list_tasks(of.id)) == [moved, second, third]
+
+
+async def test_what_is_dropped_leaves_nothing_and_what_is_kept_stays(store: Store) -> None:
+    await put(store, job(), engine())
+    async with store.transaction() as tx:
+        found = await tx.get_job(job().id)
+        assert found is not None
+        await tx.save_job(replace(found, priority=1))
+        tx.keep()
+        await tx.save_job(replace(found, priority=2))
+        await tx.add_job(job(1))
+        await tx.remove_jobs([job().id])
+        await tx.add_event(
+            OutboxRecord(tenant="local", type="t", subject="s", payload={}, time=NOW)
+        )
+        tx.drop()
+        seen = await tx.get_job(job().id)
+        assert seen is not None
+        assert seen.priority == 1
+        await tx.add_job(job(2))
+    assert [j.priority for j in await store.list_jobs(JobQuery(tenant="local", limit=9))] == [0, 1]
+    assert await store.get_job(job(1).id) is None
+    assert not await store.list_events(limit=9)
+
+
+ORDERED = [
+    (Order.NEWEST_FIRST, "543210"),
+    (Order.OLDEST_FIRST, "012345"),
+    (Order.HIGHEST_FIRST, "524130"),
+    (Order.LOWEST_FIRST, "031425"),
+    (Order.LAST_ENDED_FIRST, "135"),
+    (Order.FIRST_ENDED_FIRST, "531"),
+]
+
+
+@pytest.mark.parametrize(("order", "expected"), ORDERED)
+async def test_jobs_are_paged_in_every_order(store: Store, order: Order, expected: str) -> None:
+    jobs = [job(k, priority=k % 3, end_time=at(90 - k) if k % 2 else None) for k in range(6)]
+    await put(store, *jobs)
+    query = JobQuery(tenant="local", order=order, limit=2)
+    seen = ""
+    while page := await store.list_jobs(query):
+        seen += "".join(str(jobs.index(found)) for found in page)
+        last = page[-1]
+        value = None if order.field == "create_time" else getattr(last, order.field)
+        query = replace(query, after=last.id, after_value=value)
+    assert seen == expected
+    assert await store.count_jobs(replace(query, after="")) == len(expected)
+
+
+async def test_jobs_are_found_by_every_filter(store: Store) -> None:
+    red = job(0, labels={"colour": "red"}, source_file_name="Summer_holiday 2029.MKV")
+    both = job(1, labels={"colour": "red", "size": "xl"}, source_file_name="winter-2029.mkv")
+    blue = job(2, labels={"colour": "blue"}, source_file_name="Лето.mp4")
+    gone = job(3, delete_time=at(50), labels={"colour": "red"})
+    await put(store, red, both, blue, gone, job(4, tenant="else", labels={"colour": "red"}))
+    await put(store, task(both), attempt(task(both), engine_id="00000000000000ee"))
+
+    async def found(**conditions: Any) -> list[str]:
+        query = JobQuery(tenant="local", limit=9, **conditions)
+        listed = [j.id for j in await store.list_jobs(query)]
+        assert await store.count_jobs(query) == len(listed)
+        return listed
+
+    colour = label_term("colour", "red")
+    assert await found(terms=(colour,)) == [both.id, red.id]
+    assert await found(terms=(colour, label_term("size", "xl"))) == [both.id]
+    assert await found(terms=word_terms("SUMMER 2029")) == [red.id]
+    assert await found(terms=word_terms("лето")) == [blue.id]
+    assert await found(terms=("word:nothing",)) == []
+    assert await found(terms=(colour,), show_deleted=True) == [gone.id, both.id, red.id]
+    assert await found(engine_id="00000000000000ee") == [both.id]
+    assert await found(created_after=at(1)) == [blue.id, both.id]
+    assert await found(created_before=at(1)) == [red.id]
+    assert await found(created_after=datetime(1, 1, 1, tzinfo=UTC)) == [blue.id, both.id, red.id]
+    assert len(await found(created_before=datetime(9999, 1, 1, tzinfo=UTC))) == 3
+    async with store.transaction() as tx:
+        known = await tx.get_job(red.id)
+        assert known is not None
+        await tx.save_job(replace(known, labels={"colour": "green"}))
+    assert await found(terms=(colour,)) == [both.id]
+    assert await found(terms=(label_term("colour", "green"), *word_terms("holiday"))) == [red.id]
+
+
+async def test_tasks_are_found_over_jobs(store: Store) -> None:
+    one, two = job(0), job(1)
+    tasks = [task(one), task(one, 1, state=TaskState.BLOCKED), task(two)]
+    await put(store, one, two, *tasks, attempt(tasks[2], engine_id="00000000000000ee"))
+    await put(store, job(2, tenant="else"), task(job(2, tenant="else")))
+
+    async def found(**conditions: Any) -> list[int]:
+        query = TaskQuery(tenant="local", **{"limit": 9, **conditions})
+        return [tasks.index(record) for record in await store.find_tasks(query)]
+
+    assert await found() == [2, 1, 0]
+    assert await found(limit=2) == [2, 1]
+    assert await found(after=tasks[1].id) == [0]
+    assert await found(job_id=one.id) == [1, 0]
+    assert await found(states=frozenset({TaskState.BLOCKED})) == [1]
+    assert await found(kinds=frozenset({TaskKind.TRANSCODE})) == []
+    assert await found(engine_id="00000000000000ee") == [2]
+
+
+async def test_lines_give_their_heads_by_rank(store: Store) -> None:
+    plan = [("", 0, 5.0), ("", 0, 3.0), ("", 0, 4.0), ("", 7, 9.0), ("m", 0, 1.0), ("n", 0, 0.0)]
+    jobs = [job(k) for k in range(len(plan))]
+    tasks = [
+        task(of, requirement=requirement, urgency=urgency, rank=rank)
+        for of, (requirement, urgency, rank) in zip(jobs, plan, strict=True)
+    ]
+    await put(store, *jobs, *tasks)
+    assert list(await store.list_lines()) == [
+        Line("", 0), Line("", 7), Line("m", 0), Line("n", 0),
+    ]  # fmt: skip
+    heads = await store.list_ready_heads(requirements=["", "m"], limit=2)
+    assert [tasks.index(head) for head in heads] == [3, 1, 2, 4]
+    assert await store.list_ready_heads(requirements=[], limit=2) == []
+    before = await store.count_ready_before(tasks[0], requirements=["", "m"])
+    assert before == 4
+    assert await store.count_ready_before(tasks[0], requirements=["", "m"], limit=2) == 2
+    async with store.transaction() as tx:
+        for gone in (tasks[3], tasks[4]):
+            found = await tx.get_task(gone.id)
+            assert found is not None
+            await tx.save_task(replace(found, state=TaskState.CANCELLED))
+    async with store.transaction() as tx:
+        assert await tx.remove_idle_lines(unused_since=at(3)) == 0
+        assert await tx.remove_idle_lines(unused_since=at(99)) == 2
+    assert list(await store.list_lines()) == [Line("", 0), Line("n", 0)]
+
+
+async def test_two_claimers_get_different_tasks(store: Store) -> None:
+    jobs = [job(k) for k in range(40)]
+    tasks = [task(of) for of in jobs]
+    await put(store, *jobs, *tasks)
+
+    async def claim(engine_id: str) -> list[str]:
+        async with store.transaction() as tx:
+            ready = await tx.claim_tasks([record.id for record in tasks])
+            mine = ready[:15]
+            await asyncio.sleep(0)
+            for record in mine:
+                of = await tx.get_job(record.job_id)
+                assert of is not None
+                await tx.save_job(replace(of, engine_id=engine_id))
+                await tx.save_task(replace(record, state=TaskState.LEASED))
+            return [record.id for record in mine]
+
+    claims = await asyncio.gather(claim("a"), claim("b"), claim("c"))
+    taken = [task_id for claimed in claims for task_id in claimed]
+    assert len(taken) == len(set(taken))
+    assert len(taken) >= 15
+    for claimed, engine_id in zip(claims, "abc", strict=True):
+        for task_id in claimed:
+            of = await store.get_job(next(t.job_id for t in tasks if t.id == task_id))
+            assert of is not None
+            assert of.engine_id == engine_id
+
+
+async def test_ranks_of_a_tenant_add_up_under_concurrency(store: Store) -> None:
+    async def charge(tenant: str, cost: float) -> None:
+        async with store.transaction() as tx:
+            start = await tx.get_virtual_time()
+            known = await tx.get_tenant(tenant)
+            await asyncio.sleep(0)
+            await tx.put_tenant(
+                replace(known, finish_rank=known.finish_rank + cost, claimed_rank=start)
+            )
+
+    async with asyncio.TaskGroup() as group:
+        for k in range(24):
+            group.create_task(charge("ab"[k % 2], 1.5))
+    assert await store.list_tenants() == [
+        TenantRecord(tenant="a", finish_rank=18, claimed_rank=0),
+        TenantRecord(tenant="b", finish_rank=18, claimed_rank=0),
+    ]
+    async with store.transaction() as tx:
+        await tx.put_tenant(TenantRecord(tenant="b", finish_rank=18, claimed_rank=7))
+        assert await tx.get_virtual_time() == 7
+        assert await tx.get_tenant("new") == TenantRecord(tenant="new")
+
+
+async def test_events_are_removed_once_published(store: Store) -> None:
+    events = [
+        OutboxRecord(
+            tenant="local", type="t", subject="s", payload={"ü": "1"}, time=at(k),
+            id=ident(k, k), sequence=k,
+        )
+        for k in range(6)
+    ]  # fmt: skip
+    for event in events:
+        async with store.transaction() as tx:
+            await tx.add_event(event)
+    page = await store.list_events(limit=4)
+    assert list(page) == events[:4]
+    async with store.transaction() as tx:
+        await tx.remove_events([event.number for event in page])
+        await tx.remove_events([])
+    assert list(await store.list_events(limit=9)) == events[4:]
+
+
+async def test_a_duty_is_one_processs_at_a_time(store: Store) -> None:
+    relay = store.duty("relay")
+    async with relay as first, store.duty("relay") as second, store.duty("other") as third:
+        assert (first, second, third) == (True, False, True)
+    async with store.duty("relay") as again:
+        assert again
+
+
+async def test_retention_deletes_in_pages(store: Store) -> None:
+    jobs = [job(k, delete_time=at(10 + k)) for k in range(3)]
+    kept = job(5, labels={"a": "b"})
+    for of in (*jobs, kept):
+        await put(store, of, task(of), attempt(task(of), id=of.id[:-1] + "9"))
+    async with store.transaction() as tx:
+        for of in jobs:
+            await tx.add_transition(
+                TransitionRecord(
+                    tenant="local", job_id=of.id, from_state=None, event="E",
+                    to_state=JobState.PENDING, cause="c", time=NOW, attempt_id=of.id,
+                )
+            )  # fmt: skip
+    assert await store.get_next_delete_time() == at(10)
+    page = await store.list_deleted_jobs(at(12), limit=9)
+    assert [found.id for found in page] == [jobs[0].id, jobs[1].id]
+    async with store.transaction() as tx:
+        await tx.remove_jobs([found.id for found in page])
+    for of in jobs[:2]:
+        assert await store.get_job(of.id) is None
+        assert not await store.list_tasks(of.id)
+        assert not await store.list_attempts(of.id)
+        assert not await store.list_transitions(of.id)
+    assert len(await store.list_transitions(jobs[2].id)) == 1
+    assert len(await store.list_tasks(kept.id)) == 1
+    async with store.transaction() as tx:
+        for k in range(5):
+            await tx.add_request(
+                RequestRecord(
+                    tenant="local", request_id=str(k), method="m", digest="d", job_id=kept.id,
+                    create_time=NOW, expire_time=at(k) if k else None,
+                )
+            )  # fmt: skip
+    async with store.transaction() as tx:
+        assert await tx.remove_expired_requests(at(3), limit=2) == 2
+    async with store.transaction() as tx:
+        assert await tx.remove_expired_requests(at(3), limit=2) == 1
+    assert await store.get_request("local", "3") is None
+    assert await store.get_request("local", "4") is not None
+    assert await store.get_request("local", "0") is not None
+
+
+async def test_benchmarks_are_kept_and_speeds_replaced(store: Store) -> None:
+    marks = [
+        BenchmarkRecord(
+            engine_id="000000000000000e", tenant="local", codec="h264", height=1080,
+            build_id="b", fps=30.5 + k, measure_time=at(k),
+        )
+        for k in range(3)
+    ]  # fmt: skip
+    speed = SpeedRecord(
+        engine_id="000000000000000e", codec="h264", height_class=1080, build_id="b",
+        pixel_rate=1e9, sample_count=1, update_time=NOW,
+    )  # fmt: skip
+    key: Any = {
+        "engine_id": speed.engine_id,
+        "codec": "h264",
+        "height_class": 1080,
+        "build_id": "b",
+    }
+    async with store.transaction() as tx:
+        for mark in marks:
+            await tx.add_benchmark(mark)
+        assert await tx.get_speed(**key) is None
+        await tx.put_speed(speed)
+        await tx.put_speed(replace(speed, engine_id="000000000000000f"))
+    later = replace(speed, sample_count=2, pixel_rate=2e9)
+    async with store.transaction() as tx:
+        assert await tx.get_speed(**key) == speed
+        await tx.put_speed(later)
+    assert list(await store.list_benchmarks(speed.engine_id, limit=2)) == [marks[2], marks[1]]
+    assert list(await store.list_speeds(engine_id=speed.engine_id)) == [later]
+    assert len(await store.list_speeds()) == 2
+
+
+async def test_silent_engines_and_promotions_are_told(store: Store) -> None:
+    assert await store.get_earliest_heartbeat() is None
+    assert await store.get_next_promote_time() is None
+    await put(
+        store,
+        engine("0000000000000001", heartbeat_time=at(5)),
+        engine("0000000000000002", heartbeat_time=at(3), state=EngineState.QUARANTINED),
+        engine("0000000000000003", heartbeat_time=at(1), state=EngineState.OFFLINE),
+        engine("0000000000000004", heartbeat_time=at(9)),
+    )
+    assert await store.get_earliest_heartbeat() == at(3)
+    silent = await store.list_silent_engines(at(6), limit=9)
+    assert [found.id[-1] for found in silent] == ["2", "1"]
+    of = job()
+    await put(store, of, task(of, promote_time=at(4)), task(of, 1, promote_time=at(8)))
+    assert await store.get_next_promote_time() == at(4)
+    assert [t.ordinal for t in await store.list_due_promotions(at(5), limit=9)] == [0]
+
+
+async def test_what_a_source_is_was_probed_before(store: Store) -> None:
+    source = ident(0, 1)
+    await put(store, job(0), job(1, source_object_id=source, source_media=MEDIA))
+    found = await store.get_probed_job("local", source)
+    assert found is not None
+    assert found.source_media == MEDIA
+    assert await store.get_probed_job("else", source) is None
+    assert await store.get_probed_job("local", ident(9, 9)) is None

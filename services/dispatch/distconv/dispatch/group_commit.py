@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from distconv.core.errors import UnavailableError
+from distconv.core.errors import AlreadyExistsError, UnavailableError
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store, Transaction
@@ -130,6 +130,10 @@ class GroupCommit:
                 return _fail_all(group, error)  # the database is away for all alike
             except Exception as error:  # noqa: BLE001  # raised to the callers
                 if len(group) == 1:
+                    # Two replicas may be asked the same: who is second looks again, and finds
+                    # what the first one made.
+                    if isinstance(error, AlreadyExistsError) and tries_left == _TRIES - 1:
+                        continue
                     return group[0].fail(error)
                 await self._commit(group[: len(group) // 2])
                 return await self._commit(group[len(group) // 2 :])

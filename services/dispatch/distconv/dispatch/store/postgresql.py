@@ -22,9 +22,6 @@ from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 # Any number, the same in every process: who holds this lock alters the tables.
 _MIGRATION_LOCK = 7_400_200_2
 
-# Two replicas were sent the same request: who is second looks again, and finds the answer.
-_REQUESTS = "pk_requests"
-
 # SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
 _DISK_FULL = "53100"
@@ -142,7 +139,7 @@ class PostgresqlFailures:
             return self._away(error)
         code = str(getattr(error.orig, "sqlstate", None) or "")
         if isinstance(error, IntegrityError):
-            return self._refused(code, str(error.orig))
+            return self._refused(code)
         if error.connection_invalidated or code in _GONE or code.startswith("08"):
             return self._lost(committing=committing)
         return self._failed(error.orig or error, code)
@@ -177,9 +174,7 @@ class PostgresqlFailures:
             f"the connection to the {self.name} broke; nothing was changed, try again in a moment"
         )
 
-    def _refused(self, code: str, text: str) -> Exception:
-        if _REQUESTS in text:
-            return ConflictError("the same request is being made elsewhere")
+    def _refused(self, code: str) -> Exception:
         if code == _FOREIGN_KEY:
             return NotFoundError(f"what a record belongs to is gone from the {self.name}")
         return AlreadyExistsError(f"a record of that id stands in the {self.name} already")
