@@ -15,7 +15,21 @@ if TYPE_CHECKING:
     from distconv.client.client import Client
     from distconv.client.engine import Engine
     from distconv.client.failures import JobCancelledError, JobFailedError
-    from distconv.client.job import Attempt, Job, JobOutput, JobPage, JobSource, Task
+    from distconv.client.job import (
+        Attempt,
+        EngineFit,
+        Explanation,
+        Job,
+        JobHistory,
+        JobOutput,
+        JobPage,
+        JobSize,
+        JobSource,
+        JobTransition,
+        Task,
+        TransferMode,
+    )
+    from distconv.client.new_job import UNCHANGED, NewJob
     from distconv.client.patience import Break
     from distconv.client.server import ServerInfo
     from distconv.client.stored import Direction, StoredObject, Transfer
@@ -37,17 +51,23 @@ _HOMES = {
     "Direction": "distconv.client.stored",
     "DistconvError": "distconv.core.errors",
     "Engine": "distconv.client.engine",
+    "EngineFit": "distconv.client.job",
     "EngineState": "distconv.core.engine",
+    "Explanation": "distconv.client.job",
     "Failure": "distconv.core.failure",
     "Job": "distconv.client.job",
     "JobCancelledError": "distconv.client.failures",
     "JobFailedError": "distconv.client.failures",
+    "JobHistory": "distconv.client.job",
     "JobOutput": "distconv.client.job",
     "JobPage": "distconv.client.job",
     "JobProgress": "distconv.core.progress",
+    "JobSize": "distconv.client.job",
     "JobSource": "distconv.client.job",
     "JobState": "distconv.core.states",
+    "JobTransition": "distconv.client.job",
     "MediaInfo": "distconv.core.media",
+    "NewJob": "distconv.client.new_job",
     "Note": "distconv.core.report",
     "Profile": "distconv.core.profile",
     "ServerInfo": "distconv.client.server",
@@ -55,9 +75,12 @@ _HOMES = {
     "Task": "distconv.client.job",
     "TranscodeResult": "distconv.client.transcode",
     "Transfer": "distconv.client.stored",
+    "TransferMode": "distconv.client.job",
+    "UNCHANGED": "distconv.client.new_job",
 }
 
 __all__ = [
+    "UNCHANGED",
     "Attempt",
     "Break",
     "Client",
@@ -65,17 +88,23 @@ __all__ = [
     "Direction",
     "DistconvError",
     "Engine",
+    "EngineFit",
     "EngineState",
+    "Explanation",
     "Failure",
     "Job",
     "JobCancelledError",
     "JobFailedError",
+    "JobHistory",
     "JobOutput",
     "JobPage",
     "JobProgress",
+    "JobSize",
     "JobSource",
     "JobState",
+    "JobTransition",
     "MediaInfo",
+    "NewJob",
     "Note",
     "Profile",
     "ServerInfo",
@@ -83,6 +112,7 @@ __all__ = [
     "Task",
     "TranscodeResult",
     "Transfer",
+    "TransferMode",
 ]
 
 

@@ -20,7 +20,14 @@ class BenchmarkResult:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A machine that does the work, as the server knew it at one moment."""
+    """A machine that does the work, as the server knew it at one moment.
+
+    `maintenance` says that an operator took it out of service, which holds
+    while it is offline too. `quarantine_expire_time` and `quarantine_reason` are
+    set while it is given no work because it failed what others completed;
+    `strike_count` counts such failures. `replica` is the dispatch process that
+    holds its session.
+    """
 
     name: str
     display_name: str
@@ -35,6 +42,11 @@ class Engine:
     create_time: datetime | None = None
     connect_time: datetime | None = None
     heartbeat_time: datetime | None = None
+    maintenance: bool = False
+    quarantine_expire_time: datetime | None = None
+    quarantine_reason: str = ""
+    strike_count: int = 0
+    replica: str = ""
 
     @property
     def id(self) -> str:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.failure import Failure
@@ -13,6 +14,13 @@ from distconv.core.progress import JobProgress
 from distconv.core.report import Note
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+
+
+class TransferMode(StrEnum):
+    """How media reaches the tool and leaves it."""
+
+    STREAMING = "STREAMING"
+    FILE = "FILE"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,11 +46,24 @@ class JobOutput:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class JobSize:
+    """How large a job is, as measured: bytes, length, and width × height × frames.
+
+    `duration` is None and `pixel_count` 0 until the source was probed.
+    """
+
+    size_bytes: int = 0
+    duration: timedelta | None = None
+    pixel_count: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A whole job as the server knew it at one moment.
 
     `error` is set in FAILED and RETRYING, `output` in COMPLETED, `wait_reason`
-    while it waits for something.
+    while it waits for something. `attempt_count` counts attempts at any of its
+    tasks, `retry_count` those that failed.
     """
 
     name: str
@@ -70,6 +91,9 @@ class Job:
     error: Failure | None = None
     output: JobOutput | None = None
     wait_reason: str = ""
+    engine_tags: tuple[str, ...] = ()
+    size: JobSize = field(default_factory=JobSize)
+    attempt_count: int = 0
 
     @property
     def id(self) -> str:
@@ -101,11 +125,22 @@ class Attempt:
     decision: str = ""
     error: Failure | None = None
     log_excerpt: tuple[str, ...] = ()
+    transfer_mode: TransferMode | None = None
+    estimate: timedelta | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the last part of the name."""
+        return self.name.rpartition("/")[2]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Task:
-    """What one engine does in one go, with every try at it, oldest first."""
+    """What one engine does in one go, with every try at it, oldest first.
+
+    `requirement` is what it needs of an engine; `retry_time` is set while its
+    next attempt is not due; `lost_count` counts the leases of it that were lost.
+    """
 
     name: str
     kind: TaskKind
@@ -113,3 +148,61 @@ class Task:
     depends_on: tuple[str, ...] = ()
     attempts: tuple[Attempt, ...] = ()
     create_time: datetime | None = None
+    requirement: str = ""
+    retry_time: datetime | None = None
+    lost_count: int = 0
+
+    @property
+    def id(self) -> str:
+        """Return the last part of the name."""
+        return self.name.rpartition("/")[2]
+
+    @property
+    def job(self) -> str:
+        """Return the name of its job."""
+        return self.name.partition("/tasks/")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobTransition:
+    """One move of a job: when, from where (None: it was created), what happened and why.
+
+    `attempt` names the attempt that it is of; empty when of none.
+    """
+
+    time: datetime | None
+    from_state: JobState | None
+    to_state: JobState
+    event: str
+    cause: str = ""
+    attempt: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobHistory:
+    """All that happened to a job, oldest first."""
+
+    transitions: tuple[JobTransition, ...]
+    attempts: tuple[Attempt, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineFit:
+    """What speaks for or against an engine for a job, a sentence each.
+
+    `estimate` is how long the next task is expected to take there, None when
+    nothing is known to go by.
+    """
+
+    engine: str
+    fits: bool
+    reasons: tuple[str, ...] = ()
+    estimate: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """Why a job waits, or why it went where it went, in plain words."""
+
+    summary: str
+    engines: tuple[EngineFit, ...] = ()

@@ -24,6 +24,8 @@ class DistconvError(Exception):
         super().__init__(message)
         self.message = message
         self.metadata: dict[str, str] = dict(metadata or {})
+        # Of a request with many parts: what is wrong, as pairs of a field and a sentence.
+        self.violations: tuple[tuple[str, str], ...] = ()
 
 
 class InternalError(DistconvError):

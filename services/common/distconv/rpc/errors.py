@@ -1,6 +1,6 @@
 """The error tree on the wire: DistconvError ↔ google.rpc.Status with ErrorInfo and BadRequest."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import grpc
@@ -62,11 +62,15 @@ def to_status(error: tree.DistconvError) -> status_pb2.Status:
     message = error.message[:_MAX_MESSAGE_CHARS]
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=_DOMAIN, metadata=error.metadata)
     details = [_pack(info)]
-    if isinstance(error, tree.InvalidArgumentError) and error.field:
-        violation = error_details_pb2.BadRequest.FieldViolation(
-            field=error.field, description=message
-        )
-        details.append(_pack(error_details_pb2.BadRequest(field_violations=[violation])))
+    wrong = error.violations
+    if not wrong and isinstance(error, tree.InvalidArgumentError) and error.field:
+        wrong = ((error.field, message),)
+    if wrong:
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(field=field, description=description)
+            for field, description in wrong
+        ]
+        details.append(_pack(error_details_pb2.BadRequest(field_violations=violations)))
     return status_pb2.Status(code=code.value[0], message=message, details=details)
 
 
@@ -83,11 +87,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.domain == _DOMAIN:
-            return _rebuild(
+            rebuilt = _rebuild(
                 _BY_REASON.get(info.reason, _BY_CODE.get(error.code(), tree.DistconvError)),
                 message,
                 dict(info.metadata),
             )
+            rebuilt.violations = tuple(_violations(status.details if status is not None else ()))
+            return rebuilt
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         where = f" at {address}" if address else ""
         message = (
@@ -99,6 +105,13 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             "the server cut the call off: it stops, or refused what was being sent; try again"
         )
     return _BY_CODE.get(error.code(), tree.InternalError)(message)
+
+
+def _violations(details: Iterable[any_pb2.Any]) -> Iterator[tuple[str, str]]:
+    for detail in details:
+        wrong = error_details_pb2.BadRequest()
+        if detail.Unpack(wrong):
+            yield from ((v.field, v.description) for v in wrong.field_violations)
 
 
 def _was_cut_off(error: grpc.aio.AioRpcError) -> bool:

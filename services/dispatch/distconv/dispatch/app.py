@@ -16,16 +16,17 @@ from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.core.retry import RetryPolicy
 from distconv.dispatch.assigning import Assigning
 from distconv.dispatch.change import Changes
+from distconv.dispatch.client_api import ClientApi
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.data_dir import owned
 from distconv.dispatch.duty import Duty, keep
+from distconv.dispatch.engine_follower import EngineFollower
 from distconv.dispatch.engine_messages import EngineMessages
 from distconv.dispatch.engine_service import EngineServicer, engine_service
-from distconv.dispatch.engines import Engines
 from distconv.dispatch.feasibility import check_counts, require_feasible
 from distconv.dispatch.garbage_collector import GarbageCollector
 from distconv.dispatch.job_expirer import JobExpirer
-from distconv.dispatch.jobs import Jobs
+from distconv.dispatch.job_purger import JobPurger
 from distconv.dispatch.lease_rescuer import LeaseRescuer
 from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.media_access import MediaGrants, MediaMint
@@ -43,7 +44,6 @@ from distconv.dispatch.signals import Effects, Signals, Topic
 from distconv.dispatch.storage_rpc import StorageObjects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.sql import SqlStore
-from distconv.dispatch.validation import JobLimits
 from distconv.dispatch.views import Views
 from distconv.dispatch.watchers import Watchers
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
@@ -124,7 +124,8 @@ class Dispatch:
             spawn=self.spawn,
         )
         self.sessions = SessionStreams(self.hub, messages, self.spawn)
-        self.jobs = Jobs(
+        self.api = ClientApi.build(
+            settings,
             store=store,
             changes=changes,
             concluding=self.concluding,
@@ -132,19 +133,13 @@ class Dispatch:
             views=views,
             watchers=self.watchers,
             catalogue=catalogue,
-            limits=JobLimits(
-                default_max_retries=settings.default_max_retries,
-                max_retries=settings.max_retries,
-            ),
-            max_source_bytes=settings.max_source_bytes,
-            progress_interval_s=settings.progress_interval_s,
             clock=clock,
         )
+        self.engine_follower = EngineFollower(store, self.hub, self.signals, self.spawn)
         self.services: Sequence[Service] = (
             dispatch_service(
                 DispatchServicer(
-                    jobs=self.jobs,
-                    engines=Engines(store, views),
+                    self.api,
                     grants=MediaGrants(mint, objects, store, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
@@ -175,6 +170,15 @@ class Dispatch:
             (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
             (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
             (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
+            (
+                JobPurger(
+                    store,
+                    changes,
+                    clock,
+                    retention=timedelta(seconds=settings.deleted_job_retention_s),
+                ),
+                Topic.PURGES,
+            ),
         )
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":

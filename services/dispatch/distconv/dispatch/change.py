@@ -158,6 +158,13 @@ class Change:
         self.effects.topics |= {Topic.WORK, Topic.PROMOTIONS}
         return moved
 
+    async def alter_task(self, task: TaskRecord, **fields: Any) -> TaskRecord:
+        """Change fields of a task without moving it."""
+        altered = replace(task, update_time=self.now, **fields)
+        await self.tx.save_task(altered)
+        self.effects.topics.add(Topic.WORK)
+        return altered
+
     async def move_attempt(
         self, attempt: AttemptRecord, event: AttemptEvent, **fields: Any
     ) -> AttemptRecord:
@@ -174,6 +181,11 @@ class Change:
             self.effects.ended_attempts.append(moved)
             self.effects.topics.add(Topic.WORK)
         return moved
+
+    def steer(self, engine: EngineRecord) -> None:
+        """Have an engine's session follow what was decided of it, whichever replica holds it."""
+        self.effects.changed_engines.add(engine.id)
+        self.effects.topics.add(Topic.WORK)
 
     def stop(self, attempt: AttemptRecord, *, reason: str) -> None:
         """Have the engine end an attempt."""

@@ -1,23 +1,23 @@
-"""Filters, orders and page tokens of the list methods. Pure."""
+"""Page sizes, orders and page tokens of the list methods. Pure."""
 
 import base64
 import binascii
 import hashlib
 import json
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TypeVar
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.names import is_id
-from distconv.dispatch.store.queries import Order
 
 DEFAULT_PAGE_SIZE = 50
 MAX_PAGE_SIZE = 1000
 
-_CONDITION = re.compile(r"""\s*([a-z_]+)\s*=\s*("[^"]*"|[^\s"]+)\s*""")
-_S = TypeVar("_S", bound=StrEnum)
+# What a list is ordered by, beside the id that breaks ties.
+SortValue = datetime | int | str | None
+_O = TypeVar("_O", bound=StrEnum)
 
 
 def page_size(asked: int) -> int:
@@ -30,66 +30,61 @@ def page_size(asked: int) -> int:
     return asked or DEFAULT_PAGE_SIZE
 
 
-def parse_filter(text: str, allowed: tuple[str, ...]) -> Mapping[str, str]:
-    """Parse `name = value AND name = value`. Raises InvalidArgumentError."""
-    found: dict[str, str] = {}
-    for part in re.split(r"\s+AND\s+", text.strip()) if text.strip() else ():
-        match = _CONDITION.fullmatch(part)
-        if match is None or match[1] not in allowed or match[1] in found:
-            raise InvalidArgumentError(
-                f"the filter '{text[:120]}' is not understood at '{part[:60]}'; write "
-                f"NAME = VALUE, joined by AND, with the names {', '.join(allowed)}",
-                field="filter",
-            )
-        found[match[1]] = match[2].strip('"')
-    return found
-
-
-def parse_states(value: str | None, kind: type[_S]) -> frozenset[_S] | None:
-    """Read the state of a filter; None is any. Raises InvalidArgumentError."""
-    if value is None:
-        return None
-    name = value.upper().removeprefix("JOB_STATE_").removeprefix("ENGINE_STATE_")
-    if name not in kind.__members__:
-        raise InvalidArgumentError(
-            f"'{value[:40]}' is not a state; the states are {', '.join(kind)}", field="filter"
-        )
-    return frozenset({kind[name]})
-
-
-def parse_order(text: str) -> Order:
-    """Read `order_by`; empty is newest first. Raises InvalidArgumentError."""
-    words = " ".join(text.split()) or Order.NEWEST_FIRST.value
+def parse_order(text: str, orders: type[_O], default: _O) -> _O:
+    """Read `order_by`, as `FIELD`, `FIELD asc` or `FIELD desc`. Raises InvalidArgumentError."""
+    words = " ".join(text.split()) or default.value
     try:
-        return Order(words.removesuffix(" asc"))
+        return orders(words.removesuffix(" asc"))
     except ValueError:
         raise InvalidArgumentError(
-            f"order_by is '{text[:60]}'; it must be one of: {'; '.join(Order)}", field="order_by"
+            f"order_by is '{text[:60]}'; it must be one of: {'; '.join(orders)}", field="order_by"
         ) from None
 
 
-def make_token(after: str, *of: str) -> str:
-    """Make the token of the page behind `after`, good for the listing that `of` describes."""
-    plain = json.dumps([after, _digest(of)], separators=(",", ":"))
+def make_token(of: Iterable[str], after: str, value: SortValue = None) -> str:
+    """Make the token of the page behind `after`, good for the listing that `of` describes.
+
+    `value` is what the listing is ordered by, of the last of the page.
+    """
+    plain = json.dumps([after, _plain(value), _digest(of)], separators=(",", ":"))
     return base64.urlsafe_b64encode(plain.encode()).decode().rstrip("=")
 
 
-def read_token(token: str, *of: str) -> str:
-    """Return what a token stands behind; empty for the first page. Raises InvalidArgumentError."""
+def read_token(token: str, of: Iterable[str]) -> tuple[str, SortValue]:
+    """Return what a token stands behind, an id and a value; empty for the first page.
+
+    Raises InvalidArgumentError for a token of another listing, or of none.
+    """
     if not token:
-        return ""
+        return "", None
     try:
         padded = token + "=" * (-len(token) % 4)
-        after, listing = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, binascii.Error, TypeError):
-        after, listing = "", ""
-    if listing != _digest(of) or not isinstance(after, str) or not is_id(after):
-        raise InvalidArgumentError(
-            "the page token is not one that this listing gave; begin again without one",
-            field="page_token",
+        after, value, listing = json.loads(
+            base64.b64decode(padded, altchars=b"-_", validate=True).decode()
         )
-    return after
+        if listing == _digest(of) and isinstance(after, str) and is_id(after):
+            return after, _sort_value(value)
+    except (ValueError, binascii.Error, TypeError, KeyError, OverflowError):
+        pass
+    raise InvalidArgumentError(
+        "the page token is not one that this listing gave; begin again without one",
+        field="page_token",
+    )
 
 
-def _digest(of: tuple[str, ...]) -> str:
+def _plain(value: SortValue) -> object:
+    if isinstance(value, datetime):
+        return {"t": value.astimezone(UTC).isoformat()}
+    return value
+
+
+def _sort_value(plain: object) -> SortValue:
+    if isinstance(plain, dict):
+        return datetime.fromisoformat(plain["t"]).astimezone(UTC)
+    if plain is None or (isinstance(plain, int | str) and not isinstance(plain, bool)):
+        return plain
+    raise ValueError(plain)
+
+
+def _digest(of: Iterable[str]) -> str:
     return hashlib.sha256("\0".join(of).encode()).hexdigest()[:12]

@@ -25,5 +25,6 @@ class JobOrder:
     ttl: timedelta | None = None
     max_retries: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
+    engine_tags: tuple[str, ...] = ()
     request_id: str = ""
     validate_only: bool = False

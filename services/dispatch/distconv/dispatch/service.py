@@ -6,29 +6,33 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 import grpc.aio
-from google.protobuf import field_mask_pb2
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.names import parse_id
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.version import __version__
 from distconv.dispatch import wire
-from distconv.dispatch.engines import Engines
-from distconv.dispatch.jobs import Jobs, ListRequest
+from distconv.dispatch.client_api import ClientApi
+from distconv.dispatch.engines import EngineList
+from distconv.dispatch.jobs import ListRequest
+from distconv.dispatch.masks import check_mask, masked, wants
 from distconv.dispatch.media_access import MediaGrants
+from distconv.dispatch.store.records import JobRecord
 from distconv.dispatch.unserved import UNSERVED_METHODS, unserved
 from distconv.dispatch.validation import profile_id
 from distconv.rpc.auth import LocalTenantAuthenticator, principal
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.server import Service
 from distconv.v1 import dispatch_service_pb2 as pb
-from distconv.v1 import job_pb2
+from distconv.v1 import engine_pb2, job_pb2
 from distconv.v1.dispatch_service_pb2_grpc import (
     DispatchServiceServicer,
     add_DispatchServiceServicer_to_server,
 )
 
 NAME = "distconv.v1.DispatchService"
+# What BatchCreateJobs tells of each job unless it is asked for more.
+BRIEF = ("name", "state", "profile", "create_time", "etag")
 
 
 class DispatchServicer(DispatchServiceServicer):
@@ -36,16 +40,20 @@ class DispatchServicer(DispatchServiceServicer):
 
     def __init__(
         self,
+        api: ClientApi,
         *,
-        jobs: Jobs,
-        engines: Engines,
         grants: MediaGrants,
         catalogue: ProfileCatalogue,
         storage_addresses: Sequence[str],
         max_source_bytes: int,
     ) -> None:
-        self._jobs = jobs
-        self._engines = engines
+        self._jobs = api.jobs
+        self._intake = api.intake
+        self._control = api.control
+        self._updates = api.updates
+        self._engines = api.engines
+        self._engine_control = api.engine_control
+        self._views = api.views
         self._grants = grants
         self._catalogue = catalogue
         self._storage_addresses = tuple(storage_addresses)
@@ -78,7 +86,7 @@ class DispatchServicer(DispatchServiceServicer):
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Any) -> pb.CreateJobResponse:
         """Create a job."""
-        view = await self._jobs.create(principal(), wire.to_order(request))
+        view = await self._intake.create(principal(), wire.to_order(request))
         return pb.CreateJobResponse(job=wire.job(view))
 
     async def GetJob(self, request: pb.GetJobRequest, context: Any) -> pb.GetJobResponse:
@@ -87,6 +95,7 @@ class DispatchServicer(DispatchServiceServicer):
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Any) -> pb.ListJobsResponse:
         """List jobs."""
+        check_mask(request.read_mask, job_pb2.Job)
         page = await self._jobs.list(
             principal(),
             ListRequest(
@@ -95,11 +104,12 @@ class DispatchServicer(DispatchServiceServicer):
                 filter=request.filter,
                 order_by=request.order_by,
                 with_total_size=request.with_total_size,
+                show_deleted=request.show_deleted,
+                wait_reasons=wants(request.read_mask, "wait_reason"),
             ),
         )
-        mask = request.read_mask if request.HasField("read_mask") else None
         return pb.ListJobsResponse(
-            jobs=_masked([wire.job(view) for view in page.jobs], mask),
+            jobs=masked(map(wire.job, page.jobs), request.read_mask, job_pb2.Job),
             next_page_token=page.next_page_token,
             total_size=page.total_size,
         )
@@ -111,35 +121,139 @@ class DispatchServicer(DispatchServiceServicer):
         async for view in self._jobs.watch(principal(), request.name):
             yield pb.WatchJobResponse(job=wire.job(view))
 
+    async def BatchCreateJobs(
+        self, request: pb.BatchCreateJobsRequest, context: Any
+    ) -> pb.BatchCreateJobsResponse:
+        """Create many jobs."""
+        check_mask(request.read_mask, job_pb2.Job)
+        orders = wire.to_orders(request.requests)
+        records = await self._intake.create_many(principal(), orders)
+        mask = request.read_mask
+        if set(mask.paths) <= set(BRIEF):
+            made = [wire.job_in_brief(record) for record in records]
+        else:
+            made = [wire.job(self._views.running(record)) for record in records]
+        return pb.BatchCreateJobsResponse(jobs=masked(made, mask, job_pb2.Job))
+
+    async def UpdateJob(self, request: pb.UpdateJobRequest, context: Any) -> pb.UpdateJobResponse:
+        """Change a job."""
+        record = await self._updates.update(principal(), wire.to_update(request))
+        return pb.UpdateJobResponse(job=await self._shown(record))
+
     async def CancelJob(self, request: pb.CancelJobRequest, context: Any) -> pb.CancelJobResponse:
         """Cancel a job."""
-        view = await self._jobs.cancel(principal(), request.name)
-        return pb.CancelJobResponse(job=wire.job(view))
+        record = await self._control.cancel(principal(), request.name)
+        return pb.CancelJobResponse(job=await self._shown(record))
+
+    async def PauseJob(self, request: pb.PauseJobRequest, context: Any) -> pb.PauseJobResponse:
+        """Hold a job."""
+        record = await self._control.pause(principal(), request.name)
+        return pb.PauseJobResponse(job=await self._shown(record))
+
+    async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.ResumeJobResponse:
+        """Let a held job go on."""
+        record = await self._control.resume(principal(), request.name)
+        return pb.ResumeJobResponse(job=await self._shown(record))
+
+    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
+        """Start a job again."""
+        record = await self._control.retry(principal(), request.name, request.request_id)
+        return pb.RetryJobResponse(job=await self._shown(record))
+
+    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
+        """Delete a job."""
+        record = await self._control.delete(
+            principal(), request.name, delete_output=request.delete_output
+        )
+        return pb.DeleteJobResponse(job=await self._shown(record))
+
+    async def AssignJob(self, request: pb.AssignJobRequest, context: Any) -> pb.AssignJobResponse:
+        """Give a job to an engine."""
+        record = await self._control.assign(principal(), request.name, request.engine)
+        return pb.AssignJobResponse(job=await self._shown(record))
+
+    async def _shown(self, record: JobRecord) -> job_pb2.Job:
+        return wire.job(await self._views.job(record))
+
+    async def ExplainJob(
+        self, request: pb.ExplainJobRequest, context: Any
+    ) -> pb.ExplainJobResponse:
+        """Refuse."""
+        raise unserved("ExplainJob")
+
+    async def GetJobHistory(
+        self, request: pb.GetJobHistoryRequest, context: Any
+    ) -> pb.GetJobHistoryResponse:
+        """Tell all that happened to a job."""
+        history = await self._jobs.history(principal(), request.name)
+        attempts = {attempt.id: attempt for attempt in history.attempts}
+        return pb.GetJobHistoryResponse(
+            transitions=[wire.transition(t, attempts) for t in history.transitions],
+            attempts=[wire.attempt(a) for a in history.attempts],
+        )
 
     async def ListTasks(self, request: pb.ListTasksRequest, context: Any) -> pb.ListTasksResponse:
-        """List a job's tasks."""
-        _, tasks = await self._jobs.tasks(principal(), request.parent)
-        return pb.ListTasksResponse(tasks=[wire.task(view) for view in tasks])
+        """List tasks."""
+        check_mask(request.read_mask, job_pb2.Task)
+        page = await self._jobs.tasks(
+            principal(),
+            request.parent,
+            ListRequest(
+                page_size=request.page_size,
+                page_token=request.page_token,
+                filter=request.filter,
+                with_total_size=request.with_total_size,
+            ),
+        )
+        return pb.ListTasksResponse(
+            tasks=masked(map(wire.task, page.tasks), request.read_mask, job_pb2.Task),
+            next_page_token=page.next_page_token,
+            total_size=page.total_size,
+        )
 
     async def GetEngine(self, request: pb.GetEngineRequest, context: Any) -> pb.GetEngineResponse:
         """Describe an engine."""
-        view = await self._engines.get(principal(), request.name)
-        return pb.GetEngineResponse(engine=wire.engine(view))
+        return pb.GetEngineResponse(engine=wire.engine(await self._engines.get(request.name)))
 
     async def ListEngines(
         self, request: pb.ListEnginesRequest, context: Any
     ) -> pb.ListEnginesResponse:
         """List engines."""
+        check_mask(request.read_mask, engine_pb2.Engine)
         page = await self._engines.list(
-            principal(),
-            size=request.page_size,
-            token=request.page_token,
-            filter_text=request.filter,
+            EngineList(
+                page_size=request.page_size,
+                page_token=request.page_token,
+                filter=request.filter,
+                order_by=request.order_by,
+                with_total_size=request.with_total_size,
+            )
         )
         return pb.ListEnginesResponse(
-            engines=[wire.engine(view) for view in page.engines],
+            engines=masked(map(wire.engine, page.engines), request.read_mask, engine_pb2.Engine),
             next_page_token=page.next_page_token,
+            total_size=page.total_size,
         )
+
+    async def SetEngineMaintenance(
+        self, request: pb.SetEngineMaintenanceRequest, context: Any
+    ) -> pb.SetEngineMaintenanceResponse:
+        """Take an engine out of service, or back in."""
+        record = await self._engine_control.set_maintenance(
+            principal(),
+            request.name,
+            maintenance=request.maintenance,
+            release_attempts=request.release,
+        )
+        view = await self._views.engine(record)
+        return pb.SetEngineMaintenanceResponse(engine=wire.engine(view))
+
+    async def RevokeEngine(
+        self, request: pb.RevokeEngineRequest, context: Any
+    ) -> pb.RevokeEngineResponse:
+        """Never let an engine connect again."""
+        record = await self._engine_control.revoke(principal(), request.name)
+        return pb.RevokeEngineResponse(engine=wire.engine(await self._views.engine(record)))
 
     async def GetProfile(
         self, request: pb.GetProfileRequest, context: Any
@@ -152,78 +266,6 @@ class DispatchServicer(DispatchServiceServicer):
     ) -> pb.ListProfilesResponse:
         """List the profiles."""
         return pb.ListProfilesResponse(profiles=[profile(p) for p in self._catalogue])
-
-    # --- not served yet, see `unserved` --------------------------------------------------------
-
-    async def BatchCreateJobs(
-        self, request: pb.BatchCreateJobsRequest, context: Any
-    ) -> pb.BatchCreateJobsResponse:
-        """Refuse."""
-        raise unserved("BatchCreateJobs")
-
-    async def UpdateJob(self, request: pb.UpdateJobRequest, context: Any) -> pb.UpdateJobResponse:
-        """Refuse."""
-        raise unserved("UpdateJob")
-
-    async def PauseJob(self, request: pb.PauseJobRequest, context: Any) -> pb.PauseJobResponse:
-        """Refuse."""
-        raise unserved("PauseJob")
-
-    async def ResumeJob(self, request: pb.ResumeJobRequest, context: Any) -> pb.ResumeJobResponse:
-        """Refuse."""
-        raise unserved("ResumeJob")
-
-    async def RetryJob(self, request: pb.RetryJobRequest, context: Any) -> pb.RetryJobResponse:
-        """Refuse."""
-        raise unserved("RetryJob")
-
-    async def DeleteJob(self, request: pb.DeleteJobRequest, context: Any) -> pb.DeleteJobResponse:
-        """Refuse."""
-        raise unserved("DeleteJob")
-
-    async def AssignJob(self, request: pb.AssignJobRequest, context: Any) -> pb.AssignJobResponse:
-        """Refuse."""
-        raise unserved("AssignJob")
-
-    async def ExplainJob(
-        self, request: pb.ExplainJobRequest, context: Any
-    ) -> pb.ExplainJobResponse:
-        """Refuse."""
-        raise unserved("ExplainJob")
-
-    async def GetJobHistory(
-        self, request: pb.GetJobHistoryRequest, context: Any
-    ) -> pb.GetJobHistoryResponse:
-        """Refuse."""
-        raise unserved("GetJobHistory")
-
-    async def SetEngineMaintenance(
-        self, request: pb.SetEngineMaintenanceRequest, context: Any
-    ) -> pb.SetEngineMaintenanceResponse:
-        """Refuse."""
-        raise unserved("SetEngineMaintenance")
-
-    async def RevokeEngine(
-        self, request: pb.RevokeEngineRequest, context: Any
-    ) -> pb.RevokeEngineResponse:
-        """Refuse."""
-        raise unserved("RevokeEngine")
-
-
-def _masked(jobs: list[job_pb2.Job], mask: field_mask_pb2.FieldMask | None) -> list[job_pb2.Job]:
-    if mask is None or not mask.paths:
-        return jobs
-    if not mask.IsValidForDescriptor(job_pb2.Job.DESCRIPTOR):
-        raise InvalidArgumentError(
-            f"read_mask names a field that a job has not: {', '.join(mask.paths)[:200]}",
-            field="read_mask",
-        )
-    masked = []
-    for job in jobs:
-        kept = job_pb2.Job()
-        mask.MergeMessage(job, kept)
-        masked.append(kept)
-    return masked
 
 
 def dispatch_service(servicer: DispatchServicer) -> Service:

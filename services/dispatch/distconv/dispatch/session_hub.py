@@ -136,6 +136,7 @@ class SessionHub:
                 version=hello.version,
                 capabilities=hello.capabilities,
                 slot_count=hello.slot_count,
+                maintenance=known.maintenance if known else False,
                 session_id=change.new_id(),
                 metrics=known.metrics if known else None,
                 create_time=known.create_time if known else change.now,

@@ -77,6 +77,20 @@ class DispatchSettings(SchedulingSettings):
         description="Shortest time between two snapshots of a watched job's progress, s, 0..10. "
         "Default 0.1",
     )
+    request_retention_s: float = Field(
+        7 * 86_400.0,
+        ge=60,
+        le=365 * 86_400,
+        description="How long a request_id is remembered at least, s, 60..31536000; the same "
+        "request within it makes nothing twice. Default 604800 (7 days)",
+    )
+    deleted_job_retention_s: float = Field(
+        30 * 86_400.0,
+        ge=0,
+        le=3650 * 86_400,
+        description="How long a deleted job can still be read by its name, s, 0..315360000; then "
+        "it is forgotten with its history. Default 2592000 (30 days)",
+    )
     drain_grace_s: float = Field(
         5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
     )

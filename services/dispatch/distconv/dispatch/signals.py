@@ -24,6 +24,7 @@ class Topic(StrEnum):
     EXPIRIES = "a job with a ttl was created"
     GARBAGE = "an object is to be deleted"
     OUTBOX = "an event is to be published"
+    PURGES = "a job was deleted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,7 @@ class Effects:
     ended_jobs: set[str] = field(default_factory=set)
     ended_attempts: list[AttemptRecord] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
+    changed_engines: set[str] = field(default_factory=set)
 
 
 class Signals:

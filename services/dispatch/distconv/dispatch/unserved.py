@@ -3,17 +3,7 @@
 from distconv.core.errors import UnimplementedError
 
 UNSERVED_METHODS = (
-    "distconv.v1.DispatchService.BatchCreateJobs",
-    "distconv.v1.DispatchService.UpdateJob",
-    "distconv.v1.DispatchService.PauseJob",
-    "distconv.v1.DispatchService.ResumeJob",
-    "distconv.v1.DispatchService.RetryJob",
-    "distconv.v1.DispatchService.DeleteJob",
-    "distconv.v1.DispatchService.AssignJob",
     "distconv.v1.DispatchService.ExplainJob",
-    "distconv.v1.DispatchService.GetJobHistory",
-    "distconv.v1.DispatchService.SetEngineMaintenance",
-    "distconv.v1.DispatchService.RevokeEngine",
     "distconv.v1.EngineService.RegisterEngine",
     # Storage's own; clients ask dispatch alone what a system serves.
     "distconv.v1.StorageService.GetUrl",

@@ -3,19 +3,20 @@
 import dataclasses
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from distconv.core.errors import InvalidArgumentError, InvalidProfileError
 from distconv.core.names import bare, parse_id
-from distconv.core.profile import AudioSettings, Profile, VideoSettings
+from distconv.core.profile import AudioSettings, Container, Profile, VideoSettings
 from distconv.core.profile_schema import build_profile
 from distconv.core.profiles import ProfileCatalogue, with_container
 from distconv.dispatch.order import JobOrder
 
 MAX_PRIORITY = 100
 MAX_LABELS = 32
+MAX_TAGS = 16
 _MAX_FILE_NAME = 255
 _MAX_REQUEST_ID = 64
 _MAX_TTL = timedelta(days=3650)
@@ -46,32 +47,63 @@ class CheckedOrder:
     ttl: timedelta | None
     max_retries: int
     labels: Mapping[str, str]
+    engine_tags: tuple[str, ...]
     request_id: str
     digest: str
     validate_only: bool
 
 
-def check_order(
-    order: JobOrder, *, catalogue: ProfileCatalogue, limits: JobLimits, now: datetime
-) -> CheckedOrder:
-    """Check every value of an order.
+class OrderChecker:
+    """Check orders that came together; each distinct profile is checked once."""
 
-    Raises InvalidArgumentError naming the field, InvalidProfileError, or
-    UnknownProfileError.
-    """
-    return CheckedOrder(
-        source_object_id=parse_id(order.source_object, "objects", field="job.source.object"),
-        source_file_name=_file_name(order.source_file_name),
-        profile=_profile(order, catalogue),
-        priority=_between(order.priority, -MAX_PRIORITY, MAX_PRIORITY, "job.priority"),
-        deadline=_deadline(order.deadline, now),
-        ttl=_ttl(order.ttl),
-        max_retries=_max_retries(order.max_retries, limits),
-        labels=_labels(order.labels),
-        request_id=_request_id(order.request_id),
-        digest=digest(order),
-        validate_only=order.validate_only,
-    )
+    def __init__(self, catalogue: ProfileCatalogue, limits: JobLimits, now: datetime) -> None:
+        self._catalogue = catalogue
+        self._limits = limits
+        self._now = now
+        self._profiles: dict[tuple[str, Profile | None, Container | None], Profile] = {}
+
+    def check(self, order: JobOrder) -> CheckedOrder:
+        """Check every value of an order.
+
+        Raises InvalidArgumentError naming the field, InvalidProfileError, or
+        UnknownProfileError.
+        """
+        return CheckedOrder(
+            source_object_id=parse_id(order.source_object, "objects", field="job.source.object"),
+            source_file_name=_file_name(order.source_file_name),
+            profile=self.profile(order.profile, order.profile_spec, order.container),
+            priority=check_priority(order.priority),
+            deadline=check_deadline(order.deadline, self._now),
+            ttl=check_ttl(order.ttl),
+            max_retries=check_max_retries(order.max_retries, self._limits),
+            labels=check_labels(order.labels),
+            engine_tags=check_tags(order.engine_tags),
+            request_id=check_request_id(order.request_id),
+            digest=digest(order) if order.request_id else "",
+            validate_only=order.validate_only,
+        )
+
+    def profile(self, name: str, spec: Profile | None, container: Container | None) -> Profile:
+        """Return the profile that was named or given, with the container that was asked for."""
+        key = name, spec, container
+        if key not in self._profiles:
+            self._profiles[key] = self._profile(*key)
+        return self._profiles[key]
+
+    def _profile(self, name: str, spec: Profile | None, container: Container | None) -> Profile:
+        if name and spec is not None:
+            raise InvalidArgumentError(
+                "the job names a profile and carries one; give one of the two", field="job.profile"
+            )
+        if spec is not None:
+            profile = check_profile(spec)
+        elif name:
+            profile = self._catalogue.get(profile_id(name))
+        else:
+            raise InvalidArgumentError(
+                "the job has no profile; name one, as profiles/h264-720p", field="job.profile"
+            )
+        return profile if container is None else with_container(profile, container)
 
 
 def digest(order: JobOrder) -> str:
@@ -86,22 +118,6 @@ def _file_name(name: str) -> str:
     if "/" in name or "\\" in name or _CONTROL.search(name):
         raise _wrong("job.source.file_name", repr(name), "a file's own name, without its folder")
     return name
-
-
-def _profile(order: JobOrder, catalogue: ProfileCatalogue) -> Profile:
-    if order.profile and order.profile_spec is not None:
-        raise InvalidArgumentError(
-            "the job names a profile and carries one; give one of the two", field="job.profile"
-        )
-    if order.profile_spec is not None:
-        profile = check_profile(order.profile_spec)
-    elif order.profile:
-        profile = catalogue.get(profile_id(order.profile))
-    else:
-        raise InvalidArgumentError(
-            "the job has no profile; name one, as profiles/h264-720p", field="job.profile"
-        )
-    return profile if order.container is None else with_container(profile, order.container)
 
 
 def profile_id(name: str) -> str:
@@ -143,19 +159,29 @@ def _raw(settings: VideoSettings | AudioSettings) -> dict[str, object]:
     return {"codec": settings.codec.value, **values}
 
 
-def _deadline(deadline: datetime | None, now: datetime) -> datetime | None:
+def check_priority(priority: int) -> int:
+    """Return the priority when it is in its range. Raises InvalidArgumentError."""
+    if not -MAX_PRIORITY <= priority <= MAX_PRIORITY:
+        raise _wrong("job.priority", str(priority), f"{-MAX_PRIORITY} to {MAX_PRIORITY}")
+    return priority
+
+
+def check_deadline(deadline: datetime | None, now: datetime) -> datetime | None:
+    """Return the deadline when it is to come, or none. Raises InvalidArgumentError."""
     if deadline is not None and deadline <= now:
         raise _wrong("job.deadline", f"{deadline:%Y-%m-%dT%H:%M:%SZ}", "a time to come")
     return deadline
 
 
-def _ttl(ttl: timedelta | None) -> timedelta | None:
+def check_ttl(ttl: timedelta | None) -> timedelta | None:
+    """Return the ttl when it is in its range, or none. Raises InvalidArgumentError."""
     if ttl is not None and not timedelta(0) < ttl <= _MAX_TTL:
         raise _wrong("job.ttl", f"{ttl.total_seconds():g} s", "more than 0 s and at most ten years")
     return ttl
 
 
-def _max_retries(asked: int | None, limits: JobLimits) -> int:
+def check_max_retries(asked: int | None, limits: JobLimits) -> int:
+    """Return the retries that the server grants. Raises InvalidArgumentError."""
     if asked is None:
         return min(limits.default_max_retries, limits.max_retries)
     if asked < 0:
@@ -163,7 +189,8 @@ def _max_retries(asked: int | None, limits: JobLimits) -> int:
     return min(asked, limits.max_retries)
 
 
-def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the labels when all are acceptable. Raises InvalidArgumentError."""
     if len(labels) > MAX_LABELS:
         raise _wrong("job.labels", f"{len(labels)} labels", f"at most {MAX_LABELS}")
     for key, value in labels.items():
@@ -174,16 +201,21 @@ def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
     return dict(labels)
 
 
-def _request_id(request_id: str) -> str:
+def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
+    """Return the tags, each once, when all are acceptable. Raises InvalidArgumentError."""
+    if len(tags) > MAX_TAGS:
+        raise _wrong("job.engine_tags", f"{len(tags)} tags", f"at most {MAX_TAGS}")
+    for tag in tags:
+        if not _LABEL_KEY.fullmatch(tag):
+            raise _wrong("job.engine_tags", f"'{tag[:80]}'", "1 to 63 characters of [a-z0-9_.-]")
+    return tuple(dict.fromkeys(tags))
+
+
+def check_request_id(request_id: str) -> str:
+    """Return the request id when it is acceptable, or empty. Raises InvalidArgumentError."""
     if len(request_id) > _MAX_REQUEST_ID or _CONTROL.search(request_id):
         raise _wrong("request_id", f"has {len(request_id)} characters", "1 to 64 printable ones")
     return request_id
-
-
-def _between(value: int, low: int, high: int, field: str) -> int:
-    if not low <= value <= high:
-        raise _wrong(field, str(value), f"{low} to {high}")
-    return value
 
 
 def _wrong(field: str, what: str, allowed: str) -> InvalidArgumentError:

@@ -1,5 +1,6 @@
 """What clients see: records with what only this process knows laid over them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -50,9 +51,15 @@ class Views:
 
     async def job(self, job: JobRecord, *, count_ahead: bool = True) -> JobView:
         """View a job; counting who is ahead costs a query, so a list leaves it out."""
+        view = self.running(job)
+        reason = await self._wait_reason(view.job, count_ahead=count_ahead)
+        return replace(view, wait_reason=reason)
+
+    def running(self, job: JobRecord) -> JobView:
+        """View a job with its live progress, and without why it waits, which costs queries."""
         if job.state in _RUNNING and (progress := self._board.get(job.id)) is not None:
             job = replace(job, progress=progress)
-        return JobView(job=job, wait_reason=await self._wait_reason(job, count_ahead=count_ahead))
+        return JobView(job=job)
 
     async def _wait_reason(self, job: JobRecord, *, count_ahead: bool) -> str:
         if job.state is not JobState.PENDING:
@@ -86,23 +93,33 @@ class Views:
         ]
         return await self._store.count_ready_before(task, requirements=able)
 
-    async def tasks(self, job_id: str) -> list[TaskView]:
-        """View a job's tasks with the history of their attempts."""
-        attempts = await self._store.list_attempts(job_id)
-        return [
-            TaskView(task=task, attempts=[a for a in attempts if a.task_id == task.id])
-            for task in await self._store.list_tasks(job_id)
-        ]
+    async def tasks(self, tasks: Sequence[TaskRecord]) -> list[TaskView]:
+        """View tasks with the history of their attempts."""
+        attempts = defaultdict[str, list[AttemptRecord]](list)
+        for attempt in await self._store.list_attempts_at([task.id for task in tasks]):
+            attempts[attempt.task_id].append(attempt)
+        return [TaskView(task=task, attempts=attempts[task.id]) for task in tasks]
 
     async def engine(self, engine: EngineRecord) -> EngineView:
         """View an engine."""
+        attempts = await self._store.list_live_attempts(engine.id)
+        shown = self.standing(engine)
+        if shown.state is EngineState.MAINTENANCE and attempts:
+            shown = replace(shown, state=EngineState.DRAINING)
+        return EngineView(engine=shown, attempts=attempts)
+
+    def standing(self, engine: EngineRecord) -> EngineRecord:
+        """Return an engine as it stands now: by what its session says and operators decided."""
         session = self._hub.get(engine.id)
+        state = engine.state
+        draining, busy = False, False
         if session is not None:
-            draining = session.draining and engine.state is EngineState.ONLINE
-            engine = replace(
-                engine,
-                metrics=session.metrics,
-                heartbeat_time=session.heartbeat_time,
-                state=EngineState.DRAINING if draining else engine.state,
-            )
-        return EngineView(engine=engine, attempts=await self._store.list_live_attempts(engine.id))
+            draining, busy = session.draining, bool(session.held)
+            engine = replace(engine, metrics=session.metrics, heartbeat_time=session.heartbeat_time)
+        if state in (EngineState.OFFLINE, EngineState.REVOKED):
+            return engine
+        if engine.maintenance:
+            state = EngineState.DRAINING if busy else EngineState.MAINTENANCE
+        elif draining and state is EngineState.ONLINE:
+            state = EngineState.DRAINING
+        return replace(engine, state=state)

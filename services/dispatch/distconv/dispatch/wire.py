@@ -1,10 +1,11 @@
 """dispatch's values ↔ the contract's messages."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineState
+from distconv.core.errors import DistconvError
 from distconv.core.names import (
     attempt_name,
     engine_name,
@@ -15,10 +16,18 @@ from distconv.core.names import (
 )
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.job_update import JobUpdate, etag_of
 from distconv.dispatch.media_access import MediaAccess
 from distconv.dispatch.order import JobOrder
-from distconv.dispatch.store.records import AttemptRecord, JobOutput, TaskRecord
+from distconv.dispatch.store.records import (
+    AttemptRecord,
+    JobOutput,
+    JobRecord,
+    TaskRecord,
+    TransitionRecord,
+)
 from distconv.dispatch.views import EngineView, JobView, TaskView
+from distconv.dispatch.wrongs import Wrongs
 from distconv.rpc.convert.engine import capabilities, metrics
 from distconv.rpc.convert.job import failure, note, progress
 from distconv.rpc.convert.media import media_census, media_info
@@ -57,8 +66,34 @@ def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
         ttl=to_timedelta(job.ttl) if job.HasField("ttl") else None,
         max_retries=job.max_retries if job.HasField("max_retries") else None,
         labels=dict(job.labels),
+        engine_tags=tuple(job.engine_tags),
         request_id=request.request_id,
         validate_only=request.validate_only,
+    )
+
+
+def to_orders(
+    requests: Iterable[dispatch_service_pb2.CreateJobRequest],
+) -> list[JobOrder]:
+    """Read the requests of a batch. Raises InvalidProfileError naming the request."""
+    wrongs, orders = Wrongs(of_batch=True), list[JobOrder]()
+    for index, request in enumerate(requests):
+        try:
+            orders.append(to_order(request))
+        except DistconvError as error:
+            wrongs.add(index, error)
+    wrongs.raise_if_any()
+    return orders
+
+
+def to_update(request: dispatch_service_pb2.UpdateJobRequest) -> JobUpdate:
+    """Read an UpdateJob request; its values are checked later. Raises InvalidProfileError."""
+    created = dispatch_service_pb2.CreateJobRequest(job=request.job, container=request.container)
+    return JobUpdate(
+        name=request.job.name,
+        etag=request.job.etag,
+        order=to_order(created),
+        paths=tuple(dict.fromkeys(request.update_mask.paths)),
     )
 
 
@@ -89,13 +124,51 @@ def job(view: JobView) -> job_pb2.Job:
         end_time=timestamp(record.end_time),
         retry_time=timestamp(record.retry_time),
         delete_time=timestamp(record.delete_time),
-        etag=f"{record.version:x}",
+        etag=etag_of(record),
         progress=None if record.progress is None else progress(record.progress),
         engine=engine_name(record.engine_id),
         retry_count=record.retry_count,
         error=None if record.error is None else failure(record.error),
         output=None if record.output is None else _output(record.output),
         wait_reason=view.wait_reason,
+        engine_tags=record.engine_tags,
+        size=job_pb2.JobSize(
+            size_bytes=record.source_size_bytes,
+            duration=duration(record.duration),
+            pixel_count=record.pixel_count,
+        ),
+        attempt_count=record.attempt_count,
+    )
+
+
+def job_in_brief(record: JobRecord) -> job_pb2.Job:
+    """Convert of a job what BatchCreateJobs tells unless asked for more."""
+    return job_pb2.Job(
+        name=job_name(record.id) if record.id else "",
+        state=job_pb2.JobState.Value(_number("JOB_STATE", record.state)),
+        profile=profile_name(record.profile_name),
+        create_time=timestamp(record.create_time),
+        etag=etag_of(record),
+    )
+
+
+def transition(
+    record: TransitionRecord, attempts: Mapping[str, AttemptRecord]
+) -> job_pb2.JobTransition:
+    """Convert a move of a job to its message; `attempts` are the job's, by id."""
+    came_from = record.from_state
+    of = attempts.get(record.attempt_id)
+    return job_pb2.JobTransition(
+        time=timestamp(record.time),
+        from_state=(
+            job_pb2.JOB_STATE_UNSPECIFIED
+            if came_from is None
+            else job_pb2.JobState.Value(_number("JOB_STATE", came_from))
+        ),
+        to_state=job_pb2.JobState.Value(_number("JOB_STATE", record.to_state)),
+        event=record.event,
+        cause=record.cause,
+        attempt="" if of is None else attempt_name(of.job_id, of.task_id, of.id),
     )
 
 
@@ -118,8 +191,11 @@ def task(view: TaskView) -> job_pb2.Task:
         kind=job_pb2.TaskKind.Value(_number("TASK_KIND", TaskKind(record.kind))),
         state=job_pb2.TaskState.Value(_number("TASK_STATE", TaskState(record.state))),
         depends_on=_depends_on(record),
-        attempts=[_attempt(a) for a in view.attempts],
+        attempts=[attempt(a) for a in view.attempts],
         create_time=timestamp(record.create_time),
+        requirement=record.requirement,
+        retry_time=timestamp(record.retry_time),
+        lost_count=record.lost_count,
     )
 
 
@@ -127,7 +203,8 @@ def _depends_on(record: TaskRecord) -> list[str]:
     return [task_name(record.job_id, other) for other in record.depends_on]
 
 
-def _attempt(record: AttemptRecord) -> job_pb2.Attempt:
+def attempt(record: AttemptRecord) -> job_pb2.Attempt:
+    """Convert an attempt to its message."""
     return job_pb2.Attempt(
         name=attempt_name(record.job_id, record.task_id, record.id),
         state=job_pb2.AttemptState.Value(_number("ATTEMPT_STATE", AttemptState(record.state))),
@@ -140,6 +217,12 @@ def _attempt(record: AttemptRecord) -> job_pb2.Attempt:
         decision=record.decision,
         error=None if record.error is None else failure(record.error),
         log_excerpt=record.log_excerpt,
+        transfer_mode=(
+            job_pb2.TransferMode.Value(f"TRANSFER_MODE_{record.transfer_mode}")
+            if record.transfer_mode
+            else job_pb2.TRANSFER_MODE_UNSPECIFIED
+        ),
+        estimate=duration(record.estimate),
     )
 
 
@@ -159,6 +242,11 @@ def engine(view: EngineView) -> engine_pb2.Engine:
         create_time=timestamp(record.create_time),
         connect_time=timestamp(record.connect_time),
         heartbeat_time=timestamp(record.heartbeat_time),
+        maintenance=record.maintenance,
+        quarantine_expire_time=timestamp(record.quarantine_time),
+        quarantine_reason=record.quarantine_reason,
+        strike_count=record.strike_count,
+        replica=record.replica_id,
     )
 
 

@@ -35,6 +35,11 @@ def to_engine(message: pb.Engine) -> Engine:
         create_time=optional_time(message, "create_time"),
         connect_time=optional_time(message, "connect_time"),
         heartbeat_time=optional_time(message, "heartbeat_time"),
+        maintenance=message.maintenance,
+        quarantine_expire_time=optional_time(message, "quarantine_expire_time"),
+        quarantine_reason=message.quarantine_reason,
+        strike_count=message.strike_count,
+        replica=message.replica,
     )
 
 

@@ -40,3 +40,8 @@ def duration(value: timedelta | None) -> Duration | None:
 def to_timedelta(message: Duration) -> timedelta:
     """Convert a set duration."""
     return message.ToTimedelta()
+
+
+def optional_span(message: Message, field: str) -> timedelta | None:
+    """Return the span in `field` of `message`, None when it is not set."""
+    return to_timedelta(getattr(message, field)) if message.HasField(field) else None

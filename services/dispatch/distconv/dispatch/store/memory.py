@@ -146,8 +146,16 @@ class MemoryStore:
 
     async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
         """Return a page of tasks."""
+        found = [t for t in self._matching(query) if not query.after or t.id < query.after]
+        return sorted(found, key=lambda t: t.id, reverse=True)[: query.limit]
+
+    async def count_tasks(self, query: TaskQuery) -> int:
+        """Count the matches of a query."""
+        return sum(1 for _ in self._matching(query))
+
+    def _matching(self, query: TaskQuery) -> Iterable[TaskRecord]:
         tried = {a.task_id for a in self._t.attempts.values() if a.engine_id == query.engine_id}
-        found = [
+        return (
             t
             for t in self._t.tasks.values()
             if t.tenant == query.tenant
@@ -155,9 +163,7 @@ class MemoryStore:
             and (query.states is None or t.state in query.states)
             and (query.kinds is None or t.kind in query.kinds)
             and (query.engine_id is None or t.id in tried)
-            and (not query.after or t.id < query.after)
-        ]
-        return sorted(found, key=lambda t: t.id, reverse=True)[: query.limit]
+        )
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
         """Return a job's tasks in the order of the plan."""
@@ -166,6 +172,11 @@ class MemoryStore:
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks."""
         return by_time(a for a in self._t.attempts.values() if a.job_id == job_id)
+
+    async def list_attempts_at(self, task_ids: Sequence[str]) -> Sequence[AttemptRecord]:
+        """Return every attempt at the tasks."""
+        wanted = frozenset(task_ids)
+        return by_time(a for a in self._t.attempts.values() if a.task_id in wanted)
 
     async def list_transitions(self, job_id: str) -> Sequence[TransitionRecord]:
         """Return a job's history."""
@@ -178,6 +189,13 @@ class MemoryStore:
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
         return self._t.requests.get((tenant, request_id))
+
+    async def list_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Return what request ids were used for; those that are new are left out."""
+        found = (self._t.requests.get((tenant, request_id)) for request_id in request_ids)
+        return [request for request in found if request is not None]
 
     async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:
         """Return an attempt."""

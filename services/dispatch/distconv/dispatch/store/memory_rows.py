@@ -68,6 +68,12 @@ class MemoryRows:
         """Read what a request id was used for."""
         return self._t.requests.get(key)
 
+    async def load_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Read what request ids were used for."""
+        return _found(self._t.requests, [(tenant, request_id) for request_id in request_ids])
+
     async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
         """Read requests whose time has come."""
         due = [
@@ -144,7 +150,7 @@ class MemoryRows:
         self._t.transitions = [move for move in self._t.transitions if move.job_id not in job_ids]
 
 
-def _found(table: dict[str, Any], keys: Sequence[str]) -> list[Any]:
+def _found(table: dict[Any, Any], keys: Sequence[Any]) -> list[Any]:
     return [table[key] for key in dict.fromkeys(keys) if key in table]
 
 

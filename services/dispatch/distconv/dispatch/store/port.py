@@ -82,6 +82,12 @@ class Transaction(Protocol):
         """Return what a request id was used for."""
         ...
 
+    async def list_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Return what request ids were used for; those that are new are left out."""
+        ...
+
     async def get_tenant(self, tenant: str) -> TenantRecord:
         """Return a tenant's place in the fair queue and lock it; a new one has its ranks at 0."""
         ...
@@ -266,6 +272,14 @@ class Store(Protocol):
         """Return every attempt at a job's tasks, oldest first."""
         ...
 
+    async def count_tasks(self, query: TaskQuery) -> int:
+        """Count the matches of a query, all pages."""
+        ...
+
+    async def list_attempts_at(self, task_ids: Sequence[str]) -> Sequence[AttemptRecord]:
+        """Return every attempt at the tasks, oldest first."""
+        ...
+
     async def list_transitions(self, job_id: str) -> Sequence[TransitionRecord]:
         """Return a job's history, oldest first."""
         ...
@@ -276,6 +290,12 @@ class Store(Protocol):
 
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
+        ...
+
+    async def list_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Return what request ids were used for; those that are new are left out."""
         ...
 
     async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:

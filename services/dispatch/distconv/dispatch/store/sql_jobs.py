@@ -26,6 +26,7 @@ from distconv.dispatch.store.statements import (
     TASKS,
     begins,
     request_of,
+    requests_of,
     select_of,
 )
 
@@ -92,20 +93,17 @@ class SqlJobReads(SqlReader):
 
     async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
         """Return a page of tasks."""
-        select = TASKS.where(t.tasks.c.tenant == query.tenant)
-        if query.job_id is not None:
-            select = select.where(t.tasks.c.job_id == query.job_id)
-        if query.states is not None:
-            select = select.where(t.tasks.c.state.in_(sorted(query.states)))
-        if query.kinds is not None:
-            select = select.where(t.tasks.c.kind.in_(sorted(query.kinds)))
-        if query.engine_id is not None:
-            select = select.where(_tried(t.attempts.c.task_id, t.tasks.c.id, query.engine_id))
+        select = TASKS.where(*_task_matches(query))
         if query.after:
             select = select.where(t.tasks.c.id < query.after)
         return await self._read_all(
             select.order_by(t.tasks.c.id.desc()).limit(query.limit), TaskRecord
         )
+
+    async def count_tasks(self, query: TaskQuery) -> int:
+        """Count the matches of a query."""
+        counted = sa.select(sa.func.count()).select_from(t.tasks).where(*_task_matches(query))
+        return int(await self._scalar(counted))
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
         """Return a job's tasks in the order of the plan."""
@@ -115,6 +113,11 @@ class SqlJobReads(SqlReader):
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks."""
         query = ATTEMPTS.where(t.attempts.c.job_id == job_id).order_by(*IN_TIME)
+        return await self._read_all(query, AttemptRecord)
+
+    async def list_attempts_at(self, task_ids: Sequence[str]) -> Sequence[AttemptRecord]:
+        """Return every attempt at the tasks."""
+        query = ATTEMPTS.where(t.attempts.c.task_id.in_(task_ids)).order_by(*IN_TIME)
         return await self._read_all(query, AttemptRecord)
 
     async def list_transitions(self, job_id: str) -> Sequence[TransitionRecord]:
@@ -130,6 +133,16 @@ class SqlJobReads(SqlReader):
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
         return await self._read_one(request_of(tenant, request_id), RequestRecord)
+
+    async def list_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Return what request ids were used for; those that are new are left out."""
+        return [
+            request
+            for query in requests_of(tenant, request_ids)
+            for request in await self._read_all(query, RequestRecord)
+        ]
 
     async def get_attempt(self, attempt_id: str) -> AttemptRecord | None:
         """Return an attempt."""
@@ -193,6 +206,19 @@ def _matches(query: JobQuery) -> list[sa.ColumnElement[bool]]:
 def _first_id(time: datetime) -> str:
     within = min(max(time, _FIRST_ID_TIME), _LAST_ID_TIME)
     return new_id(within, randomness=0)
+
+
+def _task_matches(query: TaskQuery) -> Sequence[sa.ColumnElement[bool]]:
+    conditions = [t.tasks.c.tenant == query.tenant]
+    if query.job_id is not None:
+        conditions.append(t.tasks.c.job_id == query.job_id)
+    if query.states is not None:
+        conditions.append(t.tasks.c.state.in_(sorted(query.states)))
+    if query.kinds is not None:
+        conditions.append(t.tasks.c.kind.in_(sorted(query.kinds)))
+    if query.engine_id is not None:
+        conditions.append(_tried(t.attempts.c.task_id, t.tasks.c.id, query.engine_id))
+    return conditions
 
 
 def _tried(of: sa.Column[Any], key: sa.Column[Any], engine_id: str) -> sa.ColumnElement[bool]:

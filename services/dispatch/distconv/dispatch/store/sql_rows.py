@@ -38,6 +38,7 @@ from distconv.dispatch.store.statements import (
     literal_state,
     records,
     request_of,
+    requests_of,
     select_of,
 )
 from distconv.dispatch.store.whole import whole
@@ -171,6 +172,16 @@ class SqlRows:
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""
         return await self._one(request_of(*key), RequestRecord)
+
+    async def load_requests(
+        self, tenant: str, request_ids: Sequence[str]
+    ) -> Sequence[RequestRecord]:
+        """Read what request ids were used for."""
+        return [
+            request
+            for query in requests_of(tenant, request_ids)
+            for request in await self._all(query, RequestRecord)
+        ]
 
     async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
         """Read requests whose time has come."""

@@ -2,7 +2,7 @@
 
 import dataclasses
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,6 +22,8 @@ from distconv.dispatch.store.records import (
 from distconv.dispatch.store.whole import whole
 
 _R = TypeVar("_R")
+# SQLite takes 32766 values in a statement by default, PostgreSQL as many.
+_IDS_AT_ONCE = 5000
 
 
 def select_of(table: sa.Table, record: type) -> sa.Select[Any]:
@@ -56,6 +58,15 @@ def records(rows: Iterable[Sequence[Any]], kind: type[_R]) -> list[_R]:
     """Return rows of `select_of` as records."""
     names = field_names(kind)
     return [kind(**dict(zip(names, row, strict=True))) for row in rows]
+
+
+def requests_of(tenant: str, request_ids: Sequence[str]) -> Iterator[sa.Select[Any]]:
+    """Select what request ids were used for, a statement for as many as databases take at once."""
+    for start in range(0, len(request_ids), _IDS_AT_ONCE):
+        part = request_ids[start : start + _IDS_AT_ONCE]
+        yield select_of(t.requests, RequestRecord).where(
+            t.requests.c.tenant == tenant, t.requests.c.request_id.in_(part)
+        )
 
 
 async def fetch_one(connection: AsyncConnection, query: sa.Executable, kind: type[_R]) -> _R | None:

@@ -1,0 +1,58 @@
+"""Have sessions follow what operators decide of their engines, whichever replica was told."""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from distconv.core.engine import EngineState
+from distconv.core.errors import PermissionDeniedError
+from distconv.dispatch.session_hub import SessionHub
+from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.store.port import Store
+
+
+class EngineFollower:
+    """Read an engine anew when it was changed; end its session when it was revoked."""
+
+    def __init__(
+        self,
+        store: Store,
+        hub: SessionHub,
+        signals: Signals,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """`spawn` runs a coroutine in the process's task group."""
+        self._store = store
+        self._hub = hub
+        self._signals = signals
+        self._spawn = spawn
+        signals.listen(self._on_change)
+
+    async def refresh_all(self) -> None:
+        """Read every engine that is connected here anew: heals hints that were lost."""
+        for session in self._hub.sessions():
+            await self._refresh(session.engine.id)
+
+    def _on_change(self, effects: Effects) -> None:
+        for engine_id in effects.changed_engines:
+            if self._hub.get(engine_id) is not None:
+                self._spawn(self._refresh(engine_id))
+
+    async def _refresh(self, engine_id: str) -> None:
+        engine = await self._store.get_engine(engine_id)
+        session = self._hub.get(engine_id)
+        if engine is None or session is None:
+            return
+        if engine.state is EngineState.REVOKED:
+            session.end(PermissionDeniedError("this engine was revoked by an operator"))
+            return
+        session.engine = replace(
+            session.engine,
+            maintenance=engine.maintenance,
+            strike_count=engine.strike_count,
+            quarantine_count=engine.quarantine_count,
+            quarantine_time=engine.quarantine_time,
+            quarantine_reason=engine.quarantine_reason,
+        )
+        if session.takes_work:
+            self._signals.wake(Topic.WORK)
