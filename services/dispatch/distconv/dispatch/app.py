@@ -31,9 +31,12 @@ from distconv.dispatch.lease_rescuer import LeaseRescuer
 from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.media_access import MediaGrants, MediaMint
 from distconv.dispatch.objects import Objects
+from distconv.dispatch.outbox_relay import OutboxRelay
 from distconv.dispatch.progress_board import ProgressBoard
+from distconv.dispatch.progress_sampler import ProgressSampler
 from distconv.dispatch.promoter import Promoter
 from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.replica_link import ReplicaLink
 from distconv.dispatch.retry_waker import RetryWaker
 from distconv.dispatch.scheduler import Scheduler
 from distconv.dispatch.service import DispatchServicer, dispatch_service
@@ -46,6 +49,8 @@ from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.views import Views
 from distconv.dispatch.watchers import Watchers
+from distconv.events.memory import MemoryEventBus
+from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, Service, start_server
 from distconv.rpc.tokens import MediaTokens, load_or_make_key
@@ -67,8 +72,14 @@ class Dispatch:
         clock: Clock,
         make_id: MakeId = new_id,
         randomness: Callable[[], float] = random.random,
+        bus: EventBus | None = None,
+        broadcast: Broadcast | None = None,
+        replica_id: str = "",
     ) -> None:
         """Wire the parts.
+
+        `bus` carries events, by default within this process; `broadcast` joins
+        replicas of one database, of which each has a `replica_id` of its own.
 
         All that is left to chance comes from `make_id` and from `randomness`,
         which returns numbers in [0, 1): a simulation gives its own.
@@ -124,6 +135,31 @@ class Dispatch:
             spawn=self.spawn,
         )
         self.sessions = SessionStreams(self.hub, messages, self.spawn)
+        self.bus: EventBus = bus if bus is not None else MemoryEventBus(clock)
+        sampler = ProgressSampler(
+            self.bus,
+            clock,
+            make_id=make_id,
+            interval=timedelta(seconds=settings.progress_event_interval_s),
+            wake=lambda: self.signals.wake(Topic.SAMPLES),
+        )
+        self.board.listen(sampler.note)
+        self.signals.listen(sampler.forget)
+        sweep_interval = timedelta(seconds=settings.sweep_interval_s)
+        self._link = (
+            ReplicaLink(
+                replica_id=replica_id or make_id(clock.now()),
+                broadcast=broadcast,
+                signals=self.signals,
+                board=self.board,
+                watchers=self.watchers,
+                clock=clock,
+                sweep_interval=sweep_interval,
+                progress_interval=timedelta(seconds=settings.share_interval_s),
+            )
+            if broadcast is not None
+            else None
+        )
         self.api = ClientApi.build(
             settings,
             store=store,
@@ -179,6 +215,18 @@ class Dispatch:
                 ),
                 Topic.PURGES,
             ),
+            (
+                OutboxRelay(
+                    store,
+                    changes,
+                    self.bus,
+                    clock,
+                    randomness=randomness,
+                    sweep_interval=sweep_interval if broadcast is not None else None,
+                ),
+                Topic.OUTBOX,
+            ),
+            (sampler, Topic.SAMPLES),
         )
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
@@ -217,6 +265,8 @@ class Dispatch:
                 )
                 for duty, topic in self._duties
             ]
+            if self._link is not None:
+                keepers.append(tasks.create_task(self._link.run(), name="replica_link"))
             try:
                 yield
             except Exception as error:  # noqa: BLE001  # raised below, outside the group

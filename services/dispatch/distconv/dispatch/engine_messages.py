@@ -94,7 +94,7 @@ class EngineMessages:
                 await self._leasing.advance(report.ref.attempt, report.phase, report.progress)
                 held.phase = report.phase
             if held.phase > AttemptPhase.STARTING:
-                self._board.post(held.job_id, report.progress)
+                self._board.post(held.job_id, report.progress, tenant=held.tenant)
 
     async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
         now = self._clock.now()

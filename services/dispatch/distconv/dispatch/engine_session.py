@@ -25,6 +25,7 @@ class Held:
     """An attempt on the engine, as this session knows it; `end_time` is when it should end."""
 
     job_id: str
+    tenant: str
     fencing_token: int
     accepted: bool
     expire_time: datetime
@@ -116,6 +117,7 @@ def _held(attempt: AttemptRecord) -> Held:
     return Held(
         expire_time=attempt.lease_expire_time or attempt.create_time,
         job_id=attempt.job_id,
+        tenant=attempt.tenant,
         fencing_token=attempt.fencing_token,
         begin_time=attempt.create_time,
         end_time=None if attempt.estimate is None else attempt.create_time + attempt.estimate,

@@ -91,6 +91,27 @@ class DispatchSettings(SchedulingSettings):
         description="How long a deleted job can still be read by its name, s, 0..315360000; then "
         "it is forgotten with its history. Default 2592000 (30 days)",
     )
+    progress_event_interval_s: float = Field(
+        5.0,
+        ge=1,
+        le=3600,
+        description="Shortest time between two ProgressUpdated events of a job, s, 1..3600. "
+        "Default 5",
+    )
+    sweep_interval_s: float = Field(
+        5.0,
+        ge=0.1,
+        le=3600,
+        description="How often a replica looks for what the others did not get to tell it, s, "
+        "0.1..3600; only with replicas. Default 5",
+    )
+    share_interval_s: float = Field(
+        0.5,
+        ge=0.05,
+        le=60,
+        description="How often a replica tells the others of the progress of its jobs, s, "
+        "0.05..60; only with replicas. Default 0.5",
+    )
     drain_grace_s: float = Field(
         5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
     )

@@ -25,6 +25,7 @@ class Topic(StrEnum):
     GARBAGE = "an object is to be deleted"
     OUTBOX = "an event is to be published"
     PURGES = "a job was deleted"
+    SAMPLES = "a sample of progress is to be published"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,7 @@ class Signals:
     def __init__(self) -> None:
         self._events = {topic: asyncio.Event() for topic in Topic}
         self._listeners: list[Callable[[Effects], None]] = []
+        self._forwarders: list[Callable[[Effects], None]] = []
 
     def event(self, topic: Topic) -> asyncio.Event:
         """Return the event of a topic; the one duty that waits for it clears it."""
@@ -66,8 +68,18 @@ class Signals:
         """Call `listener` after every committed change; it must not block or raise."""
         self._listeners.append(listener)
 
+    def forward(self, forwarder: Callable[[Effects], None]) -> None:
+        """Call `forwarder` after every change that was committed here, not on other replicas."""
+        self._forwarders.append(forwarder)
+
     def publish(self, effects: Effects) -> None:
-        """Tell everyone."""
+        """Tell everyone of a change that was committed here."""
+        self.hear(effects)
+        for forwarder in self._forwarders:
+            forwarder(effects)
+
+    def hear(self, effects: Effects) -> None:
+        """Tell everyone within this process."""
         for topic in sorted(effects.topics):  # a set has no order of its own
             self._events[topic].set()
         for listener in self._listeners:
