@@ -17,6 +17,7 @@ from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import FakeObjects, ManualClock
+from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.channel import open_channel
 from distconv.rpc.server import ServerSettings, start_server
 from distconv.rpc.tokens import KEY_BYTES, MediaTokens
@@ -333,11 +334,24 @@ class Farm:
 
 
 @asynccontextmanager
-async def open_farm(folder: Path, **settings: object) -> AsyncIterator[Farm]:
-    clock = ManualClock()
-    objects = FakeObjects()
-    tokens = MediaTokens(b"k" * KEY_BYTES, clock)
+async def open_farm(folder: Path, **settings: Any) -> AsyncIterator[Farm]:
     store = await SqlStore.open_sqlite(folder / "dispatch.db")
+    async with open_replica(store, ManualClock(), FakeObjects(), **settings) as farm:
+        yield farm
+
+
+@asynccontextmanager
+async def open_replica(
+    store: SqlStore,
+    clock: ManualClock,
+    objects: FakeObjects,
+    *,
+    bus: EventBus | None = None,
+    broadcast: Broadcast | None = None,
+    **settings: Any,
+) -> AsyncIterator[Farm]:
+    """Open one dispatch on a store of its own, whose database others may share; it is closed."""
+    tokens = MediaTokens(b"k" * KEY_BYTES, clock)
     dispatch = Dispatch(
         DispatchSettings.model_validate({"progress_interval_s": 0.01, **settings}),
         store=store,
@@ -345,6 +359,8 @@ async def open_farm(folder: Path, **settings: object) -> AsyncIterator[Farm]:
         tokens=tokens,
         catalogue=load_catalogue(),
         clock=clock,
+        bus=bus,
+        broadcast=broadcast,
     )
     try:
         async with dispatch.running():
