@@ -26,6 +26,9 @@ _MARK = "{{ settings }}"
 # Defaults that depend on the machine, or stand for a search: described, never evaluated here.
 DESCRIBED = {
     ("dispatch", "data_dir"): "the user's data folder, on Linux `~/.local/share/distconv`",
+    ("dispatch", "media_key_file"): "`media.key` in `data_dir`",
+    ("dispatch", "database_password_file"): "none",
+    ("dispatch", "nats_credentials_file"): "none",
     ("storage", "data_dir"): "the user's data folder, on Linux `~/.local/share/distconv`",
     ("storage", "media_key_file"): "`media.key` in `data_dir`",
     ("storage", "ffmpeg"): "the one on `PATH`, else the bundled one",

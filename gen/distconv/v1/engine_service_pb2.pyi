@@ -194,6 +194,7 @@ class Hello(_message.Message):
     CAPABILITIES_FIELD_NUMBER: _builtins.int
     SLOT_COUNT_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    INSTANCE_ID_FIELD_NUMBER: _builtins.int
     engine_id: _builtins.str
     """The id that the engine made for itself once and keeps: 16 characters as in `engines/{id}`."""
     display_name: _builtins.str
@@ -202,6 +203,10 @@ class Hello(_message.Message):
     """distconv's version on it."""
     slot_count: _builtins.int
     """Attempts it may run at once, 1..256."""
+    instance_id: _builtins.str
+    """Made anew by each process of the engine, at most 16 characters: tells an engine that comes
+    back, to this server or another, from a second process with the same id. May be empty.
+    """
     @_builtins.property
     def capabilities(self) -> _engine_pb2.EngineCapabilities:
         """What it can do."""
@@ -219,10 +224,11 @@ class Hello(_message.Message):
         capabilities: _engine_pb2.EngineCapabilities | None = ...,
         slot_count: _builtins.int = ...,
         attempts: _abc.Iterable[Global___AttemptReport] | None = ...,
+        instance_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["capabilities", b"capabilities"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "display_name", b"display_name", "engine_id", b"engine_id", "slot_count", b"slot_count", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempts", b"attempts", "capabilities", b"capabilities", "display_name", b"display_name", "engine_id", b"engine_id", "instance_id", b"instance_id", "slot_count", b"slot_count", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -41,9 +41,10 @@ class EngineServiceStub:
 
     Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
     stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
-    ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
-    down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
-    of the server: connect again with backoff).
+    ALREADY_EXISTS (another process with the same engine id took over: stop), UNAVAILABLE (shutting
+    down, the database is away, the engine did not read its messages, or it has a newer session:
+    connect again with backoff, to another server if several are known), INTERNAL (a fault of the
+    server: connect again with backoff).
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
@@ -66,9 +67,10 @@ class EngineServiceAsyncStub(EngineServiceStub):
 
     Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
     stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
-    ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
-    down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
-    of the server: connect again with backoff).
+    ALREADY_EXISTS (another process with the same engine id took over: stop), UNAVAILABLE (shutting
+    down, the database is away, the engine did not read its messages, or it has a newer session:
+    connect again with backoff, to another server if several are known), INTERNAL (a fault of the
+    server: connect again with backoff).
     buf:lint:ignore RPC_REQUEST_STANDARD_NAME
     buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
     """
@@ -94,9 +96,10 @@ class EngineServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (no Hello within 10 s, a second one, or a message that makes no sense:
         stop), PERMISSION_DENIED (the engine is revoked, or its id is another tenant's: stop),
-        ALREADY_EXISTS (another session of the same engine took over: stop), UNAVAILABLE (shutting
-        down, or the engine did not read its messages: connect again with backoff), INTERNAL (a fault
-        of the server: connect again with backoff).
+        ALREADY_EXISTS (another process with the same engine id took over: stop), UNAVAILABLE (shutting
+        down, the database is away, the engine did not read its messages, or it has a newer session:
+        connect again with backoff, to another server if several are known), INTERNAL (a fault of the
+        server: connect again with backoff).
         buf:lint:ignore RPC_REQUEST_STANDARD_NAME
         buf:lint:ignore RPC_RESPONSE_STANDARD_NAME
         """

@@ -16,8 +16,8 @@ from click.testing import CliRunner
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import FailedPreconditionError, InvalidArgumentError
-from distconv.dispatch.app import serving
 from distconv.dispatch.main import main
+from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import DispatchSettings
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.errors import translated

@@ -1,6 +1,7 @@
 """Settings: defaults ← TOML file ← environment ← flags, typed, and shown with their sources."""
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,8 @@ def _split(value: Any) -> Any:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
+# The password in a URL: what is between the user and the host is never shown.
+_PASSWORD = re.compile(r"(://[^:/@\s]*:)[^/\s]*@")
 # A list of texts. The environment has no lists: commas separate them there.
 TextList = Annotated[tuple[str, ...], BeforeValidator(_split)]
 LogLevel = Literal["debug", "info", "warning", "error"]
@@ -82,8 +85,8 @@ def show(settings: ProcessSettings, sources: Mapping[str, str]) -> str:
     """Return one line per setting: its name, value, source and meaning."""
     lines = []
     for name, field in type(settings).model_fields.items():
-        value = getattr(settings, name)
-        lines.append(f"{name} = {value!s:<40} # {sources[name]}; {field.description or ''}")
+        value = _PASSWORD.sub(r"\1…@", str(getattr(settings, name)))
+        lines.append(f"{name} = {value:<40} # {sources[name]}; {field.description or ''}")
     return "\n".join(lines)
 
 

@@ -40,13 +40,22 @@ class ServerSettings:
 class Server:
     """A running server; `address` is where it really listens."""
 
-    def __init__(self, inner: grpc.aio.Server, address: str, grace: timedelta) -> None:
+    def __init__(
+        self,
+        inner: grpc.aio.Server,
+        address: str,
+        grace: timedelta,
+        checker: "health.aio.HealthServicer",  # pyright: ignore[reportAttributeAccessIssue]
+    ) -> None:
         self._inner = inner
+        self._checker = checker
         self._grace = grace
         self.address = address
 
     async def stop(self) -> None:
         """Take no new call, let those under way end within the grace, then cut them."""
+        # A balancer that follows the health service looks elsewhere from now on.
+        await self._checker.enter_graceful_shutdown()
         await self._inner.stop(self._grace.total_seconds())
 
 
@@ -85,7 +94,7 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     await server.start()
     await checker.set("", health_pb2.HealthCheckResponse.SERVING)
     host = settings.bind.rpartition(":")[0]
-    return Server(server, f"{host}:{port}", settings.drain_grace)
+    return Server(server, f"{host}:{port}", settings.drain_grace, checker)
 
 
 def _add_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:

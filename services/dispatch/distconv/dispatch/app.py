@@ -1,30 +1,32 @@
-"""Put dispatch together, start it, stop it."""
+"""Put the parts of dispatch together, and run them."""
 
 import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.ids import MakeId, new_id
-from distconv.core.profiles import ProfileCatalogue, load_catalogue
+from distconv.core.profiles import ProfileCatalogue
 from distconv.core.retry import RetryPolicy
 from distconv.dispatch.assigning import Assigning
 from distconv.dispatch.change import Changes
+from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.client_api import ClientApi
 from distconv.dispatch.concluding import Concluding
-from distconv.dispatch.data_dir import owned
+from distconv.dispatch.database_monitor import DatabaseMonitor
 from distconv.dispatch.duty import Duty, keep
 from distconv.dispatch.engine_follower import EngineFollower
 from distconv.dispatch.engine_messages import EngineMessages
+from distconv.dispatch.engine_reaper import EngineReaper
 from distconv.dispatch.engine_service import EngineServicer, engine_service
 from distconv.dispatch.feasibility import check_counts, require_feasible
 from distconv.dispatch.garbage_collector import GarbageCollector
+from distconv.dispatch.heartbeat_keeper import HeartbeatKeeper
 from distconv.dispatch.job_expirer import JobExpirer
 from distconv.dispatch.job_purger import JobPurger
 from distconv.dispatch.lease_rescuer import LeaseRescuer
@@ -37,6 +39,7 @@ from distconv.dispatch.progress_sampler import ProgressSampler
 from distconv.dispatch.promoter import Promoter
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.replica_link import ReplicaLink
+from distconv.dispatch.replica_presence import ReplicaPresence
 from distconv.dispatch.retry_waker import RetryWaker
 from distconv.dispatch.scheduler import Scheduler
 from distconv.dispatch.service import DispatchServicer, dispatch_service
@@ -44,16 +47,13 @@ from distconv.dispatch.session_hub import SessionHub, SessionPace
 from distconv.dispatch.session_stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.signals import Effects, Signals, Topic
-from distconv.dispatch.storage_rpc import StorageObjects
 from distconv.dispatch.store.port import Store
-from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.views import Views
 from distconv.dispatch.watchers import Watchers
 from distconv.events.memory import MemoryEventBus
 from distconv.events.port import Broadcast, EventBus
-from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
-from distconv.rpc.server import Server, ServerSettings, Service, start_server
-from distconv.rpc.tokens import MediaTokens, load_or_make_key
+from distconv.rpc.server import Service
+from distconv.rpc.tokens import MediaTokens
 
 _log = structlog.get_logger()
 
@@ -75,17 +75,22 @@ class Dispatch:
         bus: EventBus | None = None,
         broadcast: Broadcast | None = None,
         replica_id: str = "",
+        presence: ReplicaPresence | None = None,
     ) -> None:
         """Wire the parts.
 
         `bus` carries events, by default within this process; `broadcast` joins
-        replicas of one database, of which each has a `replica_id` of its own.
+        replicas of one database, of which each has a `replica_id` of its own;
+        `presence` knows where the others are.
 
         All that is left to chance comes from `make_id` and from `randomness`,
         which returns numbers in [0, 1): a simulation gives its own.
         """
         self._tasks: asyncio.TaskGroup | None = None
         self._clock = clock
+        self.circuit = Circuit(clock)
+        self._drain_grace_s = settings.drain_grace_s
+        self._spawned: set[asyncio.Task[None]] = set()
         media_ttl = timedelta(seconds=settings.media_ttl_s)
         self.signals = Signals()
         self.watchers = Watchers()
@@ -120,6 +125,8 @@ class Dispatch:
                 lease_duration=settings.lease_duration,
             ),
             spawn=self.spawn,
+            replica_id=replica_id,
+            peers=presence.peers if presence is not None else tuple,
         )
         views = Views(store, self.hub, self.board)
         messages = EngineMessages(
@@ -132,6 +139,7 @@ class Dispatch:
             signals=self.signals,
             clock=clock,
             heartbeat_interval=settings.heartbeat_interval,
+            circuit=self.circuit,
             spawn=self.spawn,
         )
         self.sessions = SessionStreams(self.hub, messages, self.spawn)
@@ -184,6 +192,25 @@ class Dispatch:
             ),
             engine_service(EngineServicer(self.sessions)),
         )
+        self.reaper = EngineReaper(
+            store,
+            changes,
+            clock,
+            self.circuit,
+            silence=settings.engine_silence,
+            replica_id=replica_id,
+        )
+        # Duties that look by the clock alone, apart from those that changes wake.
+        timed: list[Duty] = [
+            self.reaper,
+            HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval),
+            *([presence] if presence is not None else []),
+        ]
+        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
+        self._timed: Sequence[tuple[Duty, asyncio.Event]] = (
+            (monitor, self.circuit.doubted),
+            *((duty, asyncio.Event()) for duty in timed),
+        )
         self._duties: Sequence[tuple[Duty, Topic]] = (
             (
                 Scheduler(
@@ -202,7 +229,7 @@ class Dispatch:
                 Topic.WORK,
             ),
             (Promoter(store, changes, clock), Topic.PROMOTIONS),
-            (LeaseRescuer(store, self.leasing, clock), Topic.LEASES),
+            (LeaseRescuer(store, self.leasing, clock, self.circuit), Topic.LEASES),
             (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
             (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
             (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
@@ -237,9 +264,13 @@ class Dispatch:
         guarded = _guarded(coroutine)
         if self._tasks is not None:
             try:
-                return self._tasks.create_task(guarded)
+                task = self._tasks.create_task(guarded)
             except RuntimeError:  # the group is closing
                 pass
+            else:
+                self._spawned.add(task)
+                task.add_done_callback(self._spawned.discard)
+                return task
         guarded.close()
         coroutine.close()
         return None
@@ -254,8 +285,11 @@ class Dispatch:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Schedule, rescue and collect while the block lasts."""
-        await self.leasing.extend_all()
+        """Schedule, rescue and collect while the block lasts.
+
+        What is under way at its end has the drain's grace, and is cut off then.
+        """
+        await self.reaper.release_own()
         failure: Exception | None = None
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
@@ -264,6 +298,9 @@ class Dispatch:
                     keep(duty, self.signals.event(topic), self._clock), name=duty.name
                 )
                 for duty, topic in self._duties
+            ] + [
+                tasks.create_task(keep(duty, wake, self._clock), name=duty.name)
+                for duty, wake in self._timed
             ]
             if self._link is not None:
                 keepers.append(tasks.create_task(self._link.run(), name="replica_link"))
@@ -274,8 +311,19 @@ class Dispatch:
             finally:
                 for keeper in keepers:
                     keeper.cancel()
+                cutting = asyncio.get_running_loop().call_later(self._drain_grace_s, self._cut_off)
+        cutting.cancel()
         if failure is not None:
             raise failure  # as it is: a group would wrap it
+
+    def _cut_off(self) -> None:
+        for task in list(self._spawned):
+            task.cancel()
+
+    def _look_again(self) -> None:
+        """Wake every duty: while the database was away all of them failed."""
+        for topic in Topic:
+            self.signals.wake(topic)
 
     def drain(self) -> None:
         """Take no new work: tell the engines, end the sessions and the watchers."""
@@ -288,66 +336,3 @@ async def _guarded(coroutine: Coroutine[Any, Any, None]) -> None:
         await coroutine
     except Exception:  # noqa: BLE001  # logged with its traceback; the process goes on
         _log.exception("task_failed")
-
-
-@asynccontextmanager
-async def serving(
-    settings: DispatchSettings, clock: Clock, *, config_file: Path | None = None
-) -> AsyncIterator[str]:
-    """Serve while the block lasts; yield the address. Raises DistconvError."""
-    async with AsyncExitStack() as stack:
-        stack.enter_context(owned(settings.data_dir))
-        tokens = MediaTokens(load_or_make_key(settings.data_dir / "media.key"), clock)
-        catalogue = load_catalogue(settings.data_dir / "profiles")
-        store = await SqlStore.open_sqlite(settings.database)
-        stack.push_async_callback(store.close)
-        embedded = _embedded(settings, clock, tokens, config_file)
-        own_address: list[str] = []
-        objects = StorageObjects(lambda: settings.storage_addresses or own_address, tokens)
-        stack.push_async_callback(objects.close)
-        dispatch = Dispatch(
-            settings,
-            store=store,
-            objects=objects,
-            tokens=tokens,
-            catalogue=catalogue,
-            clock=clock,
-        )
-        if embedded is not None:
-            stack.push_async_callback(embedded.stop)
-            await embedded.start()
-        await stack.enter_async_context(dispatch.running())
-        server = await start_server(
-            ServerSettings(
-                bind=settings.bind,
-                reflection=settings.reflection,
-                drain_grace=timedelta(seconds=settings.drain_grace_s),
-            ),
-            (*dispatch.services, *(embedded.services if embedded is not None else ())),
-        )
-        own_address.append(server.address)
-        stack.push_async_callback(_stop, dispatch, server)
-        _log.info("dispatch_started", address=server.address, data_dir=str(settings.data_dir))
-        yield server.address
-        _log.info("dispatch_stopping", address=server.address)
-
-
-async def _stop(dispatch: Dispatch, server: Server) -> None:
-    dispatch.drain()
-    await server.stop()
-
-
-def _embedded(
-    settings: DispatchSettings, clock: Clock, tokens: MediaTokens, config_file: Path | None
-) -> Embedded | None:
-    if settings.storage_addresses:
-        return None
-    build = find_embeddable("storage")
-    return build(
-        EmbedContext(
-            data_dir=settings.data_dir,
-            tokens=tokens,
-            clock=clock,
-            config_file=config_file,
-        )
-    )

@@ -10,9 +10,10 @@ import structlog
 from distconv.core.attempt import AttemptPhase, Returned, Transcoded
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
-from distconv.core.errors import DistconvError, VerificationError
+from distconv.core.errors import DistconvError, UnavailableError, VerificationError
 from distconv.core.failure import Failure
 from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.engine_session import EngineSession, Held
 from distconv.dispatch.leasing import Leasing
@@ -52,6 +53,7 @@ class EngineMessages:
         signals: Signals,
         clock: Clock,
         heartbeat_interval: timedelta,
+        circuit: Circuit,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
     ) -> None:
         """`spawn` runs a coroutine in the process's task group."""
@@ -65,10 +67,20 @@ class EngineMessages:
         self._clock = clock
         # A little less than the interval, so that every regular heartbeat renews.
         self._renew_every = heartbeat_interval * 0.8
+        self._circuit = circuit
         self._spawn = spawn
 
     async def take(self, session: EngineSession, message: FromEngine) -> None:
-        """Do what a message asks for. Raises DistconvError, which ends the session."""
+        """Do what a message asks for. Raises DistconvError, which ends the session.
+
+        A database that is away ends no session: the engine says again what is.
+        """
+        try:
+            await self._take(session, message)
+        except UnavailableError as error:
+            self._circuit.doubt(error.message)
+
+    async def _take(self, session: EngineSession, message: FromEngine) -> None:
         match message:
             case Heartbeat():
                 await self._heartbeat(session, message)
@@ -104,12 +116,12 @@ class EngineMessages:
         session.draining, session.resting = beat.draining, False
         tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
         self._forget_stopped(session, tokens)
-        if not self._all_fresh(session, tokens, now):
-            await self._renew(session, tokens, now)
-        session.send(_ack(session, beat))
-        await self.take_reports(session, tuple(beat.attempts))
+        known = self._all_fresh(session, tokens, now) or await self._renew(session, tokens, now)
+        session.send(_ack(session, beat) if known else HeartbeatAck())
         if session.takes_work and not was_taking:
             self._signals.wake(Topic.WORK)
+        if not self._circuit.is_open:
+            await self.take_reports(session, tuple(beat.attempts))
 
     def _all_fresh(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
         """Tell whether every attempt is known to hold and was renewed of late.
@@ -125,7 +137,13 @@ class EngineMessages:
             for key, token in tokens.items()
         )
 
-    async def _renew(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> None:
+    async def _renew(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
+        """Push leases on; False when the database is away, and nothing is known of them.
+
+        Nothing is taken from the engine for it: it is told neither that they hold
+        nor that they do not.
+        """
+
         async def make(change: Change) -> Sequence[AttemptRecord]:
             return await change.tx.renew_leases(
                 engine_id=session.engine.id,
@@ -133,7 +151,11 @@ class EngineMessages:
                 expire_time=now + self._leasing.lease_duration,
             )
 
-        renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)))
+        try:
+            renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)))
+        except UnavailableError as error:
+            self._circuit.doubt(error.message)
+            return False
         for attempt in renewed:
             held = session.held.get(attempt.id)
             if held is not None and attempt.lease_expire_time is not None:
@@ -143,6 +165,7 @@ class EngineMessages:
             held = session.held.get(attempt_id)
             if held is not None and held.fencing_token == tokens[attempt_id]:
                 held.stopping = True  # taken from it without a word to this session
+        return True
 
     def _forget_stopped(self, session: EngineSession, reported: dict[str, int]) -> None:
         gone = [key for key, held in session.held.items() if held.stopping and key not in reported]
@@ -166,8 +189,8 @@ class EngineMessages:
 
     async def _accepted(self, attempt_id: str, held: Held) -> None:
         if not held.accepted:
-            held.accepted = True
             await self._leasing.accept(attempt_id)
+            held.accepted = True
 
     def _result(self, session: EngineSession, result: AttemptResult) -> None:
         # Verification may wait for storage: heartbeats must not wait with it.

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from distconv.core.clock import SystemClock
-from distconv.dispatch.app import serving
+from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import TABLE, DispatchSettings
 from distconv.process.command import daemon_command, run_daemon, tell_ready
 

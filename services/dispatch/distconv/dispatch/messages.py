@@ -35,6 +35,7 @@ class Hello:
     capabilities: EngineCapabilities
     slot_count: int
     attempts: Sequence[AttemptReport] = ()
+    instance_id: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,9 +156,10 @@ class ResultAck:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drain:
-    """Take nothing new."""
+    """Take nothing new; connect to one of `addresses` instead, if there are any."""
 
     reason: str
+    addresses: Sequence[str] = ()
 
 
 ToEngine = Welcome | HeartbeatAck | Assignment | CancelAttempt | ResultAck | Drain

@@ -1,6 +1,6 @@
 """All engine sessions of this process: opening, replacing, draining and finding them."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -19,6 +19,7 @@ from distconv.core.errors import (
 )
 from distconv.core.names import AttemptRef
 from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.engine_presence import take_offline
 from distconv.dispatch.engine_session import EngineSession
 from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.messages import CancelAttempt, Drain, Hello, Welcome
@@ -49,14 +50,22 @@ class SessionHub:
         clock: Clock,
         pace: SessionPace,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
+        replica_id: str = "",
+        peers: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """`spawn` runs a coroutine in the process's task group."""
+        """Take the parts.
+
+        `spawn` runs a coroutine in the process's task group. `replica_id` names
+        this process, `peers` tells where the other replicas listen.
+        """
         self._changes = changes
         self._leasing = leasing
         self._signals = signals
         self._clock = clock
         self._pace = pace
         self._spawn = spawn
+        self._replica_id = replica_id
+        self._peers = peers
         self._sessions: dict[str, EngineSession] = {}
         self._closing = False
         signals.listen(self._on_change)
@@ -79,7 +88,7 @@ class SessionHub:
         if self._closing:
             raise UnavailableError("dispatch is shutting down; connect again in a moment")
         if (old := self._sessions.pop(hello.engine_id, None)) is not None:
-            old.end(AlreadyExistsError("another session of this engine took over"))
+            old.end(_taken_over(old.engine, hello.instance_id))
         engine, live = await self._attach(tenant, hello)
         reported = {report.ref.attempt: report for report in hello.attempts}
         kept = []
@@ -106,7 +115,7 @@ class SessionHub:
             )
         )
         if (raced := self._sessions.get(engine.id)) is not None:
-            raced.end(AlreadyExistsError("another session of this engine took over"))
+            raced.end(_taken_over(raced.engine, hello.instance_id))
         self._sessions[engine.id] = session
         self._signals.wake(Topic.WORK)
         _log.info(
@@ -128,21 +137,7 @@ class SessionHub:
                 )
             if known is not None and known.state is EngineState.REVOKED:
                 raise PermissionDeniedError("this engine was revoked by an operator")
-            engine = EngineRecord(
-                id=hello.engine_id,
-                tenant=tenant,
-                display_name=hello.display_name or hello.engine_id,
-                state=EngineState.ONLINE,
-                version=hello.version,
-                capabilities=hello.capabilities,
-                slot_count=hello.slot_count,
-                maintenance=known.maintenance if known else False,
-                session_id=change.new_id(),
-                metrics=known.metrics if known else None,
-                create_time=known.create_time if known else change.now,
-                connect_time=change.now,
-                heartbeat_time=change.now,
-            )
+            engine = self._present(tenant, hello, known, change)
             await change.put_engine(engine, known, cause="it connected")
             await change.tx.renew_leases(
                 engine_id=engine.id,
@@ -154,6 +149,50 @@ class SessionHub:
         tokens = tuple(report.ref.attempt for report in hello.attempts)
         return await self._changes.make(make, keys=Keys(engines=(hello.engine_id,), leases=tokens))
 
+    def _present(
+        self, tenant: str, hello: Hello, known: EngineRecord | None, change: Change
+    ) -> EngineRecord:
+        said: dict[str, Any] = {
+            "display_name": hello.display_name or hello.engine_id,
+            "version": hello.version,
+            "capabilities": hello.capabilities,
+            "slot_count": hello.slot_count,
+            "session_id": change.new_id(),
+            "connect_time": change.now,
+            "heartbeat_time": change.now,
+            "replica_id": self._replica_id,
+            "instance_id": hello.instance_id,
+        }
+        if known is None:
+            return EngineRecord(
+                id=hello.engine_id,
+                tenant=tenant,
+                state=EngineState.ONLINE,
+                create_time=change.now,
+                **said,
+            )
+        return replace(known, state=EngineState.ONLINE, **said)
+
+    def superseded(self, engine: EngineRecord) -> None:
+        """End the session of an engine that has another by now, as its record says."""
+        session = self._sessions.get(engine.id)
+        if session is None or session.session_id == engine.session_id:
+            return
+        if engine.state is EngineState.REVOKED:
+            session.end(PermissionDeniedError("this engine was revoked by an operator"))
+        elif not engine.session_id:
+            # Taken for gone while nobody could hear it.
+            session.end(UnavailableError("the session was given up meanwhile; connect again"))
+        else:
+            session.end(_taken_over(session.engine, engine.instance_id))
+        _log.warning(
+            "session_superseded",
+            engine=engine.id,
+            session=session.session_id,
+            by=engine.session_id,
+            replica=engine.replica_id,
+        )
+
     def close(self, session: EngineSession) -> None:
         """Note that a session is over; its attempts keep their leases until those end."""
         session.end()
@@ -163,21 +202,14 @@ class SessionHub:
         self._spawn(self._mark_offline(session))
 
     async def _mark_offline(self, session: EngineSession) -> None:
-        async def make(change: Change) -> None:
-            known = await change.tx.get_engine(session.engine.id)
-            if known is None or known.session_id != session.session_id:
-                return
-            await change.put_engine(
-                replace(
-                    known,
-                    state=EngineState.OFFLINE,
-                    session_id="",
-                    connect_time=None,
-                    metrics=session.metrics,
-                    heartbeat_time=session.heartbeat_time,
-                ),
-                known,
+        async def make(change: Change) -> bool:
+            return await take_offline(
+                change,
+                session.engine.id,
+                session_id=session.session_id,
                 cause="its session ended",
+                metrics=session.metrics,
+                heartbeat_time=session.heartbeat_time,
             )
 
         try:
@@ -187,10 +219,11 @@ class SessionHub:
         _log.info("engine_disconnected", engine=session.engine.id, session=session.session_id)
 
     def drain(self) -> None:
-        """Tell every engine that dispatch goes away, and end the sessions."""
+        """Tell every engine that dispatch goes away and where to go, and end the sessions."""
         self._closing = True
+        addresses = tuple(self._peers())
         for session in self.sessions():
-            session.send(Drain(reason="dispatch is shutting down"))
+            session.send(Drain(reason="dispatch is shutting down", addresses=addresses))
             session.end(UnavailableError("dispatch is shutting down; connect again in a moment"))
 
     def _on_change(self, effects: Effects) -> None:
@@ -212,6 +245,16 @@ class SessionHub:
         session.send(
             CancelAttempt(ref=ref_of(attempt), fencing_token=attempt.fencing_token, reason=reason)
         )
+
+
+def _taken_over(engine: EngineRecord, instance_id: str) -> DistconvError:
+    """Make the error for a session whose engine has another, begun by the process `instance_id`.
+
+    The same process may come again; from one with the same identity it was taken.
+    """
+    if instance_id and instance_id == engine.instance_id:
+        return UnavailableError("the engine has a newer session; connect again")
+    return AlreadyExistsError("another process with this engine's identity took over")
 
 
 def ref_of(attempt: AttemptRecord) -> AttemptRef:

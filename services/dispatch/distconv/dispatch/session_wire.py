@@ -3,6 +3,7 @@
 from typing import assert_never
 
 from distconv.core.errors import InvalidArgumentError
+from distconv.core.ids import ID_LENGTH
 from distconv.core.names import (
     AttemptRef,
     attempt_name,
@@ -50,6 +51,7 @@ def to_hello(message: pb.EngineMessage) -> m.Hello:
         capabilities=to_capabilities(hello.capabilities),
         slot_count=hello.slot_count,
         attempts=[_to_report(r) for r in hello.attempts],
+        instance_id=hello.instance_id[:ID_LENGTH],
     )
 
 
@@ -128,7 +130,9 @@ def dispatch_message(value: m.ToEngine) -> pb.DispatchMessage:
                 )
             )
         case m.Drain():
-            return pb.DispatchMessage(drain=pb.Drain(reason=value.reason))
+            return pb.DispatchMessage(
+                drain=pb.Drain(reason=value.reason, dispatch_addresses=value.addresses)
+            )
         case unknown:
             assert_never(unknown)
 

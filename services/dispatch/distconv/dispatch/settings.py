@@ -20,11 +20,64 @@ class DispatchSettings(SchedulingSettings):
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="Folder of the database, the media key and embedded storage",
+        description="Folder of this process: its lock and identity, the SQLite database, the "
+        "media key and embedded storage",
     )
     storage_addresses: TextList = Field(
         (),
         description="Where storage services listen, host:port; none: storage is embedded",
+    )
+    media_key_file: Path | None = Field(
+        None,
+        description="Key shared with storage services and other replicas that signs media access, "
+        "32 bytes or more; unset: media.key in data_dir, made when missing",
+    )
+    database_url: str = Field(
+        "",
+        repr=False,
+        description="PostgreSQL for a fleet, postgresql://user:password@host:5432/database; "
+        "empty: SQLite in data_dir. Default empty",
+    )
+    database_password_file: Path | None = Field(
+        None, description="File that holds the password for database_url, in place of one in it"
+    )
+    database_pool_size: int = Field(
+        10, ge=2, le=200, description="Connections to PostgreSQL at most, 2..200. Default 10"
+    )
+    database_timeout_s: float = Field(
+        2.0,
+        ge=0.1,
+        le=60,
+        description="How long to wait for a connection to PostgreSQL or a free one of the pool, "
+        "s, 0.1..60. Default 2",
+    )
+    nats_url: TextList = Field(
+        (),
+        repr=False,
+        description="NATS servers that carry events and hints between replicas, nats://host:4222 "
+        "each; none: within this process alone",
+    )
+    nats_credentials_file: Path | None = Field(
+        None, description="NATS credentials file, for a NATS that asks for one"
+    )
+    nats_prefix: str = Field(
+        "distconv",
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
+        description="What subjects and streams begin with; two farms on one NATS need two. "
+        "Default distconv",
+    )
+    advertise: str = Field(
+        "",
+        max_length=255,
+        description="Where engines and clients reach this replica, host:port; others send engines "
+        "there when they drain; empty: as bind",
+    )
+    presence_interval_s: float = Field(
+        10.0,
+        ge=0.5,
+        le=300,
+        description="How often heartbeats are stored and replicas tell of themselves, s, 0.5..300. "
+        "Default 10",
     )
     reflection: bool = Field(
         default=False, description="Whether to serve gRPC reflection. Default false"
@@ -127,6 +180,21 @@ class DispatchSettings(SchedulingSettings):
         return timedelta(seconds=self.lease_duration_s)
 
     @property
+    def key_file(self) -> Path:
+        """Return where the key lies that signs media access."""
+        return self.media_key_file or self.data_dir / "media.key"
+
+    @property
+    def presence_interval(self) -> timedelta:
+        """Return how often heartbeats are stored."""
+        return timedelta(seconds=self.presence_interval_s)
+
+    @property
+    def engine_silence(self) -> timedelta:
+        """Return after what silence an engine counts as gone, a lost stored heartbeat included."""
+        return self.lease_duration + 2 * self.presence_interval
+
+    @property
     def database(self) -> Path:
-        """Return where the database lies."""
+        """Return where the SQLite database lies."""
         return self.data_dir / "dispatch.db"

@@ -4,6 +4,7 @@ import asyncio
 
 from distconv.core.clock import SystemClock
 from distconv.core.engine import EngineCapabilities, TranscoderInfo
+from distconv.core.ids import new_id
 from distconv.engine import wire
 from distconv.engine.benchmarker import Benchmarker
 from distconv.engine.identity import load_or_make_identity
@@ -25,6 +26,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     Raises the tree's errors when it cannot start, or must not go on.
     """
     engine_id = load_or_make_identity(settings.data_dir, SystemClock())
+    instance_id = new_id(SystemClock().now())
     transcoder = await find_transcoder("ffmpeg").detect(settings.ffmpeg)
     config = RunnerConfig(
         transcoder="ffmpeg",
@@ -54,6 +56,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         addresses=settings.dispatch_addresses,
         describe=lambda: wire.hello(
             engine_id=engine_id,
+            instance_id=instance_id,
             display_name=settings.display_name,
             slot_count=settings.slots,
             can=_capabilities(settings, monitor, transcoder.info),

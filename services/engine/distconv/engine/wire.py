@@ -27,11 +27,20 @@ from distconv.v1 import engine_service_pb2 as pb
 
 
 def hello(
-    *, engine_id: str, display_name: str, slot_count: int, can: EngineCapabilities
+    *,
+    engine_id: str,
+    instance_id: str,
+    display_name: str,
+    slot_count: int,
+    can: EngineCapabilities,
 ) -> pb.Hello:
-    """Make the first message of a session, but for the attempts under way."""
+    """Make the first message of a session, but for the attempts under way.
+
+    `instance_id` is this process's own.
+    """
     return pb.Hello(
         engine_id=engine_id,
+        instance_id=instance_id,
         display_name=display_name,
         version=__version__,
         slot_count=slot_count,

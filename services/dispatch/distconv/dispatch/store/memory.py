@@ -11,6 +11,7 @@ from typing import Any
 from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.memory_replicas import MemoryReplicas
 from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.memory_tables import (
     ABSENT,
@@ -40,7 +41,7 @@ from distconv.dispatch.store.terms import terms_of
 from distconv.dispatch.store.unit import Unit
 
 
-class MemoryStore:
+class MemoryStore(MemoryReplicas):
     """Keep everything in dictionaries; transactions run one after another."""
 
     def __init__(self) -> None:

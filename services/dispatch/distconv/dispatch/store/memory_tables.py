@@ -13,6 +13,7 @@ from distconv.dispatch.store.records import (
     GarbageRecord,
     JobRecord,
     OutboxRecord,
+    ReplicaRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -29,6 +30,7 @@ class Tables:
     tasks: dict[str, TaskRecord] = field(default_factory=dict)
     attempts: dict[str, AttemptRecord] = field(default_factory=dict)
     engines: dict[str, EngineRecord] = field(default_factory=dict)
+    replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
     requests: dict[tuple[str, str], RequestRecord] = field(default_factory=dict)
     garbage: dict[str, GarbageRecord] = field(default_factory=dict)
     lines: dict[Line, datetime] = field(default_factory=dict)

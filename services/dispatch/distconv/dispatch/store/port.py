@@ -17,8 +17,10 @@ from distconv.dispatch.store.records import (
     BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
+    HeartbeatRecord,
     JobRecord,
     OutboxRecord,
+    ReplicaRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -338,6 +340,30 @@ class Store(Protocol):
 
     async def get_earliest_heartbeat(self) -> datetime | None:
         """Return when the longest silent engine was heard that is neither OFFLINE nor REVOKED."""
+        ...
+
+    async def list_replica_engines(self, replica_id: str, *, limit: int) -> Sequence[EngineRecord]:
+        """Return engines whose session a replica holds, by id."""
+        ...
+
+    async def note_heartbeats(self, beats: Sequence[HeartbeatRecord]) -> Sequence[EngineRecord]:
+        """Store when engines were heard; return those whose session is another by now.
+
+        A transaction of its own, and no more than a hint: an engine that a change
+        holds just then is passed over.
+        """
+        ...
+
+    async def put_replica(self, replica: ReplicaRecord) -> None:
+        """Insert or replace a replica; a transaction of its own."""
+        ...
+
+    async def remove_replica(self, replica_id: str) -> None:
+        """Forget a replica; harmless when it is gone. A transaction of its own."""
+        ...
+
+    async def list_replicas(self, *, since: datetime) -> Sequence[ReplicaRecord]:
+        """Return the replicas that were heard since, by id."""
         ...
 
     async def list_benchmarks(self, engine_id: str, *, limit: int) -> Sequence[BenchmarkRecord]:

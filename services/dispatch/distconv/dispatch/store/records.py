@@ -186,7 +186,8 @@ class OutboxRecord:
 class EngineRecord:
     """An engine; `session_id` names its present session, empty while OFFLINE.
 
-    `replica_id` is the dispatch process that holds the session. `maintenance` is
+    `replica_id` is the dispatch process that holds the session, `instance_id` names
+    the engine's own process, empty for one that does not tell. `maintenance` is
     an operator's wish to give it nothing new. `strike_count` counts failures
     of what others completed; `quarantine_time` is when a quarantine ends,
     `quarantine_count` how many it had, `quarantine_reason` why it has this one.
@@ -210,6 +211,35 @@ class EngineRecord:
     quarantine_time: datetime | None = None
     quarantine_reason: str = ""
     replica_id: str = ""
+    instance_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeartbeatRecord:
+    """When an engine was last heard in a session, and what it measured of itself."""
+
+    engine_id: str
+    session_id: str
+    time: datetime
+    metrics: EngineMetrics | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplicaRecord:
+    """A dispatch process on this database.
+
+    `address` is where engines and clients reach it; `media_key` a fingerprint of
+    the key that signs media access, `storage` where its storage listens: all
+    replicas have to agree on both.
+    """
+
+    id: str
+    address: str
+    version: str
+    media_key: str
+    storage: str
+    start_time: datetime
+    heartbeat_time: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

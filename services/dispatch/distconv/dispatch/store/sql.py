@@ -17,6 +17,7 @@ from distconv.dispatch.store.sql_engines import SqlEngineReads
 from distconv.dispatch.store.sql_jobs import SqlJobReads
 from distconv.dispatch.store.sql_queue import SqlQueueReads
 from distconv.dispatch.store.sql_reader import Failures
+from distconv.dispatch.store.sql_replicas import SqlReplicas
 from distconv.dispatch.store.sql_rows import SqlRows
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import insert_new
@@ -24,7 +25,7 @@ from distconv.dispatch.store.unit import Unit
 from distconv.dispatch.store.whole import whole, whole_context
 
 
-class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads):
+class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
     """Keep everything in a SQL database. Make one with `open_sqlite` or `open_postgresql`."""
 
     def __init__(

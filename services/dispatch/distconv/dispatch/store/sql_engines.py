@@ -17,7 +17,7 @@ from distconv.dispatch.store.records import (
 from distconv.dispatch.store.sql_reader import SqlReader
 from distconv.dispatch.store.statements import ATTEMPTS, ENGINES, IN_TIME, LIVE, begins, select_of
 
-_PRESENT = t.engines.c.state.not_in([EngineState.OFFLINE, EngineState.REVOKED])
+PRESENT = t.engines.c.state.not_in([EngineState.OFFLINE, EngineState.REVOKED])
 
 
 class SqlEngineReads(SqlReader):
@@ -51,12 +51,12 @@ class SqlEngineReads(SqlReader):
     async def list_silent_engines(self, before: datetime, *, limit: int) -> Sequence[EngineRecord]:
         """Return engines that were last heard before."""
         heard = t.engines.c.heartbeat_time
-        query = ENGINES.where(_PRESENT, heard < before).order_by(heard, t.engines.c.id)
+        query = ENGINES.where(PRESENT, heard < before).order_by(heard, t.engines.c.id)
         return await self._read_all(query.limit(limit), EngineRecord)
 
     async def get_earliest_heartbeat(self) -> datetime | None:
         """Return when the longest silent engine was heard."""
-        return await self._earliest(t.engines.c.heartbeat_time, _PRESENT)
+        return await self._earliest(t.engines.c.heartbeat_time, PRESENT)
 
     async def list_benchmarks(self, engine_id: str, *, limit: int) -> Sequence[BenchmarkRecord]:
         """Return an engine's benchmarks, the latest first."""

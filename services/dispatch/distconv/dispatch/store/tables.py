@@ -241,8 +241,10 @@ engines = sa.Table(
     sa.Column("quarantine_time", UtcTime),
     _required("quarantine_reason", sa.Text()),
     _required("replica_id", Id),
+    _required("instance_id", Id),
     sa.Index(None, "tenant", "id"),
     sa.Index(None, "state"),
+    sa.Index(None, "replica_id"),
 )
 
 requests = sa.Table(
@@ -292,6 +294,18 @@ speeds = sa.Table(
     _required("pixel_rate", sa.Double()),
     _required("sample_count", sa.Integer()),
     _required("update_time", UtcTime()),
+)
+
+replicas = sa.Table(
+    "replicas",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    _required("address", sa.String(255)),
+    _required("version", sa.String(64)),
+    _required("media_key", sa.String(64)),
+    _required("storage", sa.Text()),
+    _required("start_time", UtcTime()),
+    _required("heartbeat_time", UtcTime()),
 )
 
 # Who locks a row here does that duty for all replicas.

@@ -1,0 +1,144 @@
+"""Run dispatch as a process: its folder, database, storage, bus and server, and their end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import structlog
+
+from distconv.core.clock import Clock
+from distconv.core.errors import DistconvError, InvalidArgumentError
+from distconv.core.profiles import load_catalogue
+from distconv.dispatch.app import Dispatch
+from distconv.dispatch.data_dir import owned
+from distconv.dispatch.database_url import resolve
+from distconv.dispatch.replica_identity import load_or_make_replica_id
+from distconv.dispatch.replica_presence import ReplicaPresence
+from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.storage_rpc import StorageObjects
+from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.postgresql import PostgresqlOptions
+from distconv.dispatch.store.sql import SqlStore
+from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
+from distconv.rpc.server import Server, ServerSettings, start_server
+from distconv.rpc.tokens import MediaTokens, load_or_make_key
+
+_log = structlog.get_logger()
+
+# How long a stopping replica tries to take its row away; without that it counts as there for
+# some seconds more, and engines that are sent to it go on to the next.
+_FAREWELL_S = 2.0
+
+
+@asynccontextmanager
+async def serving(
+    settings: DispatchSettings, clock: Clock, *, config_file: Path | None = None
+) -> AsyncIterator[str]:
+    """Serve while the block lasts; yield the address. Raises DistconvError."""
+    async with AsyncExitStack() as stack:
+        stack.enter_context(owned(settings.data_dir))
+        key = _media_key(settings)
+        tokens = MediaTokens(key, clock)
+        catalogue = load_catalogue(settings.data_dir / "profiles")
+        store = await _open_store(settings)
+        stack.push_async_callback(store.close)
+        replica_id = load_or_make_replica_id(settings.data_dir, clock)
+        presence = ReplicaPresence(
+            store,
+            clock,
+            replica_id=replica_id,
+            media_key=key,
+            storage_addresses=settings.storage_addresses,
+            interval=settings.presence_interval,
+        )
+        await presence.check()
+        embedded = _embedded(settings, clock, tokens, config_file)
+        own_address: list[str] = []
+        objects = StorageObjects(lambda: settings.storage_addresses or own_address, tokens)
+        stack.push_async_callback(objects.close)
+        dispatch = Dispatch(
+            settings,
+            store=store,
+            objects=objects,
+            tokens=tokens,
+            catalogue=catalogue,
+            clock=clock,
+            presence=presence,
+            replica_id=replica_id,
+        )
+        if embedded is not None:
+            stack.push_async_callback(embedded.stop)
+            await embedded.start()
+        await stack.enter_async_context(dispatch.running())
+        server = await start_server(
+            ServerSettings(
+                bind=settings.bind,
+                reflection=settings.reflection,
+                drain_grace=timedelta(seconds=settings.drain_grace_s),
+            ),
+            (*dispatch.services, *(embedded.services if embedded is not None else ())),
+        )
+        own_address.append(server.address)
+        stack.push_async_callback(_stop, dispatch, server, presence)
+        await presence.enter(settings.advertise or server.address)
+        _log.info(
+            "dispatch_started",
+            address=server.address,
+            replica=replica_id,
+            database="postgresql" if settings.database_url else "sqlite",
+            data_dir=str(settings.data_dir),
+        )
+        yield server.address
+        _log.info("dispatch_stopping", address=server.address)
+
+
+async def _stop(dispatch: Dispatch, server: Server, presence: ReplicaPresence) -> None:
+    dispatch.drain()
+    await server.stop()
+    try:
+        async with asyncio.timeout(_FAREWELL_S):
+            await presence.leave()
+    except (DistconvError, TimeoutError) as error:
+        _log.warning("replica_not_removed", why=str(error) or "the database does not answer")
+
+
+def _media_key(settings: DispatchSettings) -> bytes:
+    try:
+        return load_or_make_key(settings.key_file)
+    except OSError as error:
+        raise InvalidArgumentError(
+            f"the media key {settings.key_file} cannot be used: {error.strerror}; "
+            "make it readable, or correct media_key_file",
+            field="media_key_file",
+        ) from error
+
+
+async def _open_store(settings: DispatchSettings) -> Store:
+    if not settings.database_url:
+        return await SqlStore.open_sqlite(settings.database)
+    return await SqlStore.open_postgresql(
+        resolve(settings.database_url, settings.database_password_file),
+        PostgresqlOptions(
+            pool_size=settings.database_pool_size,
+            connect_timeout_s=settings.database_timeout_s,
+            checkout_timeout_s=settings.database_timeout_s,
+        ),
+    )
+
+
+def _embedded(
+    settings: DispatchSettings, clock: Clock, tokens: MediaTokens, config_file: Path | None
+) -> Embedded | None:
+    if settings.storage_addresses:
+        return None
+    build = find_embeddable("storage")
+    return build(
+        EmbedContext(
+            data_dir=settings.data_dir,
+            tokens=tokens,
+            clock=clock,
+            config_file=config_file,
+        )
+    )
