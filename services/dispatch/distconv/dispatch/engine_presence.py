@@ -18,8 +18,9 @@ async def take_offline(
 ) -> bool:
     """Note that a session is over; False when the engine has another by now.
 
-    `cause` is for people; `metrics` and `heartbeat_time` are the last that were heard, None when what
-    is stored is the last. The engine's attempts keep their leases.
+    `cause` is for people; `metrics` and `heartbeat_time` are the last that were
+    heard, None when what is stored is the last. The engine's attempts keep
+    their leases.
     """
     known = await change.tx.get_engine(engine_id)
     if known is None or known.session_id != session_id or known.state is EngineState.REVOKED:
