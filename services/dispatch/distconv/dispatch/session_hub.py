@@ -171,7 +171,10 @@ class SessionHub:
                 create_time=change.now,
                 **said,
             )
-        return replace(known, state=EngineState.ONLINE, **said)
+        until = known.quarantine_time
+        kept_out = until is not None and until > change.now
+        state = EngineState.QUARANTINED if kept_out else EngineState.ONLINE
+        return replace(known, state=state, **said)
 
     def superseded(self, engine: EngineRecord) -> None:
         """End the session of an engine that has another by now, as its record says."""
