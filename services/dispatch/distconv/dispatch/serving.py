@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,6 +22,10 @@ from distconv.dispatch.storage_rpc import StorageObjects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql import SqlStore
+from distconv.events.memory_broadcast import MemoryBroadcast
+from distconv.events.nats import open_nats
+from distconv.events.nats_settings import NatsSettings
+from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, start_server
 from distconv.rpc.tokens import MediaTokens, load_or_make_key
@@ -54,6 +59,7 @@ async def serving(
             interval=settings.presence_interval,
         )
         await presence.check()
+        links = await stack.enter_async_context(_linked(settings, clock))
         embedded = _embedded(settings, clock, tokens, config_file)
         own_address: list[str] = []
         objects = StorageObjects(lambda: settings.storage_addresses or own_address, tokens)
@@ -65,6 +71,8 @@ async def serving(
             tokens=tokens,
             catalogue=catalogue,
             clock=clock,
+            bus=links.bus,
+            broadcast=links.broadcast,
             presence=presence,
             replica_id=replica_id,
         )
@@ -126,6 +134,32 @@ async def _open_store(settings: DispatchSettings) -> Store:
             checkout_timeout_s=settings.database_timeout_s,
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Links:
+    """What carries events and hints; None: within this process."""
+
+    bus: EventBus | None = None
+    broadcast: Broadcast | None = None
+
+
+@asynccontextmanager
+async def _linked(settings: DispatchSettings, clock: Clock) -> AsyncIterator[_Links]:
+    if settings.nats_url:
+        credentials = settings.nats_credentials_file
+        nats_settings = NatsSettings(
+            servers=settings.nats_url,
+            credentials_file=str(credentials) if credentials is not None else "",
+            prefix=settings.nats_prefix,
+        )
+        async with open_nats(nats_settings, clock) as nats:
+            yield _Links(bus=nats.bus, broadcast=nats.broadcast)
+    elif settings.database_url:
+        # Other replicas may be there without a way to them: the sweep finds what they did.
+        yield _Links(broadcast=MemoryBroadcast())
+    else:
+        yield _Links()
 
 
 def _embedded(
