@@ -15,7 +15,7 @@ def job_options(command: F) -> F:
     """Give a command the options that say what job to create."""
     for option in (
         click.option(
-            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=_labels,
+            "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=read_labels,
             help="A label of your own; repeatable.",
         ),
         click.option(
@@ -43,9 +43,10 @@ def progress_option(command: F) -> F:
     )(command)  # fmt: skip
 
 
-def _labels(
+def read_labels(
     context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
 ) -> dict[str, str]:
+    """Read `KEY=VALUE`, any number of times: the callback of an option."""
     labels = {}
     for value in values:
         key, equals, text = value.partition("=")

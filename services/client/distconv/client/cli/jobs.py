@@ -1,113 +1,50 @@
-"""dcctl jobs: list, show, follow and cancel jobs."""
+"""dcctl jobs: show and follow jobs; the other commands of the group stand in modules beside."""
 
 from collections.abc import Iterator
-from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import datetime
 
 import click
 
+from distconv.client.cli import job_steering as steering
+from distconv.client.cli import job_telling as telling
 from distconv.client.cli import text
 from distconv.client.cli.connecting import open_client
-from distconv.client.cli.failing import FailedInputsError, Failing, code_of
+from distconv.client.cli.job_batch import batch
+from distconv.client.cli.job_list import list_command
 from distconv.client.cli.job_options import progress_option
+from distconv.client.cli.job_reading import JOB, job_id
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.outcome import describe_audio, describe_video
 from distconv.client.cli.running import run
-from distconv.client.cli.tables import print_fields, print_table
+from distconv.client.cli.tables import print_fields
 from distconv.client.cli.views import View, job_line, make_view, progress_detail
 from distconv.client.failures import JobCancelledError, JobFailedError
 from distconv.client.job import Job, Task
-from distconv.core.errors import DistconvError
-from distconv.core.ids import parse_id_prefix
 from distconv.core.media import MediaInfo, StreamKind
 from distconv.core.names import bare
 from distconv.core.states import JobState
-
-_JOB = click.argument("job", metavar="JOB")
 
 
 @click.group("jobs")
 @common_options
 def group() -> None:
-    """List, show, follow and cancel jobs. Ids may be shortened."""
+    """List, show, follow and steer jobs. Ids may be shortened."""
 
 
-# --- list ----------------------------------------------------------------------------------
-
-
-@group.command("list")
-@click.option(
-    "--state",
-    type=click.Choice([state.value for state in JobState], case_sensitive=False),
-    help="Only jobs in this state.",
-)
-@click.option("--profile", help="Only jobs with this profile.")
-@click.option(
-    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
-)
-@common_options
-def list_command(*, state: str | None, profile: str | None, limit: int) -> int:
-    """List jobs, newest first."""
-    conditions = [
-        *([f"state = {state.upper()}"] if state else []),
-        *([f"profile = profiles/{profile}"] if profile else []),
-    ]
-    common = Common.current()
-    jobs = run(_listed(common, " AND ".join(conditions), limit))
-    if common.as_json:
-        print_json({"jobs": jobs})
-        return 0
-    now = datetime.now(UTC)
-    print_table(
-        ("ID", "STATE", "DONE", "PROFILE", "FILE", "AGE", "WHY"),
-        [_row(job, now) for job in jobs],
-        empty="no jobs",
-    )
-    return 0
-
-
-async def _listed(common: Common, condition: str, limit: int) -> list[Job]:
-    found: list[Job] = []
-    async with (
-        open_client(common) as client,
-        aclosing(client.list_jobs(filter=condition, page_size=min(limit, 1000))) as jobs,
-    ):
-        async for job in jobs:
-            found.append(job)
-            if len(found) == limit:
-                break
-    return found
-
-
-def _row(job: Job, now: datetime) -> tuple[str, ...]:
-    done = ""
-    if job.state is JobState.COMPLETED:
-        done = "100 %"
-    elif job.progress is not None and job.progress.fraction is not None:
-        done = text.percent(job.progress.fraction)
-    why = job.wait_reason or (job.error.message if job.error is not None else "")
-    return (
-        job.id,
-        job.state.value,
-        done,
-        bare(job.profile, "profiles") or (job.profile_spec.name if job.profile_spec else ""),
-        text.cut(job.source.file_name, 40),
-        text.age(job.create_time, now),
-        text.cut(why, 60),
-    )
+group.add_command(list_command)
 
 
 # --- get -----------------------------------------------------------------------------------
 
 
 @group.command("get")
-@_JOB
+@JOB
 @common_options
 def get_command(*, job: str) -> int:
     """Show one job with its attempts."""
     common = Common.current()
-    found, tasks = run(_got(common, _id(job)))
+    found, tasks = run(_got(common, job_id(job)))
     if common.as_json:
         print_json({"job": found, "tasks": tasks})
         return 0
@@ -137,10 +74,14 @@ def _fields(job: Job) -> Iterator[tuple[str, str]]:
         yield "progress", " ".join(p for p in (share, progress_detail(job)) if p)
     yield "engine", bare(job.engine, "engines")
     yield "priority", str(job.priority) if job.priority else ""
+    yield "deadline", _time(job.deadline)
+    yield "only on", ", ".join(f"engines tagged {tag}" for tag in job.engine_tags)
+    yield "attempts", f"{job.attempt_count}, {job.retry_count} failed" if job.attempt_count else ""
     yield "labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())
     yield "created", _time(job.create_time)
     yield "started", _time(job.start_time)
     yield "ended", _time(job.end_time)
+    yield "deleted", _time(job.delete_time)
     yield "next try", _time(job.retry_time)
     if job.error is not None:
         yield "error", f"{job.error.reason}: {job.error.message}"
@@ -177,7 +118,7 @@ def _time(value: datetime | None) -> str:
 
 
 @group.command("watch")
-@_JOB
+@JOB
 @progress_option
 @common_options
 def watch_command(*, job: str, progress: str) -> int:
@@ -188,7 +129,7 @@ def watch_command(*, job: str, progress: str) -> int:
     """
     common = Common.current()
     with make_view(progress, as_json=common.as_json) as view:
-        last = run(_watched(common, view, _id(job)))
+        last = run(_watched(common, view, job_id(job)))
     if last.state is JobState.FAILED:
         raise JobFailedError(last)
     if last.state is JobState.CANCELLED:
@@ -209,44 +150,17 @@ async def _watched(common: Common, view: View, name: str) -> Job:
     return last
 
 
-# --- cancel --------------------------------------------------------------------------------
-
-
-@group.command("cancel")
-@click.argument("jobs", metavar="JOB...", nargs=-1, required=True)
-@common_options
-def cancel_command(*, jobs: tuple[str, ...]) -> int:
-    """Cancel jobs; running encoders are ended."""
-    common = Common.current()
-    names = [_id(job) for job in jobs]
-    cancelled, errors = run(_cancelled(common, names))
-    if common.as_json:
-        print_json({"jobs": cancelled})
-    if len(errors) == 1 and len(names) == 1:
-        raise errors[0]
-    for error in errors:
-        Failing().report(error)
-    if errors:
-        raise FailedInputsError(
-            f"{len(errors)} of {len(names)} jobs could not be cancelled", code_of(errors[0])
-        )
-    return 0
-
-
-async def _cancelled(common: Common, names: list[str]) -> tuple[list[Job], list[DistconvError]]:
-    cancelled: list[Job] = []
-    errors: list[DistconvError] = []
-    async with open_client(common) as client:
-        for name in names:
-            try:
-                cancelled.append(await client.cancel_job(name))
-            except DistconvError as error:
-                errors.append(error)
-                continue
-            if not common.as_json:
-                print(cancelled[-1].id, flush=True)
-    return cancelled, errors
-
-
-def _id(job: str) -> str:
-    return parse_id_prefix(bare(job, "jobs"))
+for command in (
+    steering.pause,
+    steering.resume,
+    steering.cancel,
+    steering.retry,
+    steering.update,
+    steering.assign,
+    steering.delete,
+    telling.explain,
+    telling.history,
+    telling.tasks,
+    batch,
+):
+    group.add_command(command)

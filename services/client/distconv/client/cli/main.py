@@ -19,8 +19,8 @@ COMMANDS = {
     "up": Lazy(f"{_HERE}.up:command", "Run dispatch, storage and engines on this machine."),
     "submit": Lazy(f"{_HERE}.submit:command", "Upload videos and create a job for each."),
     "download": Lazy(f"{_HERE}.download:command", "Fetch the result of a job."),
-    "jobs": Lazy(f"{_HERE}.jobs:group", "List, show, follow and cancel jobs."),
-    "engines": Lazy(f"{_HERE}.engines:group", "List and show engines."),
+    "jobs": Lazy(f"{_HERE}.jobs:group", "List, show, follow and steer jobs."),
+    "engines": Lazy(f"{_HERE}.engines:group", "List, show and steer engines."),
     "profiles": Lazy(f"{_HERE}.profiles:group", "List and show profiles."),
     "version": Lazy(f"{_HERE}.version:command", "Say which version this is, and the server's."),
 }
