@@ -14,6 +14,7 @@ from distconv.core.ids import MakeId, new_id
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.retry import RetryPolicy
 from distconv.dispatch.assigning import Assigning
+from distconv.dispatch.benchmarks import Benchmarks
 from distconv.dispatch.change import Changes
 from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.client_api import ClientApi
@@ -21,9 +22,11 @@ from distconv.dispatch.concluding import Concluding
 from distconv.dispatch.database_monitor import DatabaseMonitor
 from distconv.dispatch.duty import Duty, keep
 from distconv.dispatch.engine_follower import EngineFollower
+from distconv.dispatch.engine_health import EngineHealth
 from distconv.dispatch.engine_messages import EngineMessages
 from distconv.dispatch.engine_reaper import EngineReaper
 from distconv.dispatch.engine_service import EngineServicer, engine_service
+from distconv.dispatch.failing import Failing
 from distconv.dispatch.feasibility import check_counts, require_feasible
 from distconv.dispatch.garbage_collector import GarbageCollector
 from distconv.dispatch.heartbeat_keeper import HeartbeatKeeper
@@ -38,6 +41,7 @@ from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.progress_sampler import ProgressSampler
 from distconv.dispatch.promoter import Promoter
 from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.quarantine_warden import QuarantineWarden
 from distconv.dispatch.replica_link import ReplicaLink
 from distconv.dispatch.replica_presence import ReplicaPresence
 from distconv.dispatch.retry_waker import RetryWaker
@@ -47,7 +51,9 @@ from distconv.dispatch.session_hub import SessionHub, SessionPace
 from distconv.dispatch.session_stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.speed_book import SpeedBook, build_id_of
 from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.records import EngineRecord
 from distconv.dispatch.views import Views
 from distconv.dispatch.watchers import Watchers
 from distconv.events.memory import MemoryEventBus
@@ -104,16 +110,32 @@ class Dispatch:
             make_id=make_id,
             queue_policy=settings.queue,
         )
-        self.leasing = Leasing(changes, lease_duration=settings.lease_duration)
-        self.concluding = Concluding(
-            changes,
+        health = EngineHealth(policy=settings.health, known=self._engine, signals=self.signals)
+        failing = Failing(
             policy=RetryPolicy(
                 first_delay=timedelta(seconds=settings.retry_first_delay_s),
                 max_delay=timedelta(seconds=settings.retry_max_delay_s),
             ),
+            budget=settings.budget,
+            health=health,
+            signals=self.signals,
+            clock=clock,
             randomness=randomness,
-            require_feasible=require_feasible,
         )
+        self.leasing = Leasing(
+            changes,
+            lease_duration=settings.lease_duration,
+            failing=failing,
+            max_lost_leases=settings.max_lost_leases,
+        )
+        self.concluding = Concluding(
+            changes,
+            failing=failing,
+            health=health,
+            require_feasible=require_feasible,
+            build_of=self._build_of,
+        )
+        book = SpeedBook(store, changes)
         mint = MediaMint(tokens, storage_addresses=settings.storage_addresses, ttl=media_ttl)
         self.hub = SessionHub(
             changes=changes,
@@ -124,6 +146,7 @@ class Dispatch:
                 heartbeat_interval=settings.heartbeat_interval,
                 lease_duration=settings.lease_duration,
             ),
+            book=book,
             spawn=self.spawn,
             replica_id=replica_id,
             peers=presence.peers if presence is not None else tuple,
@@ -136,6 +159,7 @@ class Dispatch:
             concluding=self.concluding,
             verifier=Verifier(objects, check_counts),
             board=self.board,
+            book=book,
             signals=self.signals,
             clock=clock,
             heartbeat_interval=settings.heartbeat_interval,
@@ -229,6 +253,16 @@ class Dispatch:
                 Topic.WORK,
             ),
             (Promoter(store, changes, clock), Topic.PROMOTIONS),
+            (QuarantineWarden(changes, self.hub, self.signals, clock), Topic.HEALTH),
+            (
+                Benchmarks(
+                    self.hub,
+                    clock,
+                    idle=timedelta(seconds=settings.benchmark_idle_s),
+                    again=timedelta(seconds=settings.benchmark_again_s),
+                ),
+                Topic.IDLENESS,
+            ),
             (LeaseRescuer(store, self.leasing, clock, self.circuit), Topic.LEASES),
             (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
             (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
@@ -255,6 +289,14 @@ class Dispatch:
             ),
             (sampler, Topic.SAMPLES),
         )
+
+    def _engine(self, engine_id: str) -> EngineRecord | None:
+        session = self.hub.get(engine_id)
+        return None if session is None else session.engine
+
+    def _build_of(self, engine_id: str) -> str:
+        engine = self._engine(engine_id)
+        return "" if engine is None else build_id_of(engine.capabilities)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
         """Run a coroutine in the task group; None when dispatch does not run any more.

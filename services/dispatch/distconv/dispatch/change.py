@@ -179,7 +179,7 @@ class Change:
         await self.tx.save_attempt(moved)
         if not state.is_live:
             self.effects.ended_attempts.append(moved)
-            self.effects.topics.add(Topic.WORK)
+            self.effects.topics |= {Topic.WORK, Topic.IDLENESS}
         return moved
 
     def steer(self, engine: EngineRecord) -> None:

@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import structlog
 
-from distconv.core import retry
 from distconv.core.attempt import Cancelled, Outcome, Probed, Returned, Transcoded
 from distconv.core.attempt_states import AttemptEvent, AttemptState
 from distconv.core.errors import DistconvError, FailedPreconditionError, VerificationError
@@ -13,14 +12,15 @@ from distconv.core.failure import Failure
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
-from distconv.core.retry import RetryPolicy
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
 from distconv.core.work import job_size
 from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.engine_health import EngineHealth
+from distconv.dispatch.failing import Failing
 from distconv.dispatch.leasing import release
 from distconv.dispatch.plan import unblocked
-from distconv.dispatch.signals import Topic
+from distconv.dispatch.speed_book import observe
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord
 
@@ -50,19 +50,21 @@ class Concluding:
         self,
         changes: Changes,
         *,
-        policy: RetryPolicy,
-        randomness: Callable[[], float],
+        failing: Failing,
+        health: EngineHealth,
         require_feasible: Callable[[Profile, MediaInfo], None],
+        build_of: Callable[[str], str],
     ) -> None:
-        """Take how to retry, and how to tell that a profile cannot be applied to a source.
+        """`require_feasible` raises when a profile cannot be applied to a source.
 
-        `randomness` returns numbers in [0, 1) for the jitter of retries;
-        `require_feasible` raises ImpossibleProfileError.
+        It raises ImpossibleProfileError or UnsupportedSourceError. `build_of`
+        returns the build of a connected engine's tool, empty when unknown.
         """
-        self._require_feasible = require_feasible
         self._changes = changes
-        self._policy = policy
-        self._randomness = randomness
+        self._failing = failing
+        self._health = health
+        self._require_feasible = require_feasible
+        self._build_of = build_of
 
     async def conclude(
         self, attempt_id: str, *, engine_id: str, fencing_token: int, outcome: Outcome
@@ -108,7 +110,7 @@ class Concluding:
             case Transcoded():
                 await self._transcoded(change, attempt, outcome)
             case Failure():
-                await self.fail(change, attempt, outcome)
+                await self._failing.fail(change, attempt, outcome)
             case Returned():
                 await release(
                     change,
@@ -128,10 +130,9 @@ class Concluding:
     async def _probed(self, change: Change, attempt: AttemptRecord, outcome: Probed) -> None:
         task = await change.task(attempt.task_id)
         if task.kind is not TaskKind.PROBE:
-            await self.fail(change, attempt, _another_result(task, "a probe"))
+            await self._failing.fail(change, attempt, _another_result(task, "a probe"))
             return
-        await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
-        await change.move_task(task, TaskEvent.DONE)
+        await self._succeed(change, task, attempt)
         job = await change.job(attempt.job_id)
         size = job_size(job.source_size_bytes, outcome.media)
         job, commands = await change.move_job(
@@ -147,7 +148,7 @@ class Concluding:
         try:
             self._require_feasible(job.profile, outcome.media)
         except DistconvError as error:
-            await self._give_up(change, job, Failure.of(error), cause=error.message)
+            await self._failing.give_up(change, job, Failure.of(error), cause=error.message)
             return
         if Command.ENQUEUE in commands:
             for next_task in unblocked(await change.tx.list_tasks(job.id)):
@@ -160,10 +161,9 @@ class Concluding:
     ) -> None:
         task = await change.task(attempt.task_id)
         if task.kind is not TaskKind.TRANSCODE:
-            await self.fail(change, attempt, _another_result(task, "a transcode"))
+            await self._failing.fail(change, attempt, _another_result(task, "a transcode"))
             return
-        await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
-        await change.move_task(task, TaskEvent.DONE)
+        await self._succeed(change, task, attempt)
         output = JobOutput(
             object_id=outcome.object_id,
             size_bytes=outcome.size_bytes,
@@ -182,42 +182,12 @@ class Concluding:
             progress=_whole(job.progress or JobProgress(), outcome),
         )
 
-    async def fail(self, change: Change, attempt: AttemptRecord, failure: Failure) -> None:
-        """End an attempt as failed: its job retries, or is given up."""
-        job = await change.job(attempt.job_id)
-        task = await change.task(attempt.task_id)
-        await change.move_attempt(attempt, AttemptEvent.FAILED, error=failure)
-        failed_count = job.retry_count + 1
-        again = retry.may_retry(failure, failed_count=failed_count, max_retries=job.max_retries)
-        if not again:
-            await change.discard_output(attempt, may_still_write=False)
-            counted = replace(job, retry_count=failed_count)
-            await self._give_up(change, counted, failure, cause=failure.message)
-            return
-        wait = retry.delay(self._policy, failed_count=failed_count, randomness=self._randomness())
-        retry_time = change.now + wait
-        _, commands = await change.move_job(
-            job,
-            JobEvent.ATTEMPT_FAILED,
-            cause=failure.message,
-            attempt_id=attempt.id,
-            engine_id="",
-            progress=None,
-            retry_count=failed_count,
-            retry_time=retry_time,
-            error=failure,
-        )
-        if Command.SCHEDULE_RETRY in commands:
-            avoided = dict.fromkeys((*task.avoided_engine_ids, attempt.engine_id))
-            await change.move_task(
-                task,
-                TaskEvent.ATTEMPT_FAILED,
-                retry_time=retry_time,
-                avoided_engine_ids=tuple(avoided),
-            )
-            change.effects.topics.add(Topic.RETRIES)
-        if Command.DISCARD_OUTPUT in commands:
-            await change.discard_output(attempt, may_still_write=False)
+    async def _succeed(self, change: Change, task: TaskRecord, attempt: AttemptRecord) -> None:
+        ended = await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
+        await change.move_task(task, TaskEvent.DONE)
+        change.effects.success_count += 1
+        await self._health.succeeded(change, task, attempt)
+        await observe(change, task, ended, build_id=self._build_of(attempt.engine_id))
 
     async def resume_task(self, task_id: str) -> bool:
         """Make a task whose retry is due READY; False when it does not wait for one any more."""
@@ -251,8 +221,8 @@ class Concluding:
                 )
             cause = f"cancelled by {by}"
             cancelled, commands = await change.move_job(job, JobEvent.CANCEL, cause=cause)
-            await self._stop(change, cancelled, commands, cause=cause)
-            await self._close_tasks(change, job.id, TaskEvent.CANCEL)
+            await self._failing.stop(change, cancelled, commands, cause=cause)
+            await self._failing.close_tasks(change, job.id, TaskEvent.CANCEL)
             return cancelled, True
 
         job, is_new = await self._changes.make(make, keys=Keys(jobs=(job_id,), with_plan=True))
@@ -274,40 +244,13 @@ class Concluding:
                 "retry it, or create it with a longer one"
             )
             failure = Failure(reason="EXPIRED", message=message, retryable=False)
-            await self._give_up(change, job, failure, cause=message)
+            await self._failing.give_up(change, job, failure, cause=message)
             return True
 
         expired = await self._changes.make(make, keys=Keys(jobs=(job_id,), with_plan=True))
         if expired:
             _log.warning("job_expired", job=job_id)
         return expired
-
-    async def _give_up(
-        self, change: Change, job: JobRecord, failure: Failure, *, cause: str
-    ) -> None:
-        failed, commands = await change.move_job(
-            job, JobEvent.GIVEN_UP, cause=cause, error=failure, retry_count=job.retry_count
-        )
-        await self._stop(change, failed, commands, cause=cause)
-        await self._close_tasks(change, job.id, TaskEvent.GIVEN_UP)
-
-    async def _stop(
-        self, change: Change, job: JobRecord, commands: tuple[Command, ...], *, cause: str
-    ) -> None:
-        if Command.STOP_ATTEMPT not in commands:
-            return
-        for attempt in await change.tx.list_live_attempts(job_id=job.id):
-            await change.move_attempt(attempt, AttemptEvent.CANCEL)
-            change.stop(attempt, reason=cause)
-            if Command.DISCARD_OUTPUT in commands:
-                await change.discard_output(attempt, may_still_write=True)
-
-    async def _close_tasks(self, change: Change, job_id: str, event: TaskEvent) -> None:
-        for task in await change.tx.list_tasks(job_id):
-            if task.state.is_terminal:
-                continue
-            waited = event is TaskEvent.GIVEN_UP and task.state is TaskState.BLOCKED
-            await change.move_task(task, TaskEvent.CANCEL if waited else event)
 
 
 def _another_result(task: TaskRecord, what: str) -> Failure:

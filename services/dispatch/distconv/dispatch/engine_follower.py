@@ -54,5 +54,6 @@ class EngineFollower:
             quarantine_time=engine.quarantine_time,
             quarantine_reason=engine.quarantine_reason,
         )
+        self._signals.wake(Topic.HEALTH)
         if session.takes_work:
             self._signals.wake(Topic.WORK)

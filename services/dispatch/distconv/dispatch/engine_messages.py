@@ -21,6 +21,7 @@ from distconv.dispatch.messages import (
     AssignmentReply,
     AttemptReport,
     AttemptResult,
+    BenchmarkReport,
     FromEngine,
     Heartbeat,
     HeartbeatAck,
@@ -31,6 +32,7 @@ from distconv.dispatch.messages import (
 from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.signals import Signals, Topic
+from distconv.dispatch.speed_book import SpeedBook
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import AttemptRecord
@@ -50,6 +52,7 @@ class EngineMessages:
         concluding: Concluding,
         verifier: Verifier,
         board: ProgressBoard,
+        book: SpeedBook,
         signals: Signals,
         clock: Clock,
         heartbeat_interval: timedelta,
@@ -63,6 +66,7 @@ class EngineMessages:
         self._concluding = concluding
         self._verifier = verifier
         self._board = board
+        self._book = book
         self._signals = signals
         self._clock = clock
         # A little less than the interval, so that every regular heartbeat renews.
@@ -90,6 +94,9 @@ class EngineMessages:
                 self._result(session, message)
             case LogExcerpt():
                 await self._keep_log(session, message)
+            case BenchmarkReport():
+                session.measured_time = self._clock.now()
+                await self._book.keep(session, message)
 
     async def take_reports(
         self, session: EngineSession, reports: tuple[AttemptReport, ...]
@@ -105,6 +112,8 @@ class EngineMessages:
             if report.phase > held.phase:
                 await self._leasing.advance(report.ref.attempt, report.phase, report.progress)
                 held.phase = report.phase
+            if report.progress.eta is not None:
+                held.end_time = self._clock.now() + report.progress.eta
             if held.phase > AttemptPhase.STARTING:
                 self._board.post(held.job_id, report.progress, tenant=held.tenant)
 

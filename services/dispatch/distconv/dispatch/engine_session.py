@@ -44,6 +44,9 @@ class EngineSession:
         self.speeds = EngineSpeeds(
             cpu_count=engine.capabilities.cpu_count, slot_count=engine.slot_count
         )
+        # What was measured of its present build: codec and height; and when it last reported.
+        self.measured: set[tuple[str, int]] = set()
+        self.measured_time: datetime | None = None
         # Failed attempts since the last that succeeded, and when the latest failed.
         self.failures_in_row = 0
         self.failure_time: datetime | None = None
@@ -83,6 +86,14 @@ class EngineSession:
     def drop(self, attempt_id: str) -> None:
         """Note that an attempt is not on the engine any more."""
         self.held.pop(attempt_id, None)
+
+    def note_end(self, attempt: AttemptRecord) -> None:
+        """Note how an attempt on the engine ended: failures in a row make it a last resort."""
+        if attempt.state is AttemptState.FAILED and attempt.error and attempt.error.retryable:
+            self.failures_in_row += 1
+            self.failure_time = attempt.end_time
+        elif attempt.state is AttemptState.SUCCEEDED and attempt.object_id:
+            self.failures_in_row = 0  # a probe says nothing of an encoder
 
     def send(self, message: ToEngine) -> bool:
         """Queue a message; False when the session is over, if only because its queue is full."""

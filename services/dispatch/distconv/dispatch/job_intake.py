@@ -16,13 +16,14 @@ from distconv.core.errors import (
     InvalidArgumentError,
     NotFoundError,
 )
+from distconv.core.media import MediaInfo
 from distconv.core.names import job_name, object_name
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
 from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.objects import Objects, StoredObject
 from distconv.dispatch.order import JobOrder
-from distconv.dispatch.plan import plan
+from distconv.dispatch.plan import plan, with_media
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import JobRecord, RequestRecord
@@ -112,7 +113,8 @@ class JobIntake:
         if orders[0].validate_only:
             now = self._clock.now()
             return [_record(who, c, sources[c.source_object_id], "", now) for c in checked]
-        make = partial(self._add, who=who, checked=checked, sources=sources)
+        probed = await self._probed(who.tenant, sources)
+        make = partial(self._add, who=who, checked=checked, sources=sources, probed=probed)
         keys = Keys(tenants=(who.tenant,))
         try:
             made = await self._changes.make(make, keys=keys)
@@ -173,6 +175,22 @@ class JobIntake:
         wrongs.raise_if_any()
         return found
 
+    async def _probed(self, tenant: str, sources: Iterable[str]) -> Mapping[str, MediaInfo]:
+        """Return what earlier jobs found in the sources: objects never change."""
+        gate = asyncio.Semaphore(_STATS_AT_ONCE)
+        found: dict[str, MediaInfo] = {}
+
+        async def ask(object_id: str) -> None:
+            async with gate:
+                job = await self._store.get_probed_job(tenant, object_id)
+            if job is not None and job.source_media is not None:
+                found[object_id] = job.source_media
+
+        async with asyncio.TaskGroup() as group:
+            for object_id in sources:
+                group.create_task(ask(object_id))
+        return found
+
     async def _source(self, tenant: str, object_id: str) -> StoredObject:
         source = await self._objects.stat(tenant, object_id)
         if source is None:
@@ -199,6 +217,7 @@ class JobIntake:
         who: Principal,
         checked: Sequence[CheckedOrder],
         sources: Mapping[str, StoredObject],
+        probed: Mapping[str, MediaInfo],
     ) -> list[JobRecord]:
         ids = [c.request_id for c in checked if c.request_id]
         known = await change.tx.list_requests(who.tenant, ids) if ids else ()
@@ -217,6 +236,8 @@ class JobIntake:
             time = change.now + timedelta(milliseconds=index // _IDS_A_MILLISECOND)
             new_id = partial(change.make_id, time)
             job = _record(who, order, source, new_id(), change.now)
+            if (media := probed.get(source.id)) is not None:
+                job = with_media(job, media)
             await change.add_job(job, plan(job, new_id=new_id))
             if order.request_id:
                 await change.tx.add_request(self._request(job, order, change.now))

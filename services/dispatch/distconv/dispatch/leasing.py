@@ -1,7 +1,7 @@
 """Give tasks to engines and take them back: claims, acceptances, phases, releases."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
 import structlog
@@ -9,15 +9,18 @@ import structlog
 from distconv.core import lease
 from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptEvent, AttemptState
+from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind
 from distconv.dispatch.change import Change, Changes
+from distconv.dispatch.failing import Failing
 from distconv.dispatch.placement import Placement
 from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
 from distconv.dispatch.transfer import Transfer, TransferFacts, as_served, decide
+from distconv.dispatch.wording import count
 
 _log = structlog.get_logger()
 
@@ -34,8 +37,18 @@ class Claim:
 class Leasing:
     """Move tasks to engines and back, each time in one transaction."""
 
-    def __init__(self, changes: Changes, *, lease_duration: timedelta) -> None:
+    def __init__(
+        self,
+        changes: Changes,
+        *,
+        lease_duration: timedelta,
+        failing: Failing,
+        max_lost_leases: int,
+    ) -> None:
+        """`max_lost_leases` may be lost on a task before each counts as a failure of the work."""
         self._changes = changes
+        self._failing = failing
+        self._max_lost_leases = max_lost_leases
         self.lease_duration = lease_duration
 
     async def claim(self, placements: Sequence[Placement]) -> list[Claim]:
@@ -142,7 +155,7 @@ class Leasing:
             attempt = await change.tx.get_attempt(attempt_id)
             if attempt is None or not attempt.state.is_live:
                 return None
-            await release(change, attempt, event, cause=cause)
+            await self._take_back(change, attempt, event, cause=cause)
             return attempt
 
         attempt = await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
@@ -169,7 +182,7 @@ class Leasing:
             ):
                 return None
             cause = f"engine {attempt.engine_id} was silent until its lease ended"
-            await release(change, attempt, AttemptEvent.LEASE_LOST, cause=cause)
+            await self._take_back(change, attempt, AttemptEvent.LEASE_LOST, cause=cause)
             change.stop(attempt, reason=cause)
             return attempt
 
@@ -180,6 +193,34 @@ class Leasing:
             "lease_expired", job=attempt.job_id, attempt=attempt.id, engine=attempt.engine_id
         )
         return True
+
+    async def _take_back(
+        self, change: Change, attempt: AttemptRecord, event: AttemptEvent, *, cause: str
+    ) -> None:
+        """Release an attempt, or fail it when too many leases were lost on its task.
+
+        A file that takes every engine down with it must not go round for ever.
+        """
+        if event is AttemptEvent.LEASE_LOST:
+            task = await change.task(attempt.task_id)
+            if task.lost_count >= self._max_lost_leases:
+                await self._fail_lost(change, attempt, task, cause=cause)
+                return
+        await release(change, attempt, event, cause=cause)
+
+    async def _fail_lost(
+        self, change: Change, attempt: AttemptRecord, task: TaskRecord, *, cause: str
+    ) -> None:
+        lost = count(task.lost_count + 1, "lease")
+        failure = Failure(
+            reason="LEASE_LOST",
+            message=f"{cause}; {lost} were lost on this task, as if it took its engines down",
+            retryable=True,
+        )
+        await change.tx.save_task(replace(task, lost_count=task.lost_count + 1))
+        await self._failing.fail(change, attempt, failure)
+        # The engine may be alive after all, and still write.
+        await change.discard_output(attempt, may_still_write=True)
 
     async def extend_all(self) -> None:
         """Give every live lease its full length from now on.
@@ -208,10 +249,12 @@ async def release(
         engine_id="",
         progress=None,
     )
+    lost = event is AttemptEvent.LEASE_LOST
     if Command.ENQUEUE in commands:
-        await change.move_task(task, TaskEvent.RELEASED)
+        await change.move_task(
+            task, TaskEvent.RELEASED, lost_count=task.lost_count + (1 if lost else 0)
+        )
     if Command.DISCARD_OUTPUT in commands:
-        lost = event is AttemptEvent.LEASE_LOST
         await change.discard_output(attempt, may_still_write=lost)
 
 

@@ -74,7 +74,25 @@ class LogExcerpt:
     lines: tuple[str, ...]
 
 
-FromEngine = Heartbeat | AssignmentReply | AttemptResult | LogExcerpt
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkResult:
+    """What an engine made of the generated clip of one codec and height, lines."""
+
+    codec: str
+    height: int
+    fps: float
+    build_id: str
+    measure_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkReport:
+    """What a benchmark found."""
+
+    results: Sequence[BenchmarkResult]
+
+
+FromEngine = Heartbeat | AssignmentReply | AttemptResult | LogExcerpt | BenchmarkReport
 
 # --- what dispatch says ----------------------------------------------------------------------
 
@@ -162,4 +180,14 @@ class Drain:
     addresses: Sequence[str] = ()
 
 
-ToEngine = Welcome | HeartbeatAck | Assignment | CancelAttempt | ResultAck | Drain
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchmarkRequest:
+    """Measure these codecs at these heights, when nothing else is to be done."""
+
+    codecs: Sequence[str]
+    heights: Sequence[int]
+
+
+ToEngine = (
+    Welcome | HeartbeatAck | Assignment | CancelAttempt | ResultAck | Drain | BenchmarkRequest
+)

@@ -4,7 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from distconv.core import health
-from distconv.core.health import HealthPolicy
+from distconv.core.health import HealthPolicy, Standing
+from distconv.dispatch.engine_health import health_of
 from distconv.dispatch.engine_session import EngineSession, Held
 from distconv.dispatch.placement import Offer
 from distconv.dispatch.wording import count
@@ -20,7 +21,7 @@ def free_offers(
     return [
         offer_of(session, policy=policy, now=now)
         for session in sessions
-        if session.takes_work and session.free_slot_count
+        if session.takes_work and open_slots(session, now)
     ]
 
 
@@ -31,8 +32,19 @@ def busy_offers(
     return [
         offer_of(session, policy=policy, now=now)
         for session in sessions
-        if session.takes_work and not session.free_slot_count
+        if session.takes_work
+        and not open_slots(session, now)
+        and health_of(session.engine).standing(now) is Standing.TRUSTED
     ]
+
+
+def open_slots(session: EngineSession, now: datetime) -> int:
+    """Return how many attempts more an engine may be given: on probation it has one slot."""
+    if session.engine.quarantine_time is None:
+        return session.free_slot_count
+    if now < session.engine.quarantine_time:
+        return 0
+    return 0 if session.held else 1
 
 
 def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> Offer:
@@ -47,7 +59,7 @@ def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> 
         display_name=engine.display_name,
         matching=session.matching,
         slot_count=engine.slot_count,
-        free_slot_count=session.free_slot_count,
+        free_slot_count=open_slots(session, now),
         free_times=tuple(
             _end(held, now) for held in session.held.values() if held.end_time is not None
         ),

@@ -1,9 +1,14 @@
 """Plan a job into tasks. Pure; the graph has two nodes today and the callers mind any number."""
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 
-from distconv.core.requirements import Requirements
+from distconv.core.errors import MediaError
+from distconv.core.media import MediaInfo
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.work import job_size
+from distconv.dispatch.feasibility import require_feasible
+from distconv.dispatch.needs import requirement_of
 from distconv.dispatch.store.records import JobRecord, TaskRecord
 
 
@@ -14,16 +19,28 @@ def plan(job: JobRecord, *, new_id: Callable[[], str]) -> tuple[TaskRecord, ...]
     """
     if job.source_media is not None:
         return (_transcode(job, new_id(), ordinal=0),)
-    tags = tuple(sorted(job.engine_tags))
-    probe = _task(job, new_id(), 0, TaskKind.PROBE, Requirements(tags=tags))
+    probe = _task(job, new_id(), 0, TaskKind.PROBE)
     return probe, _transcode(job, new_id(), ordinal=1, after=(probe.id,))
+
+
+def with_media(job: JobRecord, media: MediaInfo) -> JobRecord:
+    """Return a new job that takes over what an earlier one found in the same source.
+
+    When the profile cannot be applied to it, the job is left to be probed: it
+    fails as any other does, and says why.
+    """
+    try:
+        require_feasible(job.profile, media)
+    except MediaError:
+        return job
+    size = job_size(job.source_size_bytes, media)
+    return replace(job, source_media=media, duration=size.duration, pixel_count=size.pixel_count)
 
 
 def _transcode(
     job: JobRecord, task_id: str, *, ordinal: int, after: tuple[str, ...] = ()
 ) -> TaskRecord:
-    required = Requirements.of_profile(job.profile, tags=tuple(sorted(job.engine_tags)))
-    return _task(job, task_id, ordinal, TaskKind.TRANSCODE, required, after=after)
+    return _task(job, task_id, ordinal, TaskKind.TRANSCODE, after=after)
 
 
 def _task(
@@ -31,7 +48,6 @@ def _task(
     task_id: str,
     ordinal: int,
     kind: TaskKind,
-    required: Requirements,
     *,
     after: tuple[str, ...] = (),
 ) -> TaskRecord:
@@ -43,7 +59,7 @@ def _task(
         kind=kind,
         state=TaskState.BLOCKED if after else TaskState.READY,
         depends_on=after,
-        requirement=required.key,
+        requirement=requirement_of(job, kind),
         priority=job.priority,
         urgency=job.priority,
         deadline=job.deadline,

@@ -24,6 +24,7 @@ from distconv.dispatch.engine_session import EngineSession
 from distconv.dispatch.leasing import Leasing
 from distconv.dispatch.messages import CancelAttempt, Drain, Hello, Welcome
 from distconv.dispatch.signals import Effects, Signals, Topic
+from distconv.dispatch.speed_book import SpeedBook
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
@@ -49,6 +50,7 @@ class SessionHub:
         signals: Signals,
         clock: Clock,
         pace: SessionPace,
+        book: SpeedBook,
         spawn: Callable[[Coroutine[Any, Any, None]], object],
         replica_id: str = "",
         peers: Callable[[], Sequence[str]] = tuple,
@@ -63,6 +65,7 @@ class SessionHub:
         self._signals = signals
         self._clock = clock
         self._pace = pace
+        self._book = book
         self._spawn = spawn
         self._replica_id = replica_id
         self._peers = peers
@@ -101,6 +104,7 @@ class SessionHub:
                 await self._leasing.release(attempt.id, AttemptEvent.LEASE_LOST, cause=cause)
         holding = {attempt.id for attempt in kept}
         session = EngineSession(engine, kept)
+        await self._book.open(session)
         session.send(
             Welcome(
                 engine_id=engine.id,
@@ -117,7 +121,8 @@ class SessionHub:
         if (raced := self._sessions.get(engine.id)) is not None:
             raced.end(_taken_over(raced.engine, hello.instance_id))
         self._sessions[engine.id] = session
-        self._signals.wake(Topic.WORK)
+        for topic in (Topic.WORK, Topic.HEALTH, Topic.IDLENESS):
+            self._signals.wake(topic)
         _log.info(
             "engine_connected",
             engine=engine.id,
@@ -236,6 +241,11 @@ class SessionHub:
             # One that is stopped keeps its slot until the engine has let go of it.
             if session is not None and attempt.id not in stopped:
                 session.drop(attempt.id)
+            if session is not None:
+                session.note_end(attempt)
+        for speed in effects.speeds:
+            if (session := self._sessions.get(speed.engine_id)) is not None:
+                self._book.add(session, speed)
         for stop in effects.stops:
             self._stop(stop.attempt, stop.reason)
 

@@ -20,14 +20,15 @@ from distconv.rpc.convert.engine import to_capabilities, to_metrics
 from distconv.rpc.convert.job import to_progress
 from distconv.rpc.convert.media import media_info
 from distconv.rpc.convert.profile import profile
-from distconv.rpc.convert.times import duration, timestamp
+from distconv.rpc.convert.times import duration, optional_time, timestamp
+from distconv.v1 import engine_pb2, job_pb2
 from distconv.v1 import engine_service_pb2 as pb
-from distconv.v1 import job_pb2
 
 MAX_SLOTS = 256
 _MAX_NAME = 255
 _MAX_LOG_LINES = 200
 _MAX_LOG_CHARS = 1000
+_MAX_RESULTS = 64
 
 
 def to_hello(message: pb.EngineMessage) -> m.Hello:
@@ -89,10 +90,24 @@ def to_message(message: pb.EngineMessage) -> m.FromEngine | None:
                 ref=parse_attempt(log.attempt),
                 lines=tuple(line[:_MAX_LOG_CHARS] for line in log.lines[-_MAX_LOG_LINES:]),
             )
+        case "benchmark_report":
+            return m.BenchmarkReport(
+                results=[_to_benchmark(r) for r in message.benchmark_report.results[:_MAX_RESULTS]]
+            )
         case "hello":
             raise InvalidArgumentError("a session has one Hello", field="hello")
         case _:
             return None
+
+
+def _to_benchmark(message: engine_pb2.BenchmarkResult) -> m.BenchmarkResult:
+    return m.BenchmarkResult(
+        codec=message.codec[:16],
+        height=message.height,
+        fps=message.fps,
+        build_id=message.build_id[:_MAX_NAME],
+        measure_time=optional_time(message, "measure_time"),
+    )
 
 
 def _to_report(message: pb.AttemptReport) -> m.AttemptReport:
@@ -104,7 +119,7 @@ def _to_report(message: pb.AttemptReport) -> m.AttemptReport:
     )
 
 
-def dispatch_message(value: m.ToEngine) -> pb.DispatchMessage:
+def dispatch_message(value: m.ToEngine) -> pb.DispatchMessage:  # noqa: PLR0911  # one per kind
     """Convert a message to an engine."""
     match value:
         case m.Welcome():
@@ -132,6 +147,10 @@ def dispatch_message(value: m.ToEngine) -> pb.DispatchMessage:
         case m.Drain():
             return pb.DispatchMessage(
                 drain=pb.Drain(reason=value.reason, dispatch_addresses=value.addresses)
+            )
+        case m.BenchmarkRequest():
+            return pb.DispatchMessage(
+                benchmark_request=pb.BenchmarkRequest(codecs=value.codecs, heights=value.heights)
             )
         case unknown:
             assert_never(unknown)

@@ -7,9 +7,10 @@ does no harm and one that was missed is healed by the next.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
-from distconv.dispatch.store.records import AttemptRecord
+from distconv.dispatch.store.records import AttemptRecord, SpeedRecord
 
 
 class Topic(StrEnum):
@@ -36,6 +37,15 @@ class Stop:
     reason: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quarantine:
+    """An engine that is given nothing `until` then; `reason` is for people."""
+
+    engine_id: str
+    until: datetime
+    reason: str
+
+
 @dataclass(slots=True)
 class Effects:
     """What a change asks for once it is committed."""
@@ -46,6 +56,10 @@ class Effects:
     ended_attempts: list[AttemptRecord] = field(default_factory=list)
     stops: list[Stop] = field(default_factory=list)
     changed_engines: set[str] = field(default_factory=set)
+    quarantines: list[Quarantine] = field(default_factory=list)
+    speeds: list[SpeedRecord] = field(default_factory=list)
+    retry_count: int = 0
+    success_count: int = 0
 
 
 class Signals:
