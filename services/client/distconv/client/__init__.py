@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from distconv.client.client import Client
     from distconv.client.engine import Engine
+    from distconv.client.event import DeadLetter, Event
     from distconv.client.failures import JobCancelledError, JobFailedError
     from distconv.client.job import (
         Attempt,
@@ -50,7 +51,9 @@ _HOMES = {
     "Container": "distconv.core.profile",
     "Direction": "distconv.client.stored",
     "DistconvError": "distconv.core.errors",
+    "DeadLetter": "distconv.client.event",
     "Engine": "distconv.client.engine",
+    "Event": "distconv.client.event",
     "EngineFit": "distconv.client.job",
     "EngineState": "distconv.core.engine",
     "Explanation": "distconv.client.job",
@@ -85,11 +88,13 @@ __all__ = [
     "Break",
     "Client",
     "Container",
+    "DeadLetter",
     "Direction",
     "DistconvError",
     "Engine",
     "EngineFit",
     "EngineState",
+    "Event",
     "Explanation",
     "Failure",
     "Job",

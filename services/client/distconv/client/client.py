@@ -11,6 +11,7 @@ from distconv.client.connection import Connection
 from distconv.client.convert.engine import to_server_info
 from distconv.client.download import download
 from distconv.client.engine_calls import EngineCalls
+from distconv.client.event_calls import EventCalls
 from distconv.client.job import Job
 from distconv.client.job_calls import JobCalls
 from distconv.client.job_steering import JobSteering
@@ -31,7 +32,7 @@ DEFAULT_ADDRESS = "127.0.0.1:7400"
 DEFAULT_RECONNECT = timedelta(seconds=60)
 
 
-class Client(JobCalls, JobSteering, EngineCalls):
+class Client(JobCalls, JobSteering, EngineCalls, EventCalls):
     """Talks to distconv: to one server, or to any of several replicas.
 
     Use it as an async context manager:

@@ -23,10 +23,15 @@ from distconv.core.names import parse_tenant
 from distconv.rpc.auth import TENANT_KEY
 from distconv.rpc.channel import UNARY_TIMEOUT_S, open_channel
 from distconv.rpc.errors import translated
-from distconv.v1 import dispatch_service_pb2_grpc, storage_service_pb2_grpc
+from distconv.v1 import (
+    dispatch_service_pb2_grpc,
+    event_service_pb2_grpc,
+    storage_service_pb2_grpc,
+)
 
 if TYPE_CHECKING:
     from distconv.v1.dispatch_service_pb2_grpc import DispatchServiceAsyncStub
+    from distconv.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 Q = TypeVar("Q")
@@ -63,6 +68,11 @@ class Connection:
             for address, channel in self._channels.items()
         }
         self.dispatch = cast("DispatchServiceAsyncStub", RoutedStub(self.replicas, stubs))
+        events: dict[str, Any] = {
+            address: event_service_pb2_grpc.EventServiceStub(channel)
+            for address, channel in self._channels.items()
+        }
+        self.events = cast("EventServiceAsyncStub", RoutedStub(self.replicas, events))
 
     @property
     def address(self) -> str:

@@ -26,6 +26,8 @@ from distconv.dispatch.engine_health import EngineHealth
 from distconv.dispatch.engine_messages import EngineMessages
 from distconv.dispatch.engine_reaper import EngineReaper
 from distconv.dispatch.engine_service import EngineServicer, engine_service
+from distconv.dispatch.event_api import EventApi
+from distconv.dispatch.event_service import EventServicer, event_service
 from distconv.dispatch.failing import Failing
 from distconv.dispatch.feasibility import check_counts, require_feasible
 from distconv.dispatch.garbage_collector import GarbageCollector
@@ -204,6 +206,7 @@ class Dispatch:
             clock=clock,
         )
         self.engine_follower = EngineFollower(store, self.hub, self.signals, self.spawn)
+        self.events = EventApi(self.bus)
         self.services: Sequence[Service] = (
             dispatch_service(
                 DispatchServicer(
@@ -215,6 +218,7 @@ class Dispatch:
                 )
             ),
             engine_service(EngineServicer(self.sessions)),
+            event_service(EventServicer(self.events)),
         )
         self.reaper = EngineReaper(
             store,
@@ -371,6 +375,7 @@ class Dispatch:
         """Take no new work: tell the engines, end the sessions and the watchers."""
         self.hub.drain()
         self.watchers.close()
+        self.events.close()
 
 
 async def _guarded(coroutine: Coroutine[Any, Any, None]) -> None:
