@@ -21,7 +21,9 @@ COMMANDS = {
     "download": Lazy(f"{_HERE}.download:command", "Fetch the result of a job."),
     "jobs": Lazy(f"{_HERE}.jobs:group", "List, show, follow and steer jobs."),
     "engines": Lazy(f"{_HERE}.engines:group", "List, show and steer engines."),
-    "events": Lazy(f"{_HERE}.events:group", "Follow events; deal with those given up on."),
+    "events": Lazy(
+        f"{_HERE}.events:group", "Follow events, and deal with those that a subscriber gave up on."
+    ),
     "profiles": Lazy(f"{_HERE}.profiles:group", "List and show profiles."),
     "version": Lazy(f"{_HERE}.version:command", "Say which version this is, and the server's."),
 }
