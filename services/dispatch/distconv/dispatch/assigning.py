@@ -24,7 +24,7 @@ class Assigning:
         session = self._hub.get(attempt.engine_id)
         if session is None or attempt.lease_expire_time is None:
             return False
-        session.hold(attempt)
+        session.hold(attempt, claim.job)
         sent = session.send(
             Assignment(
                 ref=ref_of(attempt),

@@ -67,11 +67,18 @@ class Concluding:
         self._build_of = build_of
 
     async def conclude(
-        self, attempt_id: str, *, engine_id: str, fencing_token: int, outcome: Outcome
+        self,
+        attempt_id: str,
+        *,
+        engine_id: str,
+        fencing_token: int,
+        outcome: Outcome,
+        progress: JobProgress | None = None,
     ) -> bool:
         """End an attempt; False when it does not hold its lease any more and is refused.
 
-        A transcode's output must have been verified: this publishes it.
+        A transcode's output must have been verified: this publishes it. `progress`
+        is what was last heard of it.
         """
 
         async def make(change: Change) -> tuple[bool, AttemptRecord | None]:
@@ -87,7 +94,7 @@ class Concluding:
                     # The engine has let go: what it wrote can be deleted for good now.
                     await change.discard_output(attempt, may_still_write=False)
                 return is_repeated(attempt, outcome), None
-            await self._end(change, attempt, outcome)
+            await self._end(change, attempt, outcome, progress)
             return True, attempt
 
         keys = Keys(attempts=(attempt_id,), with_plan=not isinstance(outcome, Returned))
@@ -103,12 +110,18 @@ class Concluding:
         )
         return True
 
-    async def _end(self, change: Change, attempt: AttemptRecord, outcome: Outcome) -> None:
+    async def _end(
+        self,
+        change: Change,
+        attempt: AttemptRecord,
+        outcome: Outcome,
+        progress: JobProgress | None,
+    ) -> None:
         match outcome:
             case Probed():
                 await self._probed(change, attempt, outcome)
             case Transcoded():
-                await self._transcoded(change, attempt, outcome)
+                await self._transcoded(change, attempt, outcome, progress)
             case Failure():
                 await self._failing.fail(change, attempt, outcome)
             case Returned():
@@ -157,7 +170,11 @@ class Concluding:
                 )
 
     async def _transcoded(
-        self, change: Change, attempt: AttemptRecord, outcome: Transcoded
+        self,
+        change: Change,
+        attempt: AttemptRecord,
+        outcome: Transcoded,
+        progress: JobProgress | None,
     ) -> None:
         task = await change.task(attempt.task_id)
         if task.kind is not TaskKind.TRANSCODE:
@@ -173,6 +190,15 @@ class Concluding:
             notes=outcome.notes,
         )
         job = await change.job(attempt.job_id)
+        if job.state is not JobState.COMPLETING:
+            # It was verified at once, without a commit between: the history has it all the same.
+            job, _ = await change.move_job(
+                job,
+                JobEvent.ENCODING_ENDED,
+                cause=f"reported by engine {attempt.engine_id}",
+                attempt_id=attempt.id,
+                progress=progress,
+            )
         await change.move_job(
             job,
             JobEvent.RESULT_ACCEPTED,

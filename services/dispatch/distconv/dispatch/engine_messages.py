@@ -35,7 +35,7 @@ from distconv.dispatch.signals import Signals, Topic
 from distconv.dispatch.speed_book import SpeedBook
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
-from distconv.dispatch.store.records import AttemptRecord
+from distconv.dispatch.store.records import AttemptRecord, JobRecord
 
 _log = structlog.get_logger()
 
@@ -189,12 +189,21 @@ class EngineMessages:
         if held is None or held.fencing_token != reply.fencing_token:
             return  # stopped or lost meanwhile; the next heartbeat says so
         if reply.accepted:
-            await self._accepted(attempt_id, held)
+            # Changes are made in the order in which they are asked for: what the engine says
+            # next need not wait for this commit.
+            self._spawn(self._note_accepted(attempt_id, held))
             return
         session.resting = True
         session.drop(attempt_id)
         cause = f"engine {session.engine.id} refused it: {reply.refusal or 'no reason given'}"
         await self._leasing.release(attempt_id, AttemptEvent.GIVEN_BACK, cause=cause)
+
+    async def _note_accepted(self, attempt_id: str, held: Held) -> None:
+        try:
+            await self._accepted(attempt_id, held)
+        except DistconvError as error:
+            held.accepted = False  # the next heartbeat says it again
+            _log.warning("acceptance_postponed", attempt=attempt_id, why=error.message)
 
     async def _accepted(self, attempt_id: str, held: Held) -> None:
         if not held.accepted:
@@ -243,25 +252,40 @@ class EngineMessages:
         if isinstance(outcome, Returned):
             session.resting = True
         if isinstance(outcome, Transcoded):
-            attempt = await self._store.get_attempt(result.ref.attempt)
-            job = await self._store.get_job(result.ref.job)
+            attempt, job = await self._given(session, result)
             if attempt is None or job is None:
                 return False
             if attempt.state.is_live:
-                await self._leasing.advance(
-                    attempt.id, AttemptPhase.FINISHING, self._board.get(job.id)
-                )
                 try:
                     await self._verifier.verify(job, attempt, outcome)
                 except VerificationError as error:
                     outcome, verified = Failure.of(error), False
+                except UnavailableError:
+                    # It stays so until storage answers: let it be seen where it stands.
+                    await self._leasing.advance(
+                        attempt.id, AttemptPhase.FINISHING, self._board.get(job.id)
+                    )
+                    raise
         concluded = await self._concluding.conclude(
             result.ref.attempt,
             engine_id=session.engine.id,
             fencing_token=result.fencing_token,
             outcome=outcome,
+            progress=self._board.get(result.ref.job),
         )
         return concluded and verified
+
+    async def _given(
+        self, session: EngineSession, result: AttemptResult
+    ) -> tuple[AttemptRecord | None, JobRecord | None]:
+        """Return an attempt and its job, of which only what never changes is to be trusted."""
+        held = session.held.get(result.ref.attempt)
+        if held is not None and held.attempt is not None and not held.stopping:
+            return held.attempt, held.job
+        return (
+            await self._store.get_attempt(result.ref.attempt),
+            await self._store.get_job(result.ref.job),
+        )
 
     async def _keep_log(self, session: EngineSession, log: LogExcerpt) -> None:
         async def make(change: Change) -> None:

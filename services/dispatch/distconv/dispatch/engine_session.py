@@ -12,7 +12,7 @@ from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.speeds import EngineSpeeds
 from distconv.dispatch.matching import Matching
 from distconv.dispatch.messages import ToEngine
-from distconv.dispatch.store.records import AttemptRecord, EngineRecord
+from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord
 
 # Beside assignments, acknowledgements and cancellations, of which there are a few per slot:
 # heartbeat acknowledgements, one per interval. An engine that lets more pile up reads no more.
@@ -33,6 +33,9 @@ class Held:
     stopping: bool = False
     begin_time: datetime
     end_time: datetime | None = None
+    # What it was given with, as far as it never changes; None when it was re-attached.
+    attempt: AttemptRecord | None = None
+    job: JobRecord | None = None
 
 
 class EngineSession:
@@ -79,9 +82,10 @@ class EngineSession:
         """Return how many attempts more it may run; those being stopped still count."""
         return max(self.engine.slot_count - len(self.held), 0)
 
-    def hold(self, attempt: AttemptRecord) -> None:
-        """Note that an attempt was given to the engine."""
-        self.held[attempt.id] = _held(attempt)
+    def hold(self, attempt: AttemptRecord, job: JobRecord) -> None:
+        """Note that an attempt at a task of `job` was given to the engine."""
+        held = self.held[attempt.id] = _held(attempt)
+        held.attempt, held.job = attempt, job
 
     def drop(self, attempt_id: str) -> None:
         """Note that an attempt is not on the engine any more."""

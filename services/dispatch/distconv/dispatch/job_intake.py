@@ -39,6 +39,8 @@ _CREATE = "CreateJob"
 # Questions to storage at once: enough to fill its connection, too few to flood it.
 _STATS_AT_ONCE = 64
 _IDS_A_MILLISECOND = 16
+# Of so many sources it is remembered what they are; a few KiB each.
+_KNOWN_MEDIA = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +73,8 @@ class JobIntake:
         self._catalogue = catalogue
         self._limits = limits
         self._clock = clock
+        # By tenant and object: what a source is never changes, and a ladder asks many times.
+        self._known_media: dict[tuple[str, str], MediaInfo] = {}
 
     async def create(self, who: Principal, order: JobOrder) -> JobView:
         """Create a job, or return the one that the same request made before.
@@ -80,7 +84,9 @@ class JobIntake:
         for something else).
         """
         (job,) = await self._create(who, [order], Wrongs(of_batch=False))
-        return self._views.running(job) if order.validate_only else await self._views.job(job)
+        if order.validate_only:
+            return self._views.running(job)
+        return self._views.created(job, plan(job, new_id=str)[0])
 
     async def create_many(self, who: Principal, orders: Sequence[JobOrder]) -> Sequence[JobRecord]:
         """Create jobs, all or none, in the order given; see `create` for what it raises.
@@ -103,19 +109,16 @@ class JobIntake:
         self, who: Principal, orders: Sequence[JobOrder], wrongs: Wrongs
     ) -> Sequence[JobRecord]:
         checked = self._check(orders, wrongs)
-        # Asked before storage is: a repeated call is answered though the source be gone.
         ids = [c.request_id for c in checked if c.request_id]
-        known = await self._store.list_requests(who.tenant, ids) if ids else ()
-        repeated = {request.request_id: request for request in known}
-        sources = await self._sources(
-            who.tenant, [c for c in checked if c.request_id not in repeated], checked, wrongs
-        )
+        sources = await self._sources(who.tenant, checked, wrongs)
         if orders[0].validate_only:
             now = self._clock.now()
             return [_record(who, c, sources[c.source_object_id], "", now) for c in checked]
         probed = await self._probed(who.tenant, sources)
         make = partial(self._add, who=who, checked=checked, sources=sources, probed=probed)
-        keys = Keys(tenants=(who.tenant,))
+        keys = Keys(
+            tenants=(who.tenant,), requests=tuple((who.tenant, request_id) for request_id in ids)
+        )
         try:
             made = await self._changes.make(make, keys=keys)
         except AlreadyExistsError as error:
@@ -147,13 +150,12 @@ class JobIntake:
         return checked
 
     async def _sources(
-        self,
-        tenant: str,
-        asked: Iterable[CheckedOrder],
-        checked: Sequence[CheckedOrder],
-        wrongs: Wrongs,
+        self, tenant: str, checked: Sequence[CheckedOrder], wrongs: Wrongs
     ) -> Mapping[str, StoredObject]:
-        """Return the sources by their ids; each distinct one is asked for once."""
+        """Return the sources by their ids; each distinct one is asked for once.
+
+        What a repeated request names may be missing: it is answered though its source be gone.
+        """
         gate = asyncio.Semaphore(_STATS_AT_ONCE)
         found: dict[str, StoredObject] = {}
         failed: dict[str, DistconvError] = {}
@@ -166,11 +168,15 @@ class JobIntake:
                     failed[object_id] = error
 
         async with asyncio.TaskGroup() as group:
-            for object_id in dict.fromkeys(c.source_object_id for c in asked):
+            for object_id in dict.fromkeys(c.source_object_id for c in checked):
                 group.create_task(ask(object_id))
         if failed:
+            ids = [c.request_id for c in checked if c.request_id]
+            known = await self._store.list_requests(tenant, ids) if ids else ()
+            repeated = {request.request_id for request in known}
             for index, order in enumerate(checked):
-                if (error := failed.get(order.source_object_id)) is not None:
+                error = failed.get(order.source_object_id)
+                if error is not None and order.request_id not in repeated:
                     wrongs.add(index, error)
         wrongs.raise_if_any()
         return found
@@ -178,17 +184,21 @@ class JobIntake:
     async def _probed(self, tenant: str, sources: Iterable[str]) -> Mapping[str, MediaInfo]:
         """Return what earlier jobs found in the sources: objects never change."""
         gate = asyncio.Semaphore(_STATS_AT_ONCE)
-        found: dict[str, MediaInfo] = {}
+        known = self._known_media
+        found = {key: known[tenant, key] for key in sources if (tenant, key) in known}
 
         async def ask(object_id: str) -> None:
             async with gate:
                 job = await self._store.get_probed_job(tenant, object_id)
             if job is not None and job.source_media is not None:
-                found[object_id] = job.source_media
+                found[object_id] = known[tenant, object_id] = job.source_media
+                if len(known) > _KNOWN_MEDIA:
+                    del known[next(iter(known))]
 
         async with asyncio.TaskGroup() as group:
             for object_id in sources:
-                group.create_task(ask(object_id))
+                if object_id not in found:
+                    group.create_task(ask(object_id))
         return found
 
     async def _source(self, tenant: str, object_id: str) -> StoredObject:

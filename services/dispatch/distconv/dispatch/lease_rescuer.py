@@ -26,10 +26,16 @@ class LeaseRescuer:
         self._circuit = circuit
 
     async def run(self) -> datetime | None:
-        """Rescue what is due; return when the next lease ends."""
+        """Rescue what is due; return when the next lease may end.
+
+        No event tells of a new lease: it ends a lease's length from now at the
+        earliest, and by then this has looked again.
+        """
+        latest = self._clock.now() + self._leasing.lease_duration
         if (later := self._circuit.wait_until(self._leasing.lease_duration)) is not None:
             return later
         while page := await self._store.list_expired_leases(self._clock.now(), limit=_PAGE):
             for attempt in page:
                 await self._leasing.expire(attempt.id)
-        return await self._store.get_next_lease_expiry()
+        due = await self._store.get_next_lease_expiry()
+        return latest if due is None else min(due, latest)

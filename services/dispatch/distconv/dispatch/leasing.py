@@ -16,7 +16,6 @@ from distconv.core.task_states import TaskEvent, TaskKind
 from distconv.dispatch.change import Change, Changes
 from distconv.dispatch.failing import Failing
 from distconv.dispatch.placement import Placement
-from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
 from distconv.dispatch.transfer import Transfer, TransferFacts, as_served, decide
@@ -62,7 +61,6 @@ class Leasing:
         tasks = await change.tx.claim_tasks(list(wanted))
         claims = [await self._give(change, task, wanted[task.id]) for task in tasks]
         await change.queue.taken(tasks)
-        change.effects.topics.add(Topic.LEASES)
         return claims
 
     async def _give(self, change: Change, task: TaskRecord, placement: Placement) -> Claim:

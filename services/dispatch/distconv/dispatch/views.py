@@ -55,6 +55,11 @@ class Views:
         reason = await self._wait_reason(view.job, count_ahead=count_ahead)
         return replace(view, wait_reason=reason)
 
+    def created(self, job: JobRecord, task: TaskRecord | None) -> JobView:
+        """View a job that was made this instant, with its READY task; without any query."""
+        reason = wait_reason(job, task, self._loads(), ahead=None)
+        return JobView(job=job, wait_reason=reason)
+
     def running(self, job: JobRecord) -> JobView:
         """View a job with its live progress, and without why it waits, which costs queries."""
         if job.state in _RUNNING and (progress := self._board.get(job.id)) is not None:
@@ -66,7 +71,14 @@ class Views:
             return wait_reason(job, None, (), ahead=None)
         tasks = await self._store.list_tasks(job.id)
         task = next((t for t in tasks if t.state is TaskState.READY), None)
-        loads = [
+        loads = self._loads()
+        ahead = None
+        if count_ahead and task is not None and loads:
+            ahead = await self._ahead(task, loads)
+        return wait_reason(job, task, loads, ahead=ahead)
+
+    def _loads(self) -> list[EngineLoad]:
+        return [
             EngineLoad(
                 engine_id=session.engine.id,
                 capabilities=session.capabilities,
@@ -76,10 +88,6 @@ class Views:
             )
             for session in self._hub.sessions()
         ]
-        ahead = None
-        if count_ahead and task is not None and loads:
-            ahead = await self._ahead(task, loads)
-        return wait_reason(job, task, loads, ahead=ahead)
 
     async def _ahead(self, task: TaskRecord, loads: Sequence[EngineLoad]) -> int:
         """Count the tasks before `task` that the engines here can do."""

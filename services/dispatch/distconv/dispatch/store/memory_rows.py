@@ -39,6 +39,7 @@ class MemoryRows:
             tasks=tasks,
             attempts=attempts + _found(self._t.attempts, keys.leases),
             engines=_found(self._t.engines, keys.engines),
+            requests=_found(self._t.requests, keys.requests),
             tenants=[self._t.tenants.get(key) or TenantRecord(tenant=key) for key in keys.tenants],
         )
 

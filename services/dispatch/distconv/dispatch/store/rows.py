@@ -35,6 +35,7 @@ class Loaded:
     attempts: Sequence[AttemptRecord] = ()
     engines: Sequence[EngineRecord] = ()
     tenants: Sequence[TenantRecord] = ()
+    requests: Sequence[RequestRecord] = ()
 
 
 @dataclass(slots=True, kw_only=True)

@@ -55,6 +55,7 @@ class _Statements(NamedTuple):
     leases: sa.Select[Any]
     engines: sa.Select[Any]
     tenants: sa.Select[Any]
+    requests: sa.Select[Any]
     plans: sa.Select[Any]
     claim: sa.Select[Any]
     of_claimed: sa.Select[Any]
@@ -84,9 +85,13 @@ def _statements(dialect: str) -> _Statements:
             ENGINES.where(t.engines.c.id.in_(listed(dialect, "engines"))).order_by(t.engines.c.id)
         ),
         tenants=_locked(
-            TENANTS.where(t.tenants.c.tenant.in_(listed(dialect, "tenants"))).order_by(
-                t.tenants.c.tenant
-            )
+            TENANTS.where(
+                t.tenants.c.tenant.in_(listed(dialect, "tenants", of_ids=False))
+            ).order_by(t.tenants.c.tenant)
+        ),
+        requests=select_of(t.requests, RequestRecord).where(
+            t.requests.c.tenant.in_(listed(dialect, "tenants", of_ids=False)),
+            t.requests.c.request_id.in_(listed(dialect, "requests", of_ids=False)),
         ),
         plans=_locked(TASKS.where(tasks.job_id.in_(listed(dialect, "jobs"))).order_by(tasks.id)),
         # Task and job are locked both or neither, and nothing is waited for.
@@ -131,6 +136,8 @@ class SqlRows:
             found.attempts = [*found.attempts, *leases]
         if keys.engines:
             found.engines = await self._all(q.engines, EngineRecord, engines=keys.engines)
+        if keys.requests:
+            found.requests = await self._load_requests(keys.requests)
         if keys.tenants:
             found.tenants = await self._load_tenants(keys.tenants)
         return found
@@ -144,6 +151,16 @@ class SqlRows:
             await self._run(insert_new(self._dialect, t.tenants), new)
             found += await self._all(query, TenantRecord, tenants=missing)
         return found
+
+    async def _load_requests(self, keys: Sequence[RequestKey]) -> Sequence[RequestRecord]:
+        wanted = set(keys)
+        found = await self._all(
+            _statements(self._dialect).requests,
+            RequestRecord,
+            tenants=sorted({tenant for tenant, _ in keys}),
+            requests=[request_id for _, request_id in keys],
+        )
+        return [r for r in found if (r.tenant, r.request_id) in wanted]
 
     async def load_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
         """Read every task of jobs."""

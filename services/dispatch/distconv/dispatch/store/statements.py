@@ -106,7 +106,7 @@ def literal_state(column: sa.Column[Any], value: str) -> sa.ColumnElement[bool]:
     return column == sa.literal_column(f"'{value}'")
 
 
-def listed(dialect: str, name: str) -> sa.Select[Any]:
+def listed(dialect: str, name: str, *, of_ids: bool = True) -> sa.Select[Any]:
     """Select the keys of the list parameter `name`.
 
     One parameter however many keys: the statement's text stays the same, so that
@@ -114,8 +114,9 @@ def listed(dialect: str, name: str) -> sa.Select[Any]:
     """
     if dialect == "postgresql":
         given = sa.bindparam(name, type_=postgresql.ARRAY(sa.Text()))
+        value = sa.func.unnest(given).label("value")
         # The collation of ids, so that their indexes serve.
-        return sa.select(sa.func.unnest(given).label("value").collate("C"))
+        return sa.select(value.collate("C") if of_ids else value)
     given = sa.bindparam(name, type_=sa.Text())
     return sa.select(sa.func.json_each(given).table_valued("value").c.value)
 

@@ -31,6 +31,7 @@ from distconv.dispatch.store.rows import Loaded, RequestKey, Rows, SpeedKey, Wri
 from distconv.dispatch.store.shelf import Shelf
 
 _R = TypeVar("_R")
+_K = TypeVar("_K", bound=Hashable)
 
 
 class Unit:
@@ -117,6 +118,7 @@ class Unit:
             engines=_unknown(self._engines, keys.engines),
             tenants=_unknown(self._tenants, keys.tenants),
             leases=_unknown(self._attempts, keys.leases),
+            requests=_unknown(self._requests, keys.requests),
         )
         if wanted != Keys():
             self._take(await self._rows.load(wanted), wanted)
@@ -145,15 +147,23 @@ class Unit:
             self._engines.take(engine.id, engine)
         for tenant in loaded.tenants:
             self._tenants.take(tenant.tenant, tenant)
-        if wanted is not None:  # what was not found is known to be absent
-            for shelf, keys in (
-                (self._jobs, wanted.jobs),
-                (self._tasks, wanted.tasks),
-                (self._attempts, wanted.attempts + wanted.leases),
-                (self._engines, wanted.engines),
-            ):
-                for key in keys:
-                    shelf.take(key, None)
+        for request in loaded.requests:
+            self._requests.take((request.tenant, request.request_id), request)
+        if wanted is not None:
+            self._take_absent(wanted)
+
+    def _take_absent(self, wanted: Keys) -> None:
+        """Know that what was asked for and not found is not there."""
+        shelves: tuple[tuple[Shelf[Any, Any], Iterable[Hashable]], ...] = (
+            (self._jobs, wanted.jobs),
+            (self._tasks, wanted.tasks),
+            (self._attempts, wanted.attempts + wanted.leases),
+            (self._engines, wanted.engines),
+            (self._requests, wanted.requests),
+        )
+        for shelf, keys in shelves:
+            for key in keys:
+                shelf.take(key, None)
 
     def _place(self, attempt: AttemptRecord) -> None:
         for owner in (attempt.job_id, attempt.engine_id):
@@ -398,7 +408,7 @@ class Unit:
         return len(idle)
 
 
-def _unknown(shelf: Shelf[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+def _unknown(shelf: Shelf[_K, Any], keys: tuple[_K, ...]) -> tuple[_K, ...]:
     return tuple(key for key in keys if not shelf.knows(key))
 
 
