@@ -10,7 +10,7 @@ from distconv.core.attempt_states import AttemptState
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.progress import JobProgress
 from distconv.dispatch.replica_wire import pack_effects, pack_progress, unpack
-from distconv.dispatch.signals import Effects, Stop, Topic
+from distconv.dispatch.signals import Effects, Quarantine, Stop, Topic
 from distconv.dispatch.store.records import AttemptRecord
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -33,6 +33,11 @@ effects = st.builds(
     changed_jobs=st.sets(ids),
     ended_jobs=st.sets(ids),
     ended_attempts=st.lists(attempts, max_size=3),
+    changed_engines=st.sets(ids),
+    quarantines=st.lists(
+        st.builds(Quarantine, engine_id=ids, until=st.just(NOW), reason=st.text(max_size=9)),
+        max_size=2,
+    ),
     stops=st.lists(st.builds(Stop, attempt=attempts, reason=st.text(max_size=20)), max_size=3),
 )
 

@@ -114,7 +114,8 @@ class Change:
         """Insert or replace an engine that was `known` so, and tell of its state if that moved."""
         await self.tx.put_engine(engine)
         came_from = known.state if known is not None else None
-        if engine.state is not came_from:
+        was_in_maintenance = known is not None and known.maintenance
+        if engine.state is not came_from or engine.maintenance != was_in_maintenance:
             await self._tell(
                 engine_event(engine, came_from, event_id=self.new_id(), time=self.now, cause=cause)
             )

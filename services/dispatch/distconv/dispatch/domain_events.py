@@ -85,11 +85,14 @@ def engine_event(
     cause: str,
 ) -> OutboxRecord:
     """Tell of an engine that is in another state than before."""
-    until = engine.quarantine_time if engine.state is EngineState.QUARANTINED else None
+    state = engine.state
+    if engine.maintenance and state in (EngineState.ONLINE, EngineState.QUARANTINED):
+        state = EngineState.MAINTENANCE
+    until = engine.quarantine_time if state is EngineState.QUARANTINED else None
     payload = {
         "display_name": engine.display_name,
         "from_state": came_from.value if came_from is not None else "",
-        "state": engine.state.value,
+        "state": state.value,
         "cause": cause,
         "slot_count": str(engine.slot_count),
         "version": engine.version,
@@ -98,7 +101,7 @@ def engine_event(
     return OutboxRecord(
         id=event_id,
         tenant=engine.tenant,
-        type=_ENGINE_TYPES[engine.state],
+        type=_ENGINE_TYPES[state],
         subject=engine_name(engine.id),
         payload={name: value for name, value in payload.items() if value},
         time=time,

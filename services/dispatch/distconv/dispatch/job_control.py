@@ -218,6 +218,7 @@ class JobControl:
                 )
             if job.delete_time is None:
                 job = await change.touch_job(job, delete_time=change.now)
+                await change.tell_job(job, "DELETED", cause=f"{who.user} deleted it")
                 change.effects.topics.add(Topic.PURGES)
             if delete_output and job.output is not None:
                 await change.tx.put_garbage(
@@ -260,7 +261,10 @@ class JobControl:
                 if engine is not None:
                     _require_able(engine, key)
                 await change.alter_task(task, requirement=key)
-            return await change.touch_job(job)
+            touched = await change.touch_job(job)
+            where = f"to engine {engine.id}" if engine is not None else "to any engine"
+            await change.tell_job(touched, "PINNED", cause=f"{who.user} gave it {where}")
+            return touched
 
         assigned = await self._changes.make(make, keys=_plan_of(found))
         _log.info("job_pinned", job=found.id, by=who.user, engine=engine.id if engine else "")

@@ -114,6 +114,9 @@ class JobUpdates:
             if "profile" in values and job.source_media is not None:
                 self._require_feasible(values["profile"], job.source_media)
             updated = await change.touch_job(job, **fields)
+            fields_said = ", ".join(sorted(asked.paths))
+            cause = f"{who.user} changed {fields_said}"
+            await change.tell_job(updated, "UPDATED", cause=cause)
             await self._alter_tasks(change, job, updated)
             if updated.expire_time is not None:
                 change.effects.topics.add(Topic.EXPIRIES)

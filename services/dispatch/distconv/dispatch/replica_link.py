@@ -89,7 +89,15 @@ class ReplicaLink:
     def _tell(self, effects: Effects) -> None:
         """Tell of a change made here, together with those that follow in the same breath."""
         topics = effects.topics & _SHARED_TOPICS
-        if not (topics or effects.changed_jobs or effects.ended_attempts or effects.stops):
+        shared = (
+            topics,
+            effects.changed_jobs,
+            effects.ended_attempts,
+            effects.stops,
+            effects.changed_engines,
+            effects.quarantines,
+        )
+        if not any(shared):
             return
         if self._effects is None:
             self._effects = Effects()
@@ -100,6 +108,8 @@ class ReplicaLink:
         pending.ended_jobs |= effects.ended_jobs
         pending.ended_attempts += effects.ended_attempts
         pending.stops += effects.stops
+        pending.changed_engines |= effects.changed_engines
+        pending.quarantines += effects.quarantines
         for job_id in effects.ended_jobs | {a.job_id for a in effects.ended_attempts}:
             self._progress.pop(job_id, None)
 

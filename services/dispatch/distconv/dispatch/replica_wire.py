@@ -10,7 +10,7 @@ from typing import Any
 from distconv.core.attempt_states import AttemptState
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.progress import JobProgress
-from distconv.dispatch.signals import Effects, Stop, Topic
+from distconv.dispatch.signals import Effects, Quarantine, Stop, Topic
 from distconv.dispatch.store.records import AttemptRecord
 
 # NATS takes a message of 1 MiB by default; an id is 16 characters.
@@ -28,12 +28,17 @@ class Hint:
 
 
 def pack_effects(replica_id: str, effects: Effects) -> Iterator[bytes]:
-    """Yield messages that tell of effects."""
+    """Yield messages that tell of effects, but for those that concern this replica alone.
+
+    Speeds and counts of retries are kept where the engine's session is.
+    """
     changed = iter(sorted(effects.changed_jobs | effects.ended_jobs))
     first: dict[str, object] = {
         "topics": sorted(topic.name for topic in effects.topics),
         "attempts": [_pack_attempt(attempt) for attempt in effects.ended_attempts],
         "stops": [[*_pack_attempt(stop.attempt), stop.reason] for stop in effects.stops],
+        "engines": sorted(effects.changed_engines),
+        "quarantines": [[q.engine_id, q.until.timestamp(), q.reason] for q in effects.quarantines],
     }
     while True:
         jobs = list(islice(changed, _JOBS_PER_MESSAGE))
@@ -80,6 +85,15 @@ def _effects(told: Mapping[str, Any]) -> Effects:
         stops=[
             Stop(attempt=_attempt(*values), reason=str(reason))
             for *values, reason in told.get("stops", ())
+        ],
+        changed_engines=set(map(str, told.get("engines", ()))),
+        quarantines=[
+            Quarantine(
+                engine_id=str(engine),
+                until=datetime.fromtimestamp(until, UTC),
+                reason=str(reason),
+            )
+            for engine, until, reason in told.get("quarantines", ())
         ],
     )
 

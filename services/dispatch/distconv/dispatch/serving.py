@@ -1,11 +1,12 @@
 """Run dispatch as a process: its folder, database, storage, bus and server, and their end."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -23,12 +24,14 @@ from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql import SqlStore
 from distconv.events.memory_broadcast import MemoryBroadcast
-from distconv.events.nats import open_nats
 from distconv.events.nats_settings import NatsSettings
 from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, start_server
 from distconv.rpc.tokens import MediaTokens, load_or_make_key
+
+if TYPE_CHECKING:
+    from distconv.events.nats import Nats
 
 _log = structlog.get_logger()
 
@@ -147,6 +150,7 @@ class _Links:
 @asynccontextmanager
 async def _linked(settings: DispatchSettings, clock: Clock) -> AsyncIterator[_Links]:
     if settings.nats_url:
+        open_nats = _nats_adapter()
         credentials = settings.nats_credentials_file
         nats_settings = NatsSettings(
             servers=settings.nats_url,
@@ -160,6 +164,19 @@ async def _linked(settings: DispatchSettings, clock: Clock) -> AsyncIterator[_Li
         yield _Links(broadcast=MemoryBroadcast())
     else:
         yield _Links()
+
+
+def _nats_adapter() -> "Callable[[NatsSettings, Clock], AbstractAsyncContextManager[Nats]]":
+    """Import what only a fleet needs. Raises InvalidArgumentError when it is not installed."""
+    try:
+        from distconv.events.nats import open_nats  # noqa: PLC0415  # an extra of the wheel
+    except ModuleNotFoundError as error:
+        raise InvalidArgumentError(
+            f"nats_url is set, but {error.name} is not installed; "
+            "install it with: pip install 'distconv[fleet]'",
+            field="nats_url",
+        ) from error
+    return open_nats
 
 
 def _embedded(
