@@ -28,8 +28,10 @@ from distconv.dispatch.engine_reaper import EngineReaper
 from distconv.dispatch.engine_service import EngineServicer, engine_service
 from distconv.dispatch.event_api import EventApi
 from distconv.dispatch.event_service import EventServicer, event_service
+from distconv.dispatch.explaining import Explainer
 from distconv.dispatch.failing import Failing
 from distconv.dispatch.feasibility import check_counts, require_feasible
+from distconv.dispatch.finding import Finder
 from distconv.dispatch.garbage_collector import GarbageCollector
 from distconv.dispatch.heartbeat_keeper import HeartbeatKeeper
 from distconv.dispatch.job_expirer import JobExpirer
@@ -207,10 +209,28 @@ class Dispatch:
         )
         self.engine_follower = EngineFollower(store, self.hub, self.signals, self.spawn)
         self.events = EventApi(self.bus)
+        scheduler = Scheduler(
+            store=store,
+            leasing=self.leasing,
+            hub=self.hub,
+            assigning=Assigning(
+                hub=self.hub,
+                mint=mint,
+                stall_timeout=timedelta(seconds=settings.stall_timeout_s),
+            ),
+            clock=clock,
+            policy=settings.scheduling,
+            on_pass=self.watchers.notify_all,
+        )
+        explainer = Explainer(
+            store=store, hub=self.hub, clock=clock, policy=settings.health, held=scheduler.hold
+        )
         self.services: Sequence[Service] = (
             dispatch_service(
                 DispatchServicer(
                     self.api,
+                    explainer=explainer,
+                    finder=Finder(store),
                     grants=MediaGrants(mint, objects, store, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
@@ -241,19 +261,7 @@ class Dispatch:
         )
         self._duties: Sequence[tuple[Duty, Topic]] = (
             (
-                Scheduler(
-                    store=store,
-                    leasing=self.leasing,
-                    hub=self.hub,
-                    assigning=Assigning(
-                        hub=self.hub,
-                        mint=mint,
-                        stall_timeout=timedelta(seconds=settings.stall_timeout_s),
-                    ),
-                    clock=clock,
-                    policy=settings.scheduling,
-                    on_pass=self.watchers.notify_all,
-                ),
+                scheduler,
                 Topic.WORK,
             ),
             (Promoter(store, changes, clock), Topic.PROMOTIONS),

@@ -14,11 +14,13 @@ from distconv.core.version import __version__
 from distconv.dispatch import wire
 from distconv.dispatch.client_api import ClientApi
 from distconv.dispatch.engines import EngineList
+from distconv.dispatch.explaining import Explainer
+from distconv.dispatch.finding import Finder
 from distconv.dispatch.jobs import ListRequest
 from distconv.dispatch.masks import check_mask, masked, wants
 from distconv.dispatch.media_access import MediaGrants
 from distconv.dispatch.store.records import JobRecord
-from distconv.dispatch.unserved import UNSERVED_METHODS, unserved
+from distconv.dispatch.unserved import UNSERVED_METHODS
 from distconv.dispatch.validation import profile_id
 from distconv.rpc.auth import LocalTenantAuthenticator, principal
 from distconv.rpc.convert.profile import profile
@@ -42,6 +44,8 @@ class DispatchServicer(DispatchServiceServicer):
         self,
         api: ClientApi,
         *,
+        explainer: Explainer,
+        finder: Finder,
         grants: MediaGrants,
         catalogue: ProfileCatalogue,
         storage_addresses: Sequence[str],
@@ -54,6 +58,8 @@ class DispatchServicer(DispatchServiceServicer):
         self._engines = api.engines
         self._engine_control = api.engine_control
         self._views = api.views
+        self._explainer = explainer
+        self._finder = finder
         self._grants = grants
         self._catalogue = catalogue
         self._storage_addresses = tuple(storage_addresses)
@@ -178,8 +184,9 @@ class DispatchServicer(DispatchServiceServicer):
     async def ExplainJob(
         self, request: pb.ExplainJobRequest, context: Any
     ) -> pb.ExplainJobResponse:
-        """Refuse."""
-        raise unserved("ExplainJob")
+        """Say why a job waits, or why it went where it went."""
+        job = await self._finder.job(principal(), request.name)
+        return wire.explanation(await self._explainer.explain(job))
 
     async def GetJobHistory(
         self, request: pb.GetJobHistoryRequest, context: Any

@@ -3,7 +3,6 @@
 from distconv.core.errors import UnimplementedError
 
 UNSERVED_METHODS = (
-    "distconv.v1.DispatchService.ExplainJob",
     "distconv.v1.EngineService.RegisterEngine",
     # Storage's own; clients ask dispatch alone what a system serves.
     "distconv.v1.StorageService.GetUrl",

@@ -16,6 +16,7 @@ from distconv.core.names import (
 )
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.explain import Explanation
 from distconv.dispatch.job_update import JobUpdate, etag_of
 from distconv.dispatch.media_access import MediaAccess
 from distconv.dispatch.order import JobOrder
@@ -247,6 +248,22 @@ def engine(view: EngineView) -> engine_pb2.Engine:
         quarantine_reason=record.quarantine_reason,
         strike_count=record.strike_count,
         replica=record.replica_id,
+    )
+
+
+def explanation(value: Explanation) -> dispatch_service_pb2.ExplainJobResponse:
+    """Convert an explanation to its message."""
+    return dispatch_service_pb2.ExplainJobResponse(
+        summary=value.summary,
+        engines=[
+            dispatch_service_pb2.EngineFit(
+                engine=engine_name(fit.engine_id),
+                fits=fit.fits,
+                reasons=fit.reasons,
+                estimate=duration(fit.estimate),
+            )
+            for fit in value.engines
+        ],
     )
 
 
