@@ -21,6 +21,8 @@ from distconv.dispatch.store.whole import settled
 
 _log = structlog.get_logger()
 _T = TypeVar("_T")
+# What a body returned, or what it raised.
+_Outcome = tuple[Any, Exception | None]
 
 # So many changes share a transaction at most: it bounds how long locks are held.
 MAX_GROUP_SIZE = 256
@@ -138,17 +140,12 @@ class GroupCommit:
                 await self._commit(group[: len(group) // 2])
                 return await self._commit(group[len(group) // 2 :])
             else:
-                for entry, (value, raised) in zip(group, outcomes, strict=True):
-                    if raised is None:
-                        entry.succeed(value)
-                    else:
-                        entry.fail(raised)
-                return None
+                return _tell(group, outcomes)
         return None
 
-    async def _together(self, group: Sequence[_Entry]) -> list[tuple[Any, Exception | None]]:
+    async def _together(self, group: Sequence[_Entry]) -> list[_Outcome]:
         """Run every body in one transaction; return what each answered or raised."""
-        outcomes: list[tuple[Any, Exception | None]] = []
+        outcomes: list[_Outcome] = []
         async with self._store.transaction(Keys.merge(entry.keys for entry in group)) as tx:
             for entry in group:
                 try:
@@ -162,6 +159,14 @@ class GroupCommit:
                     tx.keep()
                     outcomes.append((value, None))
         return outcomes
+
+
+def _tell(group: Sequence[_Entry], outcomes: Sequence[_Outcome]) -> None:
+    for entry, (value, raised) in zip(group, outcomes, strict=True):
+        if raised is None:
+            entry.succeed(value)
+        else:
+            entry.fail(raised)
 
 
 def _fail_all(group: Sequence[_Entry], error: Exception) -> None:

@@ -1,7 +1,8 @@
 """Column types: aware times, and domain values as JSON text; the same on every database."""
 
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, get_origin
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
@@ -29,20 +30,32 @@ class UtcTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Turn to UTC; SQLite keeps no zone."""
-        if value is None:
-            return None
-        utc = value.astimezone(UTC)
-        return utc.replace(tzinfo=None) if dialect.name == "sqlite" else utc
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+        """Turn to UTC; SQLite keeps no zone, and text of one form."""
+        return _utc_text if dialect.name == "sqlite" else _utc
 
-    def process_result_value(
+    def result_processor(
         self,
-        value: datetime | None,
-        dialect: Dialect,  # noqa: ARG002  # the library's signature
-    ) -> datetime | None:
+        dialect: Dialect,
+        coltype: object,  # noqa: ARG002  # the library's signature
+    ) -> Callable[[Any], Any] | None:
         """Say that it is UTC."""
-        return None if value is None else value.replace(tzinfo=value.tzinfo or UTC)
+        return _of_utc_text if dialect.name == "sqlite" else None
+
+
+def _utc(value: datetime | None) -> datetime | None:
+    return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
+
+
+def _utc_text(value: datetime | None) -> str | None:
+    # The form in which SQLite's own functions and SQLAlchemy write times, without the zone.
+    if value is None:
+        return None
+    return value.astimezone(UTC).isoformat(" ", "microseconds")[:-6]
+
+
+def _of_utc_text(value: str | None) -> datetime | None:
+    return None if value is None else datetime.fromisoformat(value).replace(tzinfo=UTC)
 
 
 class Span(TypeDecorator[timedelta]):
@@ -68,6 +81,11 @@ class Span(TypeDecorator[timedelta]):
         return None if value is None else timedelta(microseconds=value)
 
 
+# So many values of a column are kept, and texts of so many characters at most.
+_MOST_KEPT = 500
+_LONGEST_KEPT = 8000
+
+
 class JsonValue(TypeDecorator[Any]):
     """A domain value as JSON text, checked against its type when it is read.
 
@@ -81,19 +99,48 @@ class JsonValue(TypeDecorator[Any]):
         super().__init__()
         self.kind = kind
         self._adapter: TypeAdapter[Any] = TypeAdapter(kind)
+        # Few distinct values make up most of a table: profiles, what engines can do, nothing.
+        # They cannot be altered, so one object stands for all that are equal. A mapping could.
+        self._is_shared = get_origin(kind) is not Mapping
+        self._known: dict[str, Any] = {}
+        self._written: dict[int, tuple[Any, str]] = {}
 
-    def process_bind_param(
-        self,
-        value: Any,
-        dialect: Dialect,  # noqa: ARG002
-    ) -> str | None:
-        """Write the value; None stays NULL."""
-        return None if value is None else self._adapter.dump_json(value).decode()
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ARG002
+        """Write values; None stays NULL."""
+        return self._write
 
-    def process_result_value(
+    def result_processor(
         self,
-        value: str | None,
         dialect: Dialect,  # noqa: ARG002
-    ) -> Any:
-        """Read the value."""
-        return None if value is None else self._adapter.validate_json(value)
+        coltype: object,  # noqa: ARG002
+    ) -> Callable[[Any], Any]:
+        """Read values."""
+        return self._read
+
+    def _write(self, value: Any) -> str | None:
+        if value is None:
+            return None
+        known = self._written.get(id(value))
+        if known is not None:
+            return known[1]
+        text = self._adapter.dump_json(value).decode()
+        if self._is_shared:
+            # The value is kept with its text: as long as it is, no other has its id.
+            _bound(self._written)[id(value)] = (value, text)
+        return text
+
+    def _read(self, text: str | None) -> Any:
+        if text is None:
+            return None
+        value = self._known.get(text)
+        if value is None:
+            value = self._adapter.validate_json(text)
+            if self._is_shared and len(text) <= _LONGEST_KEPT:
+                _bound(self._known)[text] = value
+        return value
+
+
+def _bound(kept: dict[Any, Any]) -> dict[Any, Any]:
+    if len(kept) >= _MOST_KEPT:
+        kept.clear()
+    return kept
