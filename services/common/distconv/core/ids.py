@@ -24,8 +24,19 @@ ID_LENGTH = _TIME_CHARS + _RANDOM_CHARS
 _MISREAD = str.maketrans({"o": "0", "i": "1", "l": "1"})
 
 
+# Two characters at a time: ids are made by the thousand.
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+
+
 def _encode(value: int, length: int) -> str:
-    return "".join(_ALPHABET[(value >> (5 * k)) & 31] for k in reversed(range(length)))
+    shift = 5 * length
+    parts = []
+    while shift >= 10:
+        shift -= 10
+        parts.append(_PAIRS[(value >> shift) & 1023])
+    if shift:
+        parts.append(_ALPHABET[value & 31])
+    return "".join(parts)
 
 
 def new_id(now: datetime, *, randomness: int | None = None) -> str:

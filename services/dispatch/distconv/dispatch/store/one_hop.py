@@ -82,6 +82,14 @@ class OneHopConnection(aiosqlite.Connection):
         rows = cursor.fetchall() if cursor.description else None
         return cursor.description, cursor.rowcount, cursor.lastrowid, rows
 
+    async def run_script(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        """Execute statements on the connection's thread in one go."""
+        await self._execute(self._run_script, statements)  # type: ignore[no-untyped-call]
+
+    def _run_script(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> None:
+        for text, parameters in statements:
+            self._conn.execute(text, parameters)
+
     async def rollback(self) -> None:
         """Undo a transaction; without one there is nothing to hop for."""
         if self.in_transaction:

@@ -58,11 +58,11 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
         pool_size=options.pool_size,
         max_overflow=0,
         pool_timeout=options.checkout_timeout_s,
-        # Through a whole working set of statements; the default of 100 is less.
         connect_args={
             "timeout": options.connect_timeout_s,
             # The server's own timeout comes first; this one is for a server that fell silent.
             "command_timeout": options.statement_timeout_s + 1,
+            # The whole working set of statements; the default of 100 is less.
             "prepared_statement_cache_size": 500,
             "server_settings": {
                 "application_name": "distconv-dispatch",
@@ -72,6 +72,9 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
                 "idle_in_transaction_session_timeout": "60000",
                 # Compiling costs more than these statements take.
                 "jit": "off",
+                # Every statement has its index. A plan that was made while a table was small
+                # must not scan it when it is large.
+                "enable_seqscan": "off",
                 "timezone": "UTC",
             },
         },

@@ -7,20 +7,19 @@ never wait for one another in a ring.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import repeat
 from typing import Any
 
-import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.bulk import BulkTable, bulk_table
+from distconv.dispatch.store.bulk import BulkTable, Statement, bulk_table, execute
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import JobRecord, TaskRecord
 from distconv.dispatch.store.rows import Writes
 from distconv.dispatch.store.shelf import Written
-from distconv.dispatch.store.statements import upsert, values_of
 from distconv.dispatch.store.terms import terms_of
 
 # A line's `use_time` is renewed when it is older. What is younger is not forgotten by any
@@ -40,35 +39,27 @@ class SqlWriter:
 
     async def write(self, connection: AsyncConnection, writes: Writes) -> Mapping[Line, datetime]:
         """Write everything; return the lines to be told of to `committed`."""
-        dialect = connection.dialect.name
+        of = partial(bulk_table, connection.dialect)
         used = self._fresh_lines(writes.tasks)
-        if used:
-            rows = [
-                {"requirement": line.requirement, "urgency": line.urgency, "use_time": time}
-                for line, time in sorted(used.items())
-            ]
-            await connection.execute(upsert(dialect, t.lines), rows)
-        for table, written in (
-            (t.jobs, writes.jobs),
-            (t.tasks, writes.tasks),
-            (t.attempts, writes.attempts),
-            (t.engines, writes.engines),
-            (t.tenants, writes.tenants),
-            (t.requests, writes.requests),
-        ):
-            await _write(connection, table, written)
-        await _write_terms(connection, writes.jobs)
-        await _replace(connection, t.speeds, writes.speeds)
-        await _replace(connection, t.garbage, writes.garbage)
-        for table, appended in (
-            (t.transitions, writes.transitions),
-            (t.outbox, writes.events),
-            (t.benchmarks, writes.benchmarks),
-        ):
-            bulk = bulk_table(connection.dialect, table)
-            await bulk.insert.run(connection, map(bulk.values, appended))
-        await _remove(connection, t.outbox, [(number,) for number in writes.removed_events])
-        await _remove(connection, t.lines, [tuple(line) for line in writes.idle_lines])
+        lines = [(line.requirement, line.urgency, time) for line, time in sorted(used.items())]
+        script = [
+            *of(t.lines).upsert.statements(lines),
+            *_written(of(t.jobs), writes.jobs),
+            *_written(of(t.tasks), writes.tasks),
+            *_written(of(t.attempts), writes.attempts),
+            *_written(of(t.engines), writes.engines),
+            *_written(of(t.tenants), writes.tenants),
+            *_written(of(t.requests), writes.requests),
+            *_replaced(of(t.speeds), writes.speeds),
+            *_replaced(of(t.garbage), writes.garbage),
+            *_terms(of(t.job_terms), writes.jobs),
+            *_appended(of(t.transitions), writes.transitions),
+            *_appended(of(t.outbox), writes.events),
+            *_appended(of(t.benchmarks), writes.benchmarks),
+            *of(t.outbox).delete.statements((number,) for number in writes.removed_events),
+            *of(t.lines).delete.statements(writes.idle_lines),
+        ]
+        await execute(connection, script)
         return used
 
     def committed(self, used: Mapping[Line, datetime]) -> None:
@@ -88,34 +79,18 @@ class SqlWriter:
         return used
 
 
-async def _write_terms(
-    connection: AsyncConnection, jobs: Sequence[Written[str, JobRecord]]
-) -> None:
-    stale: list[str] = []
-    rows: list[tuple[str, str, str]] = []
-    for key, old, job, is_new in jobs:
-        if job is None or (old is not None and old.labels == job.labels):
-            continue
-        if not is_new:
-            stale.append(key)
-        found = sorted(terms_of(job.labels, job.source_file_name))
-        rows += [(job.tenant, term, key) for term in found]
-    if stale:
-        gone = sa.delete(t.job_terms).where(t.job_terms.c.job_id == sa.bindparam("gone"))
-        await connection.execute(gone, [{"gone": key} for key in stale])
-    await bulk_table(connection.dialect, t.job_terms).insert.run(connection, rows)
-
-
-async def _write(
-    connection: AsyncConnection, table: sa.Table, written: Sequence[Written[Any, Any]]
-) -> None:
+def _written(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement]:
     if not written:
-        return
-    bulk = bulk_table(connection.dialect, table)
-    await bulk.insert.run(connection, [bulk.values(row.new) for row in written if row.is_new])
-    for names, rows in _changed(bulk, written).items():
-        await bulk.update(names).run(connection, rows)
-    await _remove(connection, table, [_key(row.key) for row in written if row.new is None])
+        return []
+    return [
+        *bulk.insert.statements(bulk.values(row.new) for row in written if row.is_new),
+        *(
+            statement
+            for names, rows in _changed(bulk, written).items()
+            for statement in bulk.update(names).statements(rows)
+        ),
+        *_removed(bulk, written),
+    ]
 
 
 def _changed(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> _Changes:
@@ -137,20 +112,31 @@ def _changed(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> _Changes:
     return dict(sorted(groups.items()))
 
 
-async def _replace(
-    connection: AsyncConnection, table: sa.Table, written: Sequence[Written[Any, Any]]
-) -> None:
-    present = [values_of(row.new) for row in written if row.new is not None]
-    if present:
-        await connection.execute(upsert(connection.dialect.name, table), present)
-    await _remove(connection, table, [_key(row.key) for row in written if row.new is None])
+def _replaced(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement]:
+    present = (bulk.values(row.new) for row in written if row.new is not None)
+    return [*bulk.upsert.statements(present), *_removed(bulk, written)]
 
 
-async def _remove(
-    connection: AsyncConnection, table: sa.Table, keys: Sequence[tuple[Any, ...]]
-) -> None:
-    if keys:
-        await bulk_table(connection.dialect, table).delete.run(connection, keys)
+def _removed(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement]:
+    return bulk.delete.statements(_key(row.key) for row in written if row.new is None)
+
+
+def _appended(bulk: BulkTable, records: Sequence[Any]) -> list[Statement]:
+    return bulk.insert.statements(map(bulk.values, records))
+
+
+def _terms(bulk: BulkTable, jobs: Sequence[Written[str, JobRecord]]) -> list[Statement]:
+    stale: list[tuple[str, str, str]] = []
+    fresh: list[tuple[str, str, str]] = []
+    for _, old, job, _ in jobs:
+        if job is None or (old is not None and old.labels == job.labels):
+            continue
+        terms = terms_of(job.labels, job.source_file_name)
+        had = terms_of(old.labels, old.source_file_name) if old is not None else frozenset()
+        stale += [(job.tenant, term, job.id) for term in sorted(had - terms)]
+        fresh += [(job.tenant, term, job.id) for term in sorted(terms - had)]
+    # By upsert: a job that was saved without being read has some of them.
+    return [*bulk.delete.statements(stale), *bulk.insert_new.statements(fresh)]
 
 
 def _key(key: Any) -> tuple[Any, ...]:

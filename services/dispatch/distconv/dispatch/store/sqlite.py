@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from distconv.core.errors import (
@@ -86,7 +86,7 @@ def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
 class SqliteFailures:
     """What SQLite's errors mean."""
 
-    kinds: tuple[type[Exception], ...] = (DBAPIError,)
+    kinds: tuple[type[Exception], ...] = (DBAPIError, sqlite3.Error)
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -99,11 +99,11 @@ class SqliteFailures:
     ) -> Exception:
         """Make the error to raise."""
         cause = getattr(error, "orig", None) or error
-        if isinstance(error, IntegrityError):
+        if isinstance(cause, sqlite3.IntegrityError):
             if "FOREIGN KEY" in str(cause):
                 return NotFoundError(f"what a record belongs to is gone from {self._path}")
             return AlreadyExistsError(f"a record of that id stands in {self._path} already")
-        if isinstance(error, OperationalError):
+        if isinstance(cause, sqlite3.OperationalError):
             return unusable(self._path, cause)
         return UnavailableError(f"the database {self._path} did not take a change: {cause}")
 

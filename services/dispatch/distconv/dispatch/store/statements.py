@@ -42,11 +42,6 @@ def field_names(record: type) -> tuple[str, ...]:
 _NAMES: dict[type, tuple[str, ...]] = {}
 
 
-def values_of(record: Any) -> dict[str, Any]:
-    """Return the columns of a record by name."""
-    return {name: getattr(record, name) for name in field_names(type(record))}
-
-
 def request_of(tenant: str, request_id: str) -> sa.Select[Any]:
     """Select what a request id was used for."""
     return select_of(t.requests, RequestRecord).where(
@@ -131,11 +126,3 @@ def insert_new(dialect: str, table: sa.Table) -> sa.Insert:
     if dialect == "postgresql":
         return postgresql.insert(table).on_conflict_do_nothing()
     return sqlite.insert(table).on_conflict_do_nothing()
-
-
-def upsert(dialect: str, table: sa.Table) -> sa.Insert:
-    """Insert rows, replacing those whose key stands already."""
-    made: Any = (postgresql if dialect == "postgresql" else sqlite).insert(table)
-    rest = {c.name: made.excluded[c.name] for c in table.c if not c.primary_key}
-    done: sa.Insert = made.on_conflict_do_update(index_elements=list(table.primary_key), set_=rest)
-    return done
