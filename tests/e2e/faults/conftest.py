@@ -70,11 +70,11 @@ class Daemon:
         timer.start()
         line = stdout.readline()
         timer.cancel()
+        self._reader = threading.Thread(target=_drain, args=(stdout,), daemon=True)
+        # An engine tells of every welcome: nobody may hang for want of a reader.
+        self._reader.start()
         assert line, f"{self.name} ended before it was ready:\n{self.log_tail()}"
         self.ready = json.loads(line)
-        # An engine tells of every welcome: nobody may hang for want of a reader.
-        self._reader = threading.Thread(target=_drain, args=(stdout,), daemon=True)
-        self._reader.start()
 
     @property
     def pid(self) -> int:
@@ -86,6 +86,10 @@ class Daemon:
         """SIGKILL it."""
         assert self.process is not None
         self.process.kill()
+        self._reap()
+
+    def abandon(self) -> None:
+        """Clear away a process that ended by itself."""
         self._reap()
 
     def stop(self, *, within_s: float = 30.0) -> int:
