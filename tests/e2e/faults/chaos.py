@@ -12,7 +12,6 @@ from functools import partial
 from typing import TypeVar
 
 import psutil
-
 from tests.e2e.faults.conftest import Daemon, Fleet
 
 from servers import PrivateServer

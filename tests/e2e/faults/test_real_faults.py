@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import av
 import pytest
@@ -22,6 +23,9 @@ from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.tokens import MediaAction, MediaTokens
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
+
+if TYPE_CHECKING:
+    from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 JOB_COUNT = 30
 FRAME_COUNT = 50  # 2 s at 25 frames per second
@@ -142,7 +146,7 @@ async def _objects(fleet: Fleet) -> AsyncIterator[str]:
     async with _storage(fleet) as stub:
         while True:
             answer = await stub.ListObjects(
-                pb.ListObjectsRequest(page_token=page), metadata=bearer_metadata(token)
+                pb.ListObjectsRequest(page_token=page), metadata=tuple(bearer_metadata(token))
             )
             for found in answer.objects:
                 yield found.name
@@ -151,6 +155,6 @@ async def _objects(fleet: Fleet) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def _storage(fleet: Fleet) -> AsyncIterator[StorageServiceStub]:
+async def _storage(fleet: Fleet) -> AsyncIterator["StorageServiceAsyncStub"]:
     async with open_channel(fleet.storage.ready["address"]) as channel:
         yield StorageServiceStub(channel)

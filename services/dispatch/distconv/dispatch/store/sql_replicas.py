@@ -15,8 +15,8 @@ from distconv.dispatch.store.sql_reader import SqlReader
 from distconv.dispatch.store.statements import (
     ENGINES,
     fetch_all,
+    field_names,
     select_of,
-    values_of,
 )
 from distconv.dispatch.store.whole import whole, whole_context
 
@@ -49,7 +49,7 @@ class SqlReplicas(SqlReader):
 
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Insert or replace a replica."""
-        values = values_of(replica)
+        values = {name: getattr(replica, name) for name in field_names(ReplicaRecord)}
         async with self._changing() as connection:
             update = sa.update(t.replicas).where(t.replicas.c.id == replica.id).values(values)
             if not (await whole(connection.execute(update))).rowcount:
