@@ -5,10 +5,10 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test gen fmt lint type verify bench lock clean
+.PHONY: help setup demo test sim sim-nightly gen fmt lint type verify bench lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
 
 setup: $(STAMP) ## Make the virtual environment with everything, pinned by hash
 
@@ -21,6 +21,12 @@ demo: $(STAMP) ## Transcode a clip end to end (INPUT=… OUTPUT=… PROFILE=… 
 
 test: $(STAMP) ## Run every test that needs no server beyond what it starts itself
 	@$(BIN)/python -m pytest
+
+sim: $(STAMP) ## Simulate: SEEDS=n worlds (100), or the trace of one: SEED=n; BUG=name plants a bug
+	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(BUG),--bug $(BUG))
+
+sim-nightly: $(STAMP) ## Simulate 100,000 worlds
+	@$(BIN)/python -m tests.simulation --seeds 100000
 
 gen: $(STAMP) ## Regenerate gen/ and the generated pages of docs/
 	@$(BIN)/python tools/gen.py

@@ -1,0 +1,187 @@
+"""Bugs to plant, one at least for each invariant: what a world must be able to catch."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+from unittest.mock import patch
+
+from tests.simulation.ledger import Invariant
+
+from distconv.core import fair_queue, retry
+from distconv.core.attempt_states import AttemptEvent
+from distconv.core.failure import Failure
+from distconv.core.fair_queue import Charge
+from distconv.dispatch.change import Change
+from distconv.dispatch.concluding import Concluding
+from distconv.dispatch.garbage_collector import GarbageCollector
+from distconv.dispatch.lease_rescuer import LeaseRescuer
+from distconv.dispatch.outbox_relay import OutboxRelay
+from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.store.memory import MemoryStore
+from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
+from distconv.dispatch.store.unit import Unit
+
+Plant = Callable[[], Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bug:
+    """A bug, the invariant that it breaks, and what plants it while a world runs."""
+
+    invariant: Invariant
+    plant: Plant
+
+
+def _leases_never_end() -> Any:
+    async def run(self: LeaseRescuer) -> None:
+        return None
+
+    return patch.object(LeaseRescuer, "run", run)
+
+
+def _lost_attempts_stay_live() -> Any:
+    move = Change.move_attempt
+
+    async def forget(
+        self: Change, attempt: AttemptRecord, event: AttemptEvent, **fields: Any
+    ) -> AttemptRecord:
+        if event is AttemptEvent.LEASE_LOST:
+            return attempt
+        return await move(self, attempt, event, **fields)
+
+    return patch.object(Change, "move_attempt", forget)
+
+
+def _renewals_ignored() -> Any:
+    """Leases end when they were first to end, and nobody tells the attempt."""
+
+    async def renew(self: Unit, **_: Any) -> list[AttemptRecord]:
+        return []
+
+    return patch.object(Unit, "renew_leases", renew)
+
+
+def _outputs_not_verified() -> Any:
+    async def verify(self: Verifier, *_: Any) -> None:
+        return None
+
+    return patch.object(Verifier, "verify", verify)
+
+
+def _tokens_not_checked() -> Any:
+    conclude = Concluding.conclude
+    unit_get = Unit.get_attempt
+
+    async def trust(self: Concluding, attempt_id: str, **given: Any) -> bool:
+        wanted = (given["engine_id"], given["fencing_token"])
+
+        async def get(unit: Unit, key: str) -> AttemptRecord | None:
+            found = await unit_get(unit, key)
+            if found is None or key != attempt_id or not found.state.is_live:
+                return found
+            engine_id, fencing_token = wanted
+            return replace(found, engine_id=engine_id, fencing_token=fencing_token)
+
+        with patch.object(Unit, "get_attempt", get):
+            return await conclude(self, attempt_id, **given)
+
+    return patch.object(Concluding, "conclude", trust)
+
+
+def _failures_not_counted() -> Any:
+    def may_retry(failure: Failure, **_: Any) -> bool:
+        return failure.retryable
+
+    return patch.object(retry, "may_retry", may_retry)
+
+
+def _ranks_ignored() -> Any:
+    def charge(**_: float) -> Charge:
+        return Charge(rank=0.0, finish_rank=0.0)
+
+    return patch.object(fair_queue, "charge", charge)
+
+
+def _event_dropped() -> Any:
+    add = Unit.add_event
+
+    async def drop(self: Unit, event: Any) -> None:
+        if event.type.endswith("JobFinished") and event.id[-1] in "0123":
+            return
+        await add(self, event)
+
+    return patch.object(Unit, "add_event", drop)
+
+
+def _outbox_emptied_first() -> Any:
+    """The relay takes events out of the outbox before the bus has them."""
+    publish = OutboxRelay._publish
+
+    async def hasty(self: OutboxRelay, page: Any) -> None:
+        await self._take_out([row.number for row in page])
+        await publish(self, page)
+
+    return patch.object(OutboxRelay, "_publish", hasty)
+
+
+def _garbage_not_collected() -> Any:
+    async def run(self: GarbageCollector) -> None:
+        return None
+
+    return patch.object(GarbageCollector, "run", run)
+
+
+def _garbage_collected_once() -> Any:
+    """What a silent engine may still write is deleted once, and not after its token's end."""
+    put = Unit.put_garbage
+
+    async def once(self: Unit, garbage: GarbageRecord) -> None:
+        await put(self, replace(garbage, final_time=garbage.due_time - timedelta(seconds=1)))
+
+    return patch.object(Unit, "put_garbage", once)
+
+
+def _create_not_idempotent() -> Any:
+    async def get(*_: Any) -> None:
+        return None
+
+    async def none(*_: Any) -> list[Any]:
+        return []
+
+    async def add(self: Unit, request: Any) -> None:
+        return None
+
+    return _all(
+        patch.object(Unit, "get_request", get),
+        patch.object(Unit, "add_request", add),
+        patch.object(MemoryStore, "list_requests", none),
+    )
+
+
+@contextmanager
+def _all(*patches: Any) -> Iterator[None]:
+    for each in patches:
+        each.start()
+    try:
+        yield
+    finally:
+        for each in patches:
+            each.stop()
+
+
+BUGS: dict[str, Bug] = {
+    "leases-never-end": Bug(invariant=Invariant.ENDS, plant=_leases_never_end),
+    "lost-attempts-stay-live": Bug(invariant=Invariant.ONE_LEASE, plant=_lost_attempts_stay_live),
+    "outputs-not-verified": Bug(invariant=Invariant.ONE_OUTPUT, plant=_outputs_not_verified),
+    "tokens-not-checked": Bug(invariant=Invariant.ONE_OUTPUT, plant=_tokens_not_checked),
+    "failures-not-counted": Bug(invariant=Invariant.BOUNDED, plant=_failures_not_counted),
+    "renewals-ignored": Bug(invariant=Invariant.BOUNDED, plant=_renewals_ignored),
+    "ranks-ignored": Bug(invariant=Invariant.FAIR, plant=_ranks_ignored),
+    "event-dropped": Bug(invariant=Invariant.EVENTS, plant=_event_dropped),
+    "outbox-emptied-first": Bug(invariant=Invariant.EVENTS, plant=_outbox_emptied_first),
+    "garbage-not-collected": Bug(invariant=Invariant.CLEAN, plant=_garbage_not_collected),
+    "garbage-collected-once": Bug(invariant=Invariant.CLEAN, plant=_garbage_collected_once),
+    "create-not-idempotent": Bug(invariant=Invariant.ONE_JOB, plant=_create_not_idempotent),
+}
