@@ -106,7 +106,7 @@ class Dispatch:
         self.watchers = Watchers()
         self.board = ProgressBoard(lambda job: self.watchers.notify(job, urgent=False))
         self.signals.listen(self._on_change)
-        changes = Changes(
+        self.changes = changes = Changes(
             store,
             self.signals,
             clock,
@@ -139,7 +139,7 @@ class Dispatch:
             require_feasible=require_feasible,
             build_of=self._build_of,
         )
-        book = SpeedBook(store, changes)
+        self.book = SpeedBook(store, changes)
         mint = MediaMint(tokens, storage_addresses=settings.storage_addresses, ttl=media_ttl)
         self.hub = SessionHub(
             changes=changes,
@@ -150,7 +150,7 @@ class Dispatch:
                 heartbeat_interval=settings.heartbeat_interval,
                 lease_duration=settings.lease_duration,
             ),
-            book=book,
+            book=self.book,
             spawn=self.spawn,
             replica_id=replica_id,
             peers=presence.peers if presence is not None else tuple,
@@ -163,7 +163,7 @@ class Dispatch:
             concluding=self.concluding,
             verifier=Verifier(objects, check_counts),
             board=self.board,
-            book=book,
+            book=self.book,
             signals=self.signals,
             clock=clock,
             heartbeat_interval=settings.heartbeat_interval,
@@ -209,7 +209,7 @@ class Dispatch:
         )
         self.engine_follower = EngineFollower(store, self.hub, self.signals, self.spawn)
         self.events = EventApi(self.bus)
-        scheduler = Scheduler(
+        self.scheduler = Scheduler(
             store=store,
             leasing=self.leasing,
             hub=self.hub,
@@ -222,8 +222,15 @@ class Dispatch:
             policy=settings.scheduling,
             on_pass=self.watchers.notify_all,
         )
+        self.promoter = Promoter(store, changes, clock)
+        self.benchmarks = Benchmarks(
+            self.hub,
+            clock,
+            idle=timedelta(seconds=settings.benchmark_idle_s),
+            again=timedelta(seconds=settings.benchmark_again_s),
+        )
         explainer = Explainer(
-            store=store, hub=self.hub, clock=clock, policy=settings.health, held=scheduler.hold
+            store=store, hub=self.hub, clock=clock, policy=settings.health, held=self.scheduler.hold
         )
         self.services: Sequence[Service] = (
             dispatch_service(
@@ -261,18 +268,13 @@ class Dispatch:
         )
         self._duties: Sequence[tuple[Duty, Topic]] = (
             (
-                scheduler,
+                self.scheduler,
                 Topic.WORK,
             ),
-            (Promoter(store, changes, clock), Topic.PROMOTIONS),
+            (self.promoter, Topic.PROMOTIONS),
             (QuarantineWarden(changes, self.hub, self.signals, clock), Topic.HEALTH),
             (
-                Benchmarks(
-                    self.hub,
-                    clock,
-                    idle=timedelta(seconds=settings.benchmark_idle_s),
-                    again=timedelta(seconds=settings.benchmark_again_s),
-                ),
+                self.benchmarks,
                 Topic.IDLENESS,
             ),
             (LeaseRescuer(store, self.leasing, clock, self.circuit), Topic.LEASES),
