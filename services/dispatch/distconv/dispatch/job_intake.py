@@ -43,6 +43,10 @@ _IDS_A_MILLISECOND = 16
 _KNOWN_MEDIA = 1024
 
 
+class _ForgottenError(Exception):
+    """A request that was known is not any more."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IntakeLimits:
     """What the server allows: of jobs, of sources, and how long it remembers requests."""
@@ -109,25 +113,38 @@ class JobIntake:
         self, who: Principal, orders: Sequence[JobOrder], wrongs: Wrongs
     ) -> Sequence[JobRecord]:
         checked = self._check(orders, wrongs)
-        ids = [c.request_id for c in checked if c.request_id]
         sources = await self._sources(who.tenant, checked, wrongs)
         if orders[0].validate_only:
             now = self._clock.now()
             return [_record(who, c, sources[c.source_object_id], "", now) for c in checked]
+        try:
+            made = await self._made(who, checked, sources)
+        except _ForgottenError:
+            # What let a missing source pass was purged a moment ago.
+            sources = await self._sources(who.tenant, checked, wrongs)
+            made = await self._made(who, checked, sources)
+        _log.info("jobs_created", count=len(made), tenant=who.tenant, first=made[0].id)
+        return made
+
+    async def _made(
+        self,
+        who: Principal,
+        checked: Sequence[CheckedOrder],
+        sources: Mapping[str, StoredObject],
+    ) -> list[JobRecord]:
         probed = await self._probed(who.tenant, sources)
         make = partial(self._add, who=who, checked=checked, sources=sources, probed=probed)
+        ids = [order.request_id for order in checked if order.request_id]
         keys = Keys(
             tenants=(who.tenant,), requests=tuple((who.tenant, request_id) for request_id in ids)
         )
         try:
-            made = await self._changes.make(make, keys=keys)
+            return await self._changes.make(make, keys=keys)
         except AlreadyExistsError as error:
             if "job" in error.metadata or not ids:
                 raise
             # The same request came twice at once, and the other was first: it answers for both.
-            made = await self._changes.make(make, keys=keys)
-        _log.info("jobs_created", count=len(made), tenant=who.tenant, first=made[0].id)
-        return made
+            return await self._changes.make(make, keys=keys)
 
     def _check(self, orders: Sequence[JobOrder], wrongs: Wrongs) -> list[CheckedOrder]:
         checker = OrderChecker(self._catalogue, self._limits.jobs, self._clock.now())
@@ -239,7 +256,7 @@ class JobIntake:
                 made.append(await _made_before(change, request, order))
                 continue
             if order.source_object_id not in sources:
-                raise NotFoundError("a request was forgotten while it was repeated; try again")
+                raise _ForgottenError(order.request_id)
             source = sources[order.source_object_id]
             # Ids sort by time: those of a batch in its order, and never many in one millisecond,
             # of which some would be alike.

@@ -2,16 +2,21 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    _ParamType = click.ParamType[Any]
+else:  # generic in later versions only
+    _ParamType = click.ParamType
 
 _SPAN = re.compile(r"(\d+(?:\.\d+)?)\s*(s|min|m|h|d|w)", re.IGNORECASE)
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _NONE = "none"
 
 
-class Span(click.ParamType[Any]):
+class Span(_ParamType):
     """A length of time; with `none_allowed` also the word "none", which becomes None."""
 
     name = "span"
@@ -31,7 +36,7 @@ class Span(click.ParamType[Any]):
         return found
 
 
-class When(click.ParamType[Any]):
+class When(_ParamType):
     """A time, or a span from now: into the past (`ago`) or into the future."""
 
     name = "time"
