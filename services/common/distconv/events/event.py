@@ -22,6 +22,7 @@ _MAX_TEXT = 256
 # CloudEvents 1.0.2, HTTP and NATS bindings: printable ASCII goes as it is, but for these.
 _SAFE = "".join(chr(c) for c in range(0x21, 0x7F) if chr(c) not in '"%')
 
+_PLAIN = re.compile(r"[!#$&-~]*\Z")
 _TYPE = re.compile(r"[A-Za-z][A-Za-z0-9_]*(\.[A-Za-z][A-Za-z0-9_]*)*\Z")
 _SUBJECT = re.compile(r"[a-z]+/[^/\s]+\Z")
 
@@ -124,12 +125,12 @@ def from_headers(headers: Mapping[str, str], data: bytes) -> CloudEvent:
 
 def encode_header(text: str) -> str:
     """Percent-encode what a header cannot carry."""
-    return quote(text, safe=_SAFE)
+    return text if _PLAIN.match(text) else quote(text, safe=_SAFE)
 
 
 def decode_header(text: str) -> str:
     """Undo encode_header."""
-    return unquote(text)
+    return unquote(text) if "%" in text else text
 
 
 def _wrong(field: str, must: str, value: str) -> InvalidArgumentError:

@@ -105,7 +105,8 @@ class NatsSubscription:
         """Say what is to become of a message: its subject holds on any connection."""
         session = self._link.session()
         with as_unavailable("an event could not be acknowledged"):
-            await session.guard(session.client.publish(message.reply, word))
+            # Not guarded: it only goes into the buffer, where the request for the next follows it.
+            await session.client.publish(message.reply, word)
 
 
 class NatsDelivery:

@@ -1,11 +1,11 @@
 """Rows of the outbox and samples of progress → CloudEvents; CloudEvents ↔ the contract's."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 
 from google.protobuf.any_pb2 import Any as PackedAny
-from google.protobuf.json_format import ParseDict, ParseError
 from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
@@ -17,15 +17,14 @@ from distconv.events.event import PROTOBUF, CloudEvent
 from distconv.events.port import DeadLetter
 from distconv.rpc.convert.job import progress
 from distconv.rpc.convert.times import timestamp
-from distconv.v1 import event_pb2
+from distconv.v1 import engine_pb2, event_pb2, job_pb2
 
 SOURCE = "/distconv/dispatch"
 PACKAGE = "distconv.v1"
 JSON = "application/json"
 
-_JOB_MOVE = ("from_state", "state", "event", "cause", "engine", "attempt")
-_ENGINE_MOVE = ("from_state", "state", "cause", "display_name")
-_ERROR = ("reason", "message", "retryable", "exit_code")
+_JOB_STATES = {k.removeprefix("JOB_STATE_"): v for k, v in job_pb2.JobState.items()}
+_ENGINE_STATES = {k.removeprefix("ENGINE_STATE_"): v for k, v in engine_pb2.EngineState.items()}
 _TYPE_URL = "type.googleapis.com/"
 
 
@@ -110,26 +109,98 @@ def dead_letter_message(letter: DeadLetter) -> event_pb2.DeadLetter:
 
 def _message(row: OutboxRecord) -> Message | None:
     """Return the message of a row; None for a type that the contract does not have."""
-    descriptor = event_pb2.DESCRIPTOR.message_types_by_name.get(row.type)
-    if descriptor is None:
+    kind = _KINDS.get(row.type)
+    if kind is None:
         return None
-    text = dict(row.payload)
-    of_engine = row.subject.startswith("engines/")
-    states = "ENGINE_STATE" if of_engine else "JOB_STATE"
-    names = _ENGINE_MOVE if of_engine else _JOB_MOVE
-    move = {name: text.pop(name) for name in names if name in text}
-    for name in move.keys() & {"state", "from_state"}:
-        move[name] = f"{states}_{move[name]}"
-    move["engine" if of_engine else "job"] = row.subject
-    fields: dict[str, object] = {**text, "move": move}
-    if error := {name: text[f"error_{name}"] for name in _ERROR if f"error_{name}" in text}:
-        fields["error"] = {**error, "retryable": "retryable" in error}
-    message = GetMessageClass(descriptor)()
+    text = row.payload
     try:
         # Not all messages have all fields: a version number is of interest once, say.
-        return ParseDict(fields, message, ignore_unknown_fields=True)
-    except ParseError as error_:
-        raise InternalError(f"the outbox row {row.number} cannot be read: {error_}") from error_
+        fields: dict[str, object] = {
+            name: _READ.get(name, str)(text[name]) for name in kind.fields if name in text
+        }
+        if "error_reason" in text and kind.has_error:
+            fields["error"] = _failure(text)
+        fields["move"] = _engine_move(row) if kind.of_engine else _job_move(row)
+        return kind.make(**fields)
+    except (ValueError, KeyError) as error:
+        raise InternalError(f"the outbox row {row.number} cannot be read: {error}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """A message of the contract, and the fields that it has beside the move and the error."""
+
+    make: type[Message]
+    fields: tuple[str, ...]
+    has_error: bool
+    of_engine: bool
+
+
+def _kinds() -> Iterator[tuple[str, _Kind]]:
+    for name, descriptor in event_pb2.DESCRIPTOR.message_types_by_name.items():
+        fields = [field.name for field in descriptor.fields]
+        if "move" in fields:
+            move = descriptor.fields_by_name["move"].message_type
+            yield (
+                name,
+                _Kind(
+                    make=GetMessageClass(descriptor),
+                    fields=tuple(f for f in fields if f not in ("move", "error")),
+                    has_error="error" in fields,
+                    of_engine=move is event_pb2.EngineMove.DESCRIPTOR,
+                ),
+            )
+
+
+_KINDS = dict(_kinds())
+
+
+def _time(text: str) -> object:
+    return timestamp(datetime.fromisoformat(text))
+
+
+_READ: Mapping[str, Callable[[str], object]] = {
+    "size_bytes": int,
+    "priority": int,
+    "retry_count": int,
+    "slot_count": int,
+    "retry_time": _time,
+    "expire_time": _time,
+}
+
+
+def _job_move(row: OutboxRecord) -> event_pb2.JobMove:
+    get = row.payload.get
+    return event_pb2.JobMove(
+        job=row.subject,
+        from_state=_JOB_STATES[get("from_state", "UNSPECIFIED")],
+        state=_JOB_STATES[get("state", "UNSPECIFIED")],
+        event=get("event", ""),
+        cause=get("cause", ""),
+        engine=get("engine", ""),
+        attempt=get("attempt", ""),
+    )
+
+
+def _engine_move(row: OutboxRecord) -> event_pb2.EngineMove:
+    get = row.payload.get
+    return event_pb2.EngineMove(
+        engine=row.subject,
+        display_name=get("display_name", ""),
+        from_state=_ENGINE_STATES[get("from_state", "UNSPECIFIED")],
+        state=_ENGINE_STATES[get("state", "UNSPECIFIED")],
+        cause=get("cause", ""),
+    )
+
+
+def _failure(text: Mapping[str, str]) -> job_pb2.Failure:
+    exit_code = text.get("error_exit_code", "")
+    return job_pb2.Failure(
+        reason=text["error_reason"],
+        message=text.get("error_message", ""),
+        retryable="error_retryable" in text,
+        exit_code=int(exit_code) if exit_code else None,
+    )
 
 
 def _json(payload: Mapping[str, str]) -> bytes:
