@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +11,7 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from distconv.core.errors import UnavailableError
-from distconv.events.nats_link import NatsLink, as_unavailable
+from distconv.events.nats_link import FAILURES, NatsLink, as_unavailable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +67,8 @@ async def _publish_all(
                 f"{acks.missing_count} of {len(messages)} messages"
             ) from None
     finally:
-        await subscription.unsubscribe()
+        with suppress(*FAILURES):  # the connection may be gone, and the subscription with it
+            await subscription.unsubscribe()
 
 
 class _Acks:
