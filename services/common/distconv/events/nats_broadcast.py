@@ -69,6 +69,7 @@ class NatsBroadcast:
 
     async def _listen_on(self, session: Session) -> None:
         await session.client.subscribe(f"{self._root}>", cb=self._hear)
+        await session.client.flush()  # from here on the server knows of it
         for _, inbox in self._listeners:
             inbox.mark_gap()  # whatever was said while there was no connection
 
