@@ -235,6 +235,7 @@ async def test_a_poison_job_does_not_go_round_for_ever() -> None:
         assert job is not None
         assert job.state is (JobState.FAILED if lost == 2 else JobState.PENDING)
         world.dispatch.hub._sessions.clear()
+    assert job is not None
     assert job.error is not None
     assert "3 leases were lost on this task" in job.error.message
 
