@@ -7,7 +7,7 @@ plane and not a disk.
 from typing import Any
 
 from benchmarks.load.media import SHA256, SIZE_BYTES
-from distconv.dispatch import app
+from distconv.dispatch import serving
 from distconv.dispatch.main import main
 from distconv.dispatch.objects import StoredObject
 
@@ -30,5 +30,5 @@ class MemoryObjects:
 
 
 if __name__ == "__main__":
-    app.StorageObjects = MemoryObjects  # type: ignore[assignment,attr-defined]
+    serving.StorageObjects = MemoryObjects  # type: ignore[assignment,attr-defined]
     main()
