@@ -113,6 +113,7 @@ class Dispatch:
             media_ttl=media_ttl,
             make_id=make_id,
             queue_policy=settings.queue,
+            require=self.circuit.require,
         )
         health = EngineHealth(policy=settings.health, known=self._engine, signals=self.signals)
         failing = Failing(

@@ -264,8 +264,13 @@ class Changes:
         media_ttl: timedelta,
         make_id: MakeId = new_id,
         queue_policy: QueuePolicy | None = None,
+        require: Callable[[], None] = lambda: None,
     ) -> None:
-        """`media_ttl` is how long the tokens of an assignment hold."""
+        """`media_ttl` is how long the tokens of an assignment hold.
+
+        `require` raises UnavailableError while no change can be made.
+        """
+        self._require = require
         self._group = GroupCommit(store)
         self._signals = signals
         self._clock = clock
@@ -281,6 +286,7 @@ class Changes:
         `keys` are the ids of what it will read. Nothing comes between the commit
         and the signals, not even the cancellation of the caller.
         """
+        self._require()
         return await self._group.run(_Making(self, fn), keys)
 
     def start(self, tx: Transaction) -> Change:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from distconv.core.clock import Clock
+from distconv.core.errors import UnavailableError
 
 _log = structlog.get_logger()
 
@@ -53,6 +54,15 @@ class Circuit:
         self._lost_time, self._steady_since = None, now
         _log.warning("database_back", away_s=round(away_s, 1))
         return True
+
+    def require(self) -> None:
+        """Raise UnavailableError while the database is away."""
+        if self._lost_time is not None:
+            away_s = (self._clock.now() - self._lost_time).total_seconds()
+            raise UnavailableError(
+                f"the database has been away for {away_s:.0f} s; nothing was changed, and engines "
+                "go on with what they do. Try again in a moment"
+            )
 
     def wait_until(self, span: timedelta) -> datetime | None:
         """Return when silence of `span` will mean something; None when it does already."""

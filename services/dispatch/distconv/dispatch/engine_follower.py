@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 from distconv.core.engine import EngineState
-from distconv.core.errors import PermissionDeniedError
 from distconv.dispatch.session_hub import SessionHub
 from distconv.dispatch.signals import Effects, Signals, Topic
 from distconv.dispatch.store.port import Store
@@ -43,8 +42,8 @@ class EngineFollower:
         session = self._hub.get(engine_id)
         if engine is None or session is None:
             return
-        if engine.state is EngineState.REVOKED:
-            session.end(PermissionDeniedError("this engine was revoked by an operator"))
+        if engine.state is EngineState.REVOKED or engine.session_id != session.session_id:
+            self._hub.superseded(engine)
             return
         session.engine = replace(
             session.engine,

@@ -33,9 +33,13 @@ from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.signals import Signals, Topic
 from distconv.dispatch.speed_book import SpeedBook
+from distconv.dispatch.store.in_time import in_time
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
+
+# How long the database may take over one message of an engine, seconds.
+_LONGEST_PATIENCE_S = 2.0
 
 _log = structlog.get_logger()
 
@@ -71,6 +75,8 @@ class EngineMessages:
         self._clock = clock
         # A little less than the interval, so that every regular heartbeat renews.
         self._renew_every = heartbeat_interval * 0.8
+        # An engine whose heartbeats are not answered takes this server for gone.
+        self._patience_s = min(heartbeat_interval.total_seconds() / 2, _LONGEST_PATIENCE_S)
         self._circuit = circuit
         self._spawn = spawn
 
@@ -80,7 +86,11 @@ class EngineMessages:
         A database that is away ends no session: the engine says again what is.
         """
         try:
-            await self._take(session, message)
+            await in_time(self._take(session, message), self._patience_s)
+        except TimeoutError:
+            self._circuit.doubt(f"no answer within {self._patience_s:g} s")
+            if isinstance(message, Heartbeat):
+                session.send(HeartbeatAck())  # dispatch is there, and has nothing to say of leases
         except UnavailableError as error:
             self._circuit.doubt(error.message)
 

@@ -144,6 +144,7 @@ class SessionHub:
                 raise PermissionDeniedError("this engine was revoked by an operator")
             engine = self._present(tenant, hello, known, change)
             await change.put_engine(engine, known, cause="it connected")
+            change.steer(engine)  # a replica that holds an older session ends it
             await change.tx.renew_leases(
                 engine_id=engine.id,
                 tokens={r.ref.attempt: r.fencing_token for r in hello.attempts},
@@ -184,7 +185,7 @@ class SessionHub:
     def superseded(self, engine: EngineRecord) -> None:
         """End the session of an engine that has another by now, as its record says."""
         session = self._sessions.get(engine.id)
-        if session is None or session.session_id == engine.session_id:
+        if session is None:
             return
         if engine.state is EngineState.REVOKED:
             session.end(PermissionDeniedError("this engine was revoked by an operator"))

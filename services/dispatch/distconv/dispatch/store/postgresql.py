@@ -36,13 +36,15 @@ class PostgresqlOptions:
     """How to use a server; times in seconds.
 
     `pool_size` connections are kept at most; who wants one more waits for
-    `checkout_timeout_s`. A statement is given up after `statement_timeout_s`,
+    `checkout_timeout_s`. Whoever reads is told after `answer_timeout_s` that the
+    server does not answer. A statement is given up after `statement_timeout_s`,
     a lock that another transaction holds is waited for during `lock_timeout_s`.
     """
 
     pool_size: int = 8
     connect_timeout_s: float = 2.0
     checkout_timeout_s: float = 2.0
+    answer_timeout_s: float = 2.5
     statement_timeout_s: float = 10.0
     lock_timeout_s: float = 2.0
 

@@ -35,9 +35,13 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
         writing: AsyncEngine,
         failures: Failures,
         one_writer: bool,
+        answer_timeout_s: float | None = None,
     ) -> None:
-        """Take engines whose tables are current; `one_writer` queues writers here."""
-        super().__init__(reading, failures)
+        """Take engines whose tables are current; `one_writer` queues writers here.
+
+        Reads are given up after `answer_timeout_s`; None: never.
+        """
+        super().__init__(reading, failures, answer_timeout_s=answer_timeout_s)
         self._writing = writing
         self._writer = SqlWriter()
         self._duties: set[str] = set()
@@ -70,12 +74,14 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
         such URL), UnavailableError (no connection) or FailedPreconditionError
         (written by a newer version).
         """
-        engine, failures = postgresql.make_engine(url, options or PostgresqlOptions())
+        options = options or PostgresqlOptions()
+        engine, failures = postgresql.make_engine(url, options)
         store = cls(
             reading=engine.execution_options(isolation_level="AUTOCOMMIT"),
             writing=engine,
             failures=failures,
             one_writer=False,
+            answer_timeout_s=options.answer_timeout_s,
         )
         await store._prepare(lambda connection: postgresql.upgrade(connection, failures.name))
         return store

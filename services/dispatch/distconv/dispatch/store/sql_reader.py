@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from distconv.dispatch.store.failures import ConnectionLostError
+from distconv.dispatch.store.in_time import in_time
 from distconv.dispatch.store.statements import fetch_all, fetch_one
 from distconv.dispatch.store.whole import whole, whole_context
 
@@ -29,9 +30,13 @@ class Failures(Protocol):
 class SqlReader:
     """Run queries, each on a connection of its own for as long as it takes."""
 
-    def __init__(self, engine: AsyncEngine, failures: Failures) -> None:
+    def __init__(
+        self, engine: AsyncEngine, failures: Failures, *, answer_timeout_s: float | None = None
+    ) -> None:
+        """Give a read up after `answer_timeout_s`; None: never."""
         self._engine = engine
         self._failures = failures
+        self._answer_timeout_s = answer_timeout_s
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[AsyncConnection]:
@@ -42,6 +47,15 @@ class SqlReader:
             raise self._failures.explain(error) from error
 
     async def _read(self, of: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
+        """Run a query, and say so when the database does not answer in time."""
+        if self._answer_timeout_s is None:
+            return await self._tried(of)
+        try:
+            return await in_time(self._tried(of), self._answer_timeout_s)
+        except TimeoutError as error:
+            raise self._failures.explain(error) from error
+
+    async def _tried(self, of: Callable[[AsyncConnection], Awaitable[_R]]) -> _R:
         """Run a query; once more when the connection was found broken, on a fresh one."""
         try:
             async with self._reading() as connection:
