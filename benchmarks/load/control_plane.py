@@ -194,14 +194,13 @@ def control_plane(
     env: Mapping[str, str] | None = None,
 ) -> Iterator[ControlPlane]:
     """Run dispatch on that database while the block lasts, on SQLite without one."""
-    where = ("--database-url", database_url) if database_url else ()
+    where = {"DISTCONV_DISPATCH_DATABASE_URL": database_url} if database_url else {}
     dispatch = Child.python(
         "benchmarks.load.dispatch",
         *("--bind", "127.0.0.1:0", "--data-dir", str(folder / "data")),
         *("--storage-address", "127.0.0.1:1"),  # never called: see the module
-        *where,
         log=folder / "dispatch.log",
-        env={**os.environ, **(env or {})},
+        env={**os.environ, **where, **(env or {})},
     )
     with running(dispatch):
         server = psutil.Process(server_pid) if server_pid else None
