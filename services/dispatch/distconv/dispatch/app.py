@@ -86,6 +86,7 @@ class Dispatch:
         broadcast: Broadcast | None = None,
         replica_id: str = "",
         presence: ReplicaPresence | None = None,
+        housekeeping: Sequence[Duty] = (),
     ) -> None:
         """Wire the parts.
 
@@ -261,6 +262,7 @@ class Dispatch:
             self.reaper,
             HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval),
             *([presence] if presence is not None else []),
+            *housekeeping,
         ]
         monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
         self._timed: Sequence[tuple[Duty, asyncio.Event]] = (

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from distconv.core.clock import SystemClock
+from distconv.dispatch.backup_commands import backup_command, restore_command
 from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import TABLE, DispatchSettings
 from distconv.process.command import daemon_command, run_daemon, tell_ready
@@ -27,8 +28,15 @@ from distconv.process.command import daemon_command, run_daemon, tell_ready
     multiple=True,
     help="A storage service; may be repeated. Without it storage is embedded.",
 )
+@click.option(
+    "--new",
+    "new_database",
+    is_flag=True,
+    default=None,
+    help="Make an empty database where one is missing though there are backups.",
+)
 @click.option("--reflection/--no-reflection", default=None, help="Serve gRPC reflection.")
-def main(**options: Any) -> None:
+def serve_command(**options: Any) -> None:
     """Run the control plane: jobs, scheduling, engine sessions.
 
     Prints one line of JSON on stdout when it is ready, logs on stderr. Exit
@@ -43,6 +51,23 @@ def main(**options: Any) -> None:
         return 0
 
     sys.exit(run_daemon(DispatchSettings, table=TABLE, options=options, serve=serve))
+
+
+@click.pass_context
+def _main(context: click.Context, /, **options: Any) -> None:
+    if context.invoked_subcommand is None:
+        serve_command.callback(**options)  # type: ignore[misc]  # every command of ours has one
+
+
+main = click.Group(
+    "distconv-dispatch",
+    commands=[backup_command, restore_command],
+    callback=_main,
+    invoke_without_command=True,
+    params=serve_command.params,
+    help=serve_command.help,
+    context_settings=serve_command.context_settings,
+)
 
 
 if __name__ == "__main__":

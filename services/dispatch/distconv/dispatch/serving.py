@@ -1,7 +1,7 @@
 """Run dispatch as a process: its folder, database, storage, bus and server, and their end."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -14,8 +14,10 @@ from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
+from distconv.dispatch.backup_keeper import BackupKeeper
 from distconv.dispatch.data_dir import owned
 from distconv.dispatch.database_url import resolve
+from distconv.dispatch.duty import Duty
 from distconv.dispatch.replica_identity import load_or_make_replica_id
 from distconv.dispatch.replica_presence import ReplicaPresence
 from distconv.dispatch.settings import DispatchSettings
@@ -78,6 +80,7 @@ async def serving(
             broadcast=links.broadcast,
             presence=presence,
             replica_id=replica_id,
+            housekeeping=_housekeeping(settings, clock),
         )
         if embedded is not None:
             stack.push_async_callback(embedded.stop)
@@ -105,6 +108,13 @@ async def serving(
         _log.info("dispatch_stopping", address=server.address)
 
 
+def _housekeeping(settings: DispatchSettings, clock: Clock) -> Sequence[Duty]:
+    if settings.database_url or not settings.backup_interval_s:
+        return ()
+    interval = timedelta(seconds=settings.backup_interval_s)
+    return (BackupKeeper(settings.database, clock, interval=interval, keep=settings.backup_count),)
+
+
 async def _stop(dispatch: Dispatch, server: Server, presence: ReplicaPresence) -> None:
     dispatch.drain()
     await server.stop()
@@ -128,7 +138,7 @@ def _media_key(settings: DispatchSettings) -> bytes:
 
 async def _open_store(settings: DispatchSettings) -> Store:
     if not settings.database_url:
-        return await SqlStore.open_sqlite(settings.database)
+        return await SqlStore.open_sqlite(settings.database, new=settings.new_database)
     return await SqlStore.open_postgresql(
         resolve(settings.database_url, settings.database_password_file),
         PostgresqlOptions(

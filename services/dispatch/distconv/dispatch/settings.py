@@ -165,6 +165,21 @@ class DispatchSettings(SchedulingSettings):
         description="How often a replica tells the others of the progress of its jobs, s, "
         "0.05..60; only with replicas. Default 0.5",
     )
+    new_database: bool = Field(
+        default=False,
+        description="Whether to make an empty SQLite database where one is missing though there "
+        "are backups of it. Default false",
+    )
+    backup_interval_s: float = Field(
+        86_400.0,
+        ge=0,
+        le=30 * 86_400,
+        description="How often the SQLite database is copied to backups/ in data_dir, s, "
+        "0..2592000; 0: never. Default 86400",
+    )
+    backup_count: int = Field(
+        7, ge=1, le=1000, description="How many of these backups are kept, 1..1000. Default 7"
+    )
     drain_grace_s: float = Field(
         5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
     )

@@ -9,7 +9,7 @@ from typing import Self
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransaction
 
-from distconv.dispatch.store import migrate, postgresql, sqlite
+from distconv.dispatch.store import integrity, migrate, postgresql, sqlite
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.postgresql import PostgresqlOptions
@@ -49,13 +49,14 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
         self._lock = asyncio.Lock() if one_writer else None
 
     @classmethod
-    async def open_sqlite(cls, path: Path) -> Self:
-        """Open the database at `path`, made when it is not there, and bring it up to date.
+    async def open_sqlite(cls, path: Path, *, new: bool = False) -> Self:
+        """Open the database at `path` and bring it up to date.
 
-        Raises DataLossError (damaged), UnavailableError (locked, unreadable) or
+        One is made where there never was one, or with `new` in the place of one that
+        is gone. Raises DataLossError (damaged, or gone), UnavailableError (locked, unreadable) or
         FailedPreconditionError (written by a newer version).
         """
-        await asyncio.to_thread(sqlite.check, path)
+        await asyncio.to_thread(integrity.check, path, new=new)
         engine = sqlite.make_engine(path)
         store = cls(
             reading=engine,

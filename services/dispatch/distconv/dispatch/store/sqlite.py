@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from distconv.core.errors import (
     AlreadyExistsError,
-    DataLossError,
     DiskFullError,
     NotFoundError,
     UnavailableError,
@@ -36,34 +35,25 @@ _PRAGMAS = (
 )
 
 
-def check(path: Path) -> None:
-    """Check a database before it is used; one that is not there yet is sound.
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a database for a short while, outside the store."""
+    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)
 
-    Raises DataLossError when it is damaged or no database, UnavailableError when
-    another program holds it or it cannot be read. Changes nothing.
+
+def damage(path: Path) -> str | None:
+    """Return what is wrong with a database file, None when it is sound. Changes nothing.
+
+    Raises UnavailableError when another program holds it or it cannot be read.
     """
-    if not path.exists():
-        return
-    if path.stat().st_size == 0:
-        raise _damaged(path, "it is empty")
     try:
-        with closing(sqlite3.connect(path, timeout=BUSY_TIMEOUT_S)) as connection:
+        with closing(connect(path)) as connection:
             # quick_check reads every page; what it leaves out is whether indexes match tables.
-            problems = [row[0] for row in connection.execute("PRAGMA quick_check(3)")]
+            problems = [str(row[0]) for row in connection.execute("PRAGMA quick_check(3)")]
     except sqlite3.OperationalError as error:
         raise unusable(path, error) from error
     except sqlite3.DatabaseError as error:
-        raise _damaged(path, str(error)) from error
-    if problems != ["ok"]:
-        raise _damaged(path, "; ".join(str(p) for p in problems))
-
-
-def _damaged(path: Path, what: str) -> DataLossError:
-    return DataLossError(
-        f"the database {path} is damaged ({what}); it is left as it is: move it away and put the "
-        "last backup in its place, or start with another --data-dir",
-        metadata={"path": str(path)},
-    )
+        return str(error)
+    return None if problems == ["ok"] else "; ".join(problems)
 
 
 def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
