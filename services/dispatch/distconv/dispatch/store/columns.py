@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, get_origin
 
 import sqlalchemy as sa
@@ -47,6 +48,8 @@ def _utc(value: datetime | None) -> datetime | None:
     return value if value is None or value.tzinfo is UTC else value.astimezone(UTC)
 
 
+# Most of the times of a change are its own.
+@lru_cache(maxsize=1024)
 def _utc_text(value: datetime | None) -> str | None:
     # The form in which SQLite's own functions and SQLAlchemy write times, without the zone.
     if value is None:
