@@ -1,6 +1,6 @@
 """PostgreSQL's own side of the SQL store: how to connect, and what its errors mean."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import asyncpg
 import sqlalchemy as sa
@@ -29,6 +29,10 @@ _FOREIGN_KEY = "23503"
 _TIMED_OUT = "57014"
 # The server goes away or is not there yet; the class 08 is of connections.
 _GONE = frozenset({"57P01", "57P02", "57P03", "57P05"})
+
+
+# A million rows are altered within minutes; seconds.
+_LONG_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +88,11 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
     return engine, PostgresqlFailures(_name(parsed))
 
 
+def migration_options(options: PostgresqlOptions) -> PostgresqlOptions:
+    """Return how to connect for altering tables: that takes as long as it takes."""
+    return replace(options, pool_size=1, statement_timeout_s=_LONG_S, lock_timeout_s=_LONG_S)
+
+
 def _parse(url: str) -> sa.URL:
     try:
         parsed = sa.make_url(url)
@@ -111,8 +120,6 @@ def _name(url: sa.URL) -> str:
 
 def upgrade(connection: sa.Connection, name: str) -> None:
     """Bring the tables up to date; of several processes one does it and the others wait."""
-    connection.execute(sa.text("SET LOCAL statement_timeout = 0"))
-    connection.execute(sa.text("SET LOCAL lock_timeout = 0"))
     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _MIGRATION_LOCK})
     migrate.upgrade(connection, name=name)
 

@@ -64,7 +64,9 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
             failures=sqlite.SqliteFailures(path),
             one_writer=True,
         )
-        await store._prepare(lambda connection: migrate.upgrade(connection, name=str(path)))
+        await store._prepare(
+            store._writing, lambda connection: migrate.upgrade(connection, name=str(path))
+        )
         return store
 
     @classmethod
@@ -76,20 +78,26 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
         (written by a newer version).
         """
         options = options or PostgresqlOptions()
+        options = options or PostgresqlOptions()
         engine, failures = postgresql.make_engine(url, options)
+        patient, _ = postgresql.make_engine(url, postgresql.migration_options(options))
         store = cls(
             reading=engine.execution_options(isolation_level="AUTOCOMMIT"),
             writing=engine,
             failures=failures,
             one_writer=False,
-            answer_timeout_s=options.answer_timeout_s,
         )
-        await store._prepare(lambda connection: postgresql.upgrade(connection, failures.name))
+        try:
+            await store._prepare(
+                patient, lambda connection: postgresql.upgrade(connection, failures.name)
+            )
+        finally:
+            await patient.dispose()
         return store
 
-    async def _prepare(self, upgrade: "migrate.Upgrade") -> None:
+    async def _prepare(self, engine: AsyncEngine, upgrade: migrate.Upgrade) -> None:
         try:
-            async with self._writing.begin() as connection:
+            async with engine.begin() as connection:
                 await connection.run_sync(upgrade)
         except self._failures.kinds as error:
             await self.close()

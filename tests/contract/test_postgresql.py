@@ -1,0 +1,236 @@
+"""What PostgreSQL alone has: several processes on one database, migrations, a server that goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from distconv.core.errors import InvalidArgumentError, UnavailableError
+from distconv.dispatch.group_commit import GroupCommit
+from distconv.dispatch.store import migrate
+from distconv.dispatch.store.keys import NO_KEYS
+from distconv.dispatch.store.port import Transaction
+from distconv.dispatch.store.postgresql import PostgresqlOptions
+from distconv.dispatch.store.records import RequestRecord, TenantRecord
+from distconv.dispatch.store.sql import SqlStore
+from distconv.dispatch.store.tables import metadata
+from servers import PostgresqlServer, postgresql_server
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+FAST = PostgresqlOptions(connect_timeout_s=0.5, checkout_timeout_s=0.5, lock_timeout_s=0.2)
+
+
+@pytest.fixture
+def url(postgresql: PostgresqlServer) -> str:
+    return postgresql.new_database()
+
+
+@pytest.fixture
+async def plain(url: str) -> AsyncIterator[Any]:
+    """Run functions on a connection, in a transaction."""
+    engine = create_async_engine(url.replace("postgresql://", "postgresql+asyncpg://"))
+
+    async def run(fn: Any) -> Any:
+        async with engine.begin() as connection:
+            return await connection.run_sync(fn)
+
+    yield run
+    await engine.dispose()
+
+
+class Body:
+    def __init__(self, fn: Any) -> None:
+        self.run = fn
+
+    def committed(self) -> None:
+        pass
+
+
+async def test_many_processes_may_start_at_once(url: str) -> None:
+    stores = await asyncio.gather(*(SqlStore.open_postgresql(url) for _ in range(5)))
+    assert [await store.list_tenants() for store in stores] == [[]] * 5
+    for store in stores:
+        await store.close()
+
+
+@pytest.mark.filterwarnings("ignore:autogenerate skipping:UserWarning")
+async def test_migrations_make_the_tables_that_the_code_knows(plain: Any) -> None:
+    def check(connection: sa.Connection) -> None:
+        migrate.upgrade(connection, name="test")
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+    await plain(check)
+
+
+async def test_migrations_go_up_and_down_on_a_filled_database(plain: Any) -> None:
+    def fill(connection: sa.Connection) -> None:
+        migrate.upgrade(connection, name="test", revision="0001")
+        connection.execute(
+            sa.text(
+                "INSERT INTO jobs (id, tenant, creator, state, version, source_object_id, "
+                "source_file_name, source_size_bytes, profile_name, profile, priority, "
+                "max_retries, labels, create_time, update_time, engine_id, retry_count) VALUES "
+                "('j', 'local', 'me', 'PENDING', 1, 'o', 'Summer trip.mkv', 1, 'p', '{}', 4, 2, "
+                "'{\"a\": \"b\"}', '2030-01-01Z', '2030-01-01Z', '', 0)"
+            ).execution_options(no_parameters=True)
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO tasks (id, tenant, job_id, ordinal, kind, state, depends_on, "
+                "requirement, priority, fencing_token, preferred_engine_id, avoided_engine_ids, "
+                "create_time, update_time) VALUES ('t', 'local', 'j', 0, 'PROBE', 'READY', '[]', "
+                "'muxer=mp4', 4, 0, '', '[]', '2030-01-01Z', '2030-01-01Z')"
+            )
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO outbox (tenant, type, subject, payload, time) VALUES "
+                "('local', 't', 's', '{}', '2030-01-01Z')"
+            ).execution_options(no_parameters=True)
+        )
+        connection.execute(
+            sa.text(
+                "INSERT INTO requests (tenant, request_id, method, digest, job_id, create_time) "
+                "VALUES ('local', 'r', 'm', 'd', 'j', '2030-01-01Z')"
+            )
+        )
+
+    def look(connection: sa.Connection) -> None:
+        migrate.upgrade(connection, name="test")
+        rows = connection.execute
+        assert rows(sa.text("SELECT requirement, urgency FROM lines")).all() == [("muxer=mp4", 4)]
+        assert rows(sa.text("SELECT term FROM job_terms ORDER BY term")).scalars().all() == [
+            "label:a=b", "word:mkv", "word:summer", "word:trip",
+        ]  # fmt: skip
+        assert rows(sa.text("SELECT urgency, ready_time IS NULL FROM tasks")).all() == [(4, False)]
+        assert rows(sa.text("SELECT id FROM outbox")).scalar() == "0000000000000001"
+        kept = rows(sa.text("SELECT expire_time - create_time FROM requests")).scalar()
+        assert kept is not None
+        assert kept.days == 1
+        migrate.downgrade(connection, "0001")
+        assert rows(sa.text("SELECT key FROM requirement_sets")).scalars().all() == ["muxer=mp4"]
+        migrate.upgrade(connection, name="test")
+        migrate.downgrade(connection, "base")
+        assert sa.inspect(connection).get_table_names() == ["alembic_version"]
+
+    await plain(fill)
+    await plain(look)
+
+
+async def test_two_replicas_asked_the_same_make_one_answer(url: str) -> None:
+    stores = [await SqlStore.open_postgresql(url) for _ in range(2)]
+    request = RequestRecord(
+        tenant="t", request_id="r", method="m", digest="d", job_id="", create_time=NOW
+    )
+    meeting = asyncio.Barrier(2)
+
+    async def make(tx: Transaction) -> bool:
+        known = await tx.get_request("t", "r")
+        if known is None:
+            await meeting.wait()
+            await tx.add_request(request)
+        return known is None
+
+    answers = await asyncio.gather(
+        *(GroupCommit(store).run(Body(make), NO_KEYS) for store in stores)
+    )
+    assert sorted(answers) == [False, True]
+    for store in stores:
+        await store.close()
+
+
+async def test_changes_that_block_one_another_are_both_made(url: str) -> None:
+    stores = [await SqlStore.open_postgresql(url, FAST) for _ in range(2)]
+    meeting = asyncio.Barrier(2)
+    met = False
+
+    def body(first: str, second: str) -> Body:
+        async def make(tx: Transaction) -> None:
+            nonlocal met
+            one = await tx.get_tenant(first)
+            if not met:
+                await meeting.wait()  # each holds what the other wants
+                met = True
+            two = await tx.get_tenant(second)
+            await tx.put_tenant(TenantRecord(tenant=first, finish_rank=one.finish_rank + 1))
+            await tx.put_tenant(TenantRecord(tenant=second, finish_rank=two.finish_rank + 1))
+
+        return Body(make)
+
+    async with stores[0].transaction() as tx:
+        for name in "ab":
+            await tx.get_tenant(name)
+    await asyncio.gather(
+        GroupCommit(stores[0]).run(body("a", "b"), NO_KEYS),
+        GroupCommit(stores[1]).run(body("b", "a"), NO_KEYS),
+    )
+    assert [tenant.finish_rank for tenant in await stores[0].list_tenants()] == [2, 2]
+    for store in stores:
+        await store.close()
+
+
+async def test_a_url_that_is_none_is_refused_without_quoting_it() -> None:
+    for url in ("mysql://me:secret@host/db", "::secret::"):
+        with pytest.raises(InvalidArgumentError, match="postgresql://") as caught:
+            await SqlStore.open_postgresql(url)
+        assert "secret" not in caught.value.message
+
+
+async def test_a_server_that_is_not_there_is_named_without_the_password() -> None:
+    with pytest.raises(UnavailableError, match="'films' at 127") as caught:
+        await SqlStore.open_postgresql("postgresql://me:secret@127.0.0.1:1/films", FAST)
+    assert "secret" not in caught.value.message
+
+
+@pytest.fixture
+def mortal(postgresql: PostgresqlServer) -> Iterator[PostgresqlServer]:
+    with postgresql_server(fsync=False) as server:
+        yield server
+
+
+async def test_a_server_that_died_is_told_of_and_used_again_when_it_is_back(
+    mortal: PostgresqlServer,
+) -> None:
+    url = await asyncio.to_thread(mortal.new_database)
+    store = await SqlStore.open_postgresql(url, FAST)
+    group = GroupCommit(store)
+
+    async def count(tx: Transaction) -> float:
+        known = await tx.get_tenant("t")
+        await tx.put_tenant(TenantRecord(tenant="t", finish_rank=known.finish_rank + 1))
+        return known.finish_rank
+
+    assert await group.run(Body(count), NO_KEYS) == 0
+    await asyncio.to_thread(mortal.kill)
+    for _ in range(3):
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            await store.list_tenants()
+        with pytest.raises(UnavailableError, match="cannot be reached"):
+            await group.run(Body(count), NO_KEYS)
+    await asyncio.to_thread(mortal.start)
+    assert await group.run(Body(count), NO_KEYS) == 1
+    assert await store.list_tenants() == [TenantRecord(tenant="t", finish_rank=2)]
+    # A connection that broke unnoticed: the next change and the next read mend it by themselves.
+    await asyncio.to_thread(mortal.kill)
+    await asyncio.to_thread(mortal.start)
+    assert await group.run(Body(count), NO_KEYS) == 2
+    await asyncio.to_thread(mortal.kill)
+    await asyncio.to_thread(mortal.start)
+    assert len(await store.list_tenants()) == 1
+    await store.close()
+
+
+async def test_a_pool_that_is_exhausted_says_so(url: str) -> None:
+    options = PostgresqlOptions(pool_size=1, checkout_timeout_s=0.05)
+    store = await SqlStore.open_postgresql(url, options)
+    async with store.transaction() as tx:
+        await tx.get_tenant("t")
+        with pytest.raises(UnavailableError, match=r"all connections .* are busy"):
+            await store.list_tenants()
+    await store.close()
