@@ -36,10 +36,25 @@ _ANSWER_TIMEOUT_S = 5.0
 class Session:
     """One connection; `lost` is set once it is over."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, forget: Callable[["Session"], None]) -> None:
+        """`forget` is called when it is over."""
         self.client = client
         self.jetstream = client.jetstream(timeout=_ANSWER_TIMEOUT_S)
         self.lost = asyncio.Event()
+        self._forget = forget
+
+    def end(self) -> None:
+        """Note that it is over."""
+        self.lost.set()
+        self._forget(self)
+
+    async def say(self, subject: str, data: bytes) -> None:
+        """Put a message into the buffer, from where it goes out with what follows at once."""
+        try:
+            await self.client.publish(subject, data)
+        except nats.errors.ConnectionClosedError:
+            self.end()
+            raise
 
     async def guard(self, work: Coroutine[Any, Any, _T]) -> _T:
         """Await work on this connection; raises UnavailableError when it is lost before."""
@@ -50,9 +65,19 @@ class Session:
             if doing.done():
                 return doing.result()
             raise UnavailableError("the connection to NATS was lost")
+        except nats.errors.ConnectionClosedError:
+            self.end()
+            raise
         finally:
             losing.cancel()
-            doing.cancel()
+            if doing.cancel():
+                doing.add_done_callback(_pass_over)
+
+
+def _pass_over(doing: "asyncio.Future[Any]") -> None:
+    """Look at how abandoned work ended: asyncio complains about errors that nobody sees."""
+    if not doing.cancelled():
+        doing.exception()
 
 
 class NatsLink:
@@ -103,11 +128,11 @@ class NatsLink:
     async def _keep(self) -> None:
         failures = 0
         while True:
-            session = Session(Client())
+            session = Session(Client(), self._forget)
             try:
                 await self._connect(session)
                 failures = 0
-                await session.lost.wait()
+                await self._until_lost(session)
                 _log.warning("nats_lost", servers=self._where, why=self._why)
             except (*FAILURES, UnavailableError) as error:
                 failures += 1
@@ -115,8 +140,7 @@ class NatsLink:
                 if failures == 1:
                     _log.warning("nats_away", servers=self._where, why=self._why)
             finally:
-                self._session = None
-                self._connected.clear()
+                session.end()
                 await _close(session)
             await asyncio.sleep(self._delay_s(failures))
 
@@ -124,9 +148,7 @@ class NatsLink:
         settings = self._settings
 
         async def closed() -> None:
-            self._session = None
-            self._connected.clear()
-            session.lost.set()
+            session.end()
 
         async def failed(error: Exception) -> None:
             self._why = str(error) or type(error).__name__
@@ -146,11 +168,30 @@ class NatsLink:
             )
             for step in self._steps:
                 await session.guard(step(session))
-        if session.lost.is_set():
+        if session.lost.is_set() or not session.client.is_connected:
             raise UnavailableError("the connection to NATS was lost")
         self._session = session
         self._connected.set()
         _log.info("nats_connected", servers=self._where)
+
+    async def _until_lost(self, session: Session) -> None:
+        """Wait until a connection is over.
+
+        The client library does not always call back: when it ends a connection
+        from within a task that it cancels by that, the callback is skipped.
+        """
+        while not session.lost.is_set():
+            try:
+                async with asyncio.timeout(self._settings.ping_interval.total_seconds()):
+                    await session.lost.wait()
+            except TimeoutError:
+                if not session.client.is_connected:
+                    return
+
+    def _forget(self, session: Session) -> None:
+        if self._session is session:
+            self._session = None
+            self._connected.clear()
 
     def _delay_s(self, failures: int) -> float:
         """Return a delay that doubles with every failure, the whole of it jitter but for half."""
@@ -182,4 +223,3 @@ async def _close(session: Session) -> None:
             await session.client.close()
     except FAILURES:
         pass  # it is thrown away either way
-    session.lost.set()

@@ -105,8 +105,7 @@ class NatsSubscription:
         """Say what is to become of a message: its subject holds on any connection."""
         session = self._link.session()
         with as_unavailable("an event could not be acknowledged"):
-            # Not guarded: it only goes into the buffer, where the request for the next follows it.
-            await session.client.publish(message.reply, word)
+            await session.say(message.reply, word)
 
 
 class NatsDelivery:
