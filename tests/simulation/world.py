@@ -20,7 +20,7 @@ from tests.simulation.ledger import Invariant, Ledger
 from tests.simulation.network import Climate, Stream
 from tests.simulation.object_world import ObjectWorld
 from tests.simulation.planted import BUGS
-from tests.simulation.replica import WEIGHTS, Replica
+from tests.simulation.replica import MAX_LOST_LEASES, WEIGHTS, Replica
 from tests.simulation.virtual_loop import Process, StuckError, VirtualLoop
 
 from distconv.core.errors import UnavailableError
@@ -59,7 +59,7 @@ class World:
         self.database = Database(self.loop, self._fork(), self.ledger)
         self.bus = WorldBus(self.clock, self._fork(), self.ledger)
         self.broadcast = WorldBroadcast(self.loop, self._fork())
-        self.auditor = Auditor(self.ledger, self.storage, max_lost_leases=None)
+        self.auditor = Auditor(self.ledger, self.storage, max_lost_leases=MAX_LOST_LEASES)
         self.climate = Climate()
         self.assignments: list[tuple[str, Assignment]] = []
         self._network_chance = self._fork()

@@ -204,9 +204,15 @@ class JobIntake:
         known = self._known_media
         found = {key: known[tenant, key] for key in sources if (tenant, key) in known}
 
+        failed: list[DistconvError] = []
+
         async def ask(object_id: str) -> None:
-            async with gate:
-                job = await self._store.get_probed_job(tenant, object_id)
+            try:
+                async with gate:
+                    job = await self._store.get_probed_job(tenant, object_id)
+            except DistconvError as error:  # raised below: a group would hide what it is
+                failed.append(error)
+                return
             if job is not None and job.source_media is not None:
                 found[object_id] = known[tenant, object_id] = job.source_media
                 if len(known) > _KNOWN_MEDIA:
@@ -216,6 +222,8 @@ class JobIntake:
             for object_id in sources:
                 if object_id not in found:
                     group.create_task(ask(object_id))
+        if failed:
+            raise failed[0]
         return found
 
     async def _source(self, tenant: str, object_id: str) -> StoredObject:
