@@ -1,7 +1,6 @@
 """Run the worlds of many seeds on several processes, and say what became of them."""
 
 import gc
-import logging
 import multiprocessing
 import os
 import time
@@ -11,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
 
-import structlog
+from tests.simulation import logs
 from tests.simulation.world import Outcome, Shape, run_world
 
 # So many seeds go to a process at a time: enough that handing them over costs nothing.
@@ -20,7 +19,7 @@ _BLOCK = 5
 
 def prepare() -> None:
     """Make this process fit to run worlds: no log, and a collector that looks at worlds alone."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    logs.listen()
     gc.collect()
     gc.freeze()
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from tests.simulation import logs
 from tests.simulation.auditor import Auditor
 from tests.simulation.bus import WorldBroadcast, WorldBus
 from tests.simulation.chaos import Chaos
@@ -111,7 +112,7 @@ class World:
             self.ledger.violated(Invariant.SOUND, "clients wait in vain")
         await self._come_to_rest(sources)
         self.auditor.check_end(sources, self.bus)
-        for text in self.loop.unhandled:
+        for text in (*self.loop.unhandled, *logs.heard):
             self.ledger.violated(Invariant.SOUND, text)
 
     def _wish(self, clients: list[Client]) -> None:
@@ -296,6 +297,7 @@ class Outcome:
 
 def run_world(seed: int, shape: Shape) -> Outcome:
     """Run the world of a seed to its end."""
+    logs.heard.clear()
     random.seed(seed)  # what draws from the module itself, as the jitter of commits does
     world = World(seed, shape)
 
