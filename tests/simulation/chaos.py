@@ -43,6 +43,10 @@ class Surroundings(Protocol):
         """Let an engine stand still for a while."""
         ...
 
+    async def maintain(self, name: str, *, maintenance: bool) -> None:
+        """Take an engine out of service, or back in."""
+        ...
+
     def break_stream(self, name: str) -> None:
         """Break an engine's stream."""
         ...
@@ -61,6 +65,7 @@ class Chaos:
             self._crash_engine, self._hang_engine, self._stop_engine, self._break_stream,
             self._break_stream, self._cut, self._slow_network, self._lose_database,
             self._lose_storage, self._slow_storage, self._lose_bus, self._lose_hints,
+            self._maintain,
         ]  # fmt: skip
         # Each world knows a part of all troubles: some show only where others are absent.
         share = chance.uniform(0.2, 1.0)
@@ -172,6 +177,13 @@ class Chaos:
 
     async def _stop_engine(self) -> None:
         self._world.stop_engine(self._chance.choice(self._world.engine_names()))
+
+    async def _maintain(self) -> None:
+        name = self._chance.choice(self._world.engine_names())
+        self._world.ledger.count("maintenance", name)
+        await self._world.maintain(name, maintenance=True)
+        await asyncio.sleep(self._chance.uniform(1.0, 30.0))
+        await self._world.maintain(name, maintenance=False)
 
     # --- the network -------------------------------------------------------------------------
 

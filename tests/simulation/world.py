@@ -24,14 +24,16 @@ from tests.simulation.planted import BUGS
 from tests.simulation.replica import MAX_LOST_LEASES, WEIGHTS, Replica
 from tests.simulation.virtual_loop import Process, StuckError, VirtualLoop
 
-from distconv.core.errors import UnavailableError
+from distconv.core.errors import NotFoundError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.dispatch.app import Dispatch
 from distconv.dispatch.messages import Assignment, Hello
+from distconv.rpc.auth import Principal
 
 _T = TypeVar("_T")
 
 _CHAOS_S = 120.0
+_OPERATOR = Principal(tenant="farm", user="operator")
 # Long enough for every lease, retry, ttl and token there is, several times over.
 _PATIENCE_S = 1500.0
 
@@ -252,6 +254,26 @@ class World:
     def _go_on(self, engine: Engine) -> None:
         self.ledger.note(engine.name, "goes on")
         engine.process.go_on(self.loop)
+
+    async def maintain(self, name: str, *, maintenance: bool) -> None:
+        """Take an engine out of service, or back in."""
+        release = self.chance.random() < 0.5
+        while True:
+            try:
+                await self.call(
+                    lambda d: d.api.engine_control.set_maintenance(
+                        _OPERATOR,
+                        f"engines/{name}",
+                        maintenance=maintenance,
+                        release_attempts=release,
+                    )
+                )
+            except NotFoundError:
+                return  # it never connected
+            except UnavailableError:
+                await asyncio.sleep(1.0)
+            else:
+                return
 
     def break_stream(self, name: str) -> None:
         """Break an engine's stream."""

@@ -209,7 +209,7 @@ class Dispatch:
             catalogue=catalogue,
             clock=clock,
         )
-        self.engine_follower = EngineFollower(store, self.hub, self.signals, self.spawn)
+        self.engine_follower = EngineFollower(store, self.hub, self.signals, clock, self.spawn)
         self.events = EventApi(self.bus)
         self.scheduler = Scheduler(
             store=store,
@@ -262,6 +262,7 @@ class Dispatch:
             self.reaper,
             HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval),
             *([presence] if presence is not None else []),
+            *([self.engine_follower] if broadcast is not None else []),
             *housekeeping,
         ]
         monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
