@@ -166,6 +166,7 @@ async def _linked(settings: DispatchSettings, clock: Clock) -> AsyncIterator[_Li
             servers=settings.nats_url,
             credentials_file=str(credentials) if credentials is not None else "",
             prefix=settings.nats_prefix,
+            stream_replicas=settings.nats_stream_replicas,
         )
         async with open_nats(nats_settings, clock) as nats:
             yield _Links(bus=nats.bus, broadcast=nats.broadcast)

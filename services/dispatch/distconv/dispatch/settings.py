@@ -60,6 +60,12 @@ class DispatchSettings(SchedulingSettings):
     nats_credentials_file: Path | None = Field(
         None, description="NATS credentials file, for a NATS that asks for one"
     )
+    nats_stream_replicas: int = Field(
+        1,
+        ge=1,
+        le=5,
+        description="On how many servers of a NATS cluster events are kept, 1..5, odd. Default 1",
+    )
     nats_prefix: str = Field(
         "distconv",
         pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$",
