@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from distconv.client.testing.state import FakeState, now
+from distconv.client.testing.steering import TERMINAL, FakeSteering
 from distconv.core.errors import (
     FailedPreconditionError,
     NotFoundError,
@@ -22,19 +23,17 @@ from distconv.core.version import __version__
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import timestamp
 from distconv.v1 import dispatch_service_pb2 as pb
-from distconv.v1 import dispatch_service_pb2_grpc, job_pb2, object_pb2
+from distconv.v1 import job_pb2, object_pb2
 
 if TYPE_CHECKING:
     Context = grpc.aio.ServicerContext[Any, Any]
 
-_TERMINAL = (job_pb2.JOB_STATE_COMPLETED, job_pb2.JOB_STATE_FAILED, job_pb2.JOB_STATE_CANCELLED)
 
-
-class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
+class FakeDispatch(FakeSteering):
     """Serve the control plane from a FakeState."""
 
     def __init__(self, state: FakeState) -> None:
-        self._state = state
+        super().__init__(state)
         self._catalogue: ProfileCatalogue = load_catalogue()
         self._running: set[asyncio.Task[None]] = set()
 
@@ -79,8 +78,14 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
             task.add_done_callback(self._running.discard)
         return pb.CreateJobResponse(job=job)
 
+    async def BatchCreateJobs(
+        self, request: pb.BatchCreateJobsRequest, context: Context
+    ) -> pb.BatchCreateJobsResponse:
+        made = [(await self.CreateJob(one, context)).job for one in request.requests]
+        return pb.BatchCreateJobsResponse(jobs=made)
+
     async def GetJob(self, request: pb.GetJobRequest, context: Context) -> pb.GetJobResponse:
-        return pb.GetJobResponse(job=self._find(request.name))
+        return pb.GetJobResponse(job=self.find(request.name))
 
     async def ListJobs(self, request: pb.ListJobsRequest, context: Context) -> pb.ListJobsResponse:
         wanted = request.filter.removeprefix("state = ")
@@ -98,7 +103,7 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
     async def WatchJob(
         self, request: pb.WatchJobRequest, context: Context
     ) -> AsyncIterator[pb.WatchJobResponse]:
-        job = self._find(request.name)
+        job = self.find(request.name)
         left = self._state.faults.next(self._state.faults.cut_watches)
         while True:
             if left == 0:
@@ -107,14 +112,14 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
             snapshot = job_pb2.Job()
             snapshot.CopyFrom(job)
             yield pb.WatchJobResponse(job=snapshot)
-            if snapshot.state in _TERMINAL:
+            if snapshot.state in TERMINAL:
                 return
             await self._state.changed(job, snapshot.etag)
 
     async def CancelJob(
         self, request: pb.CancelJobRequest, context: Context
     ) -> pb.CancelJobResponse:
-        job = self._find(request.name)
+        job = self.find(request.name)
         if job.state in (job_pb2.JOB_STATE_COMPLETED, job_pb2.JOB_STATE_FAILED):
             raise FailedPreconditionError(f"{job.name} has ended already")
         await self._state.move(job.name, job_pb2.JOB_STATE_CANCELLED)
@@ -123,7 +128,7 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
     async def ListTasks(
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
-        job = self._find(request.parent)
+        job = self.find(request.parent)
         attempt = job_pb2.Attempt(
             name=f"{job.name}/tasks/1/attempts/1",
             state=job_pb2.ATTEMPT_STATE_RUNNING,
@@ -142,10 +147,7 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
     async def GetEngine(
         self, request: pb.GetEngineRequest, context: Context
     ) -> pb.GetEngineResponse:
-        for engine in self._state.engines:
-            if engine.name.startswith(request.name):
-                return pb.GetEngineResponse(engine=engine)
-        raise NotFoundError(f"no engine is named '{request.name}'")
+        return pb.GetEngineResponse(engine=self.find_engine(request.name))
 
     async def ListEngines(
         self, request: pb.ListEnginesRequest, context: Context
@@ -162,9 +164,3 @@ class FakeDispatch(dispatch_service_pb2_grpc.DispatchServiceServicer):
         self, request: pb.ListProfilesRequest, context: Context
     ) -> pb.ListProfilesResponse:
         return pb.ListProfilesResponse(profiles=[profile(p) for p in self._catalogue])
-
-    def _find(self, name: str) -> job_pb2.Job:
-        found = [job for key, job in self._state.jobs.items() if key.startswith(name)]
-        if len(found) != 1:
-            raise NotFoundError(f"{'several jobs begin' if found else 'no job begins'} '{name}'")
-        return found[0]
