@@ -76,6 +76,11 @@ def _filled(folder: Path, postgresql: PostgresqlServer, size: int) -> str:
     url = postgresql.new_database()
     start = time.monotonic()
     with control_plane(folder, database_url=url) as plane:
+        # One job is done first: then the source is known, and a job is one task.
+        plane.start_engines(1, slots=1)
+        plane.create(1, concurrency=1, tenants=[_TEMPLATES])
+        plane.finish()
+        plane.stop_engines()
         for profile in _PROFILES:
             plane.create(1, concurrency=1, tenants=[_TEMPLATES], profile=f"profiles/{profile}")
     asyncio.run(fill(url, Backlog(job_count=size), template_tenant=_TEMPLATES))
