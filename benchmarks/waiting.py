@@ -36,14 +36,15 @@ _PROFILES = ("h264-480p", "h264-720p", "hevc-1080p", "av1-1080p")
 _TEMPLATES = "templates"
 _LISTINGS: Mapping[str, Mapping[str, str | int]] = {
     "first page": {},
-    "page 10,000 rows deep": {"deep": 10},
+    "page 5,000 rows deep": {"deep": 5},
     "state": {"filter": "state = PENDING"},
     "state without a match": {"filter": "state = FAILED"},
     "profile": {"filter": "profile = profiles/h264-720p"},
     "oldest first": {"order_by": "create_time"},
     "by priority": {"order_by": "priority desc"},
     "label": {"filter": "labels.title = no-op"},
-    "text": {"filter": 'text = "film"'},
+    "text": {"filter": "text : film"},
+    "time": {"filter": "create_time >= 2020-01-01T00:00:00Z"},
 }
 
 

@@ -52,7 +52,7 @@ async def fill(url: str, backlog: Backlog, *, template_tenant: str) -> None:
                     each,
                     timeout=3600,
                 )
-        await _rank(connection)
+        await _open_accounts(connection)
         await connection.execute("DELETE FROM jobs WHERE tenant = $1", template_tenant)
         await connection.execute("VACUUM ANALYZE", timeout=3600)
         await connection.execute("CHECKPOINT", timeout=3600)
@@ -79,6 +79,9 @@ async def _copy(
     values = {name: f't."{name}"' for name in names}
     values |= {name: _COPY_ID.format(column=values[name], number=number) for name in id_columns}
     values["tenant"] = f"'tenant-' || lpad(({number} % {backlog.tenant_count})::text, 3, '0')"
+    if table == "tasks":
+        # As start-time fair queuing ranks the jobs of a tenant, of which each has one profile.
+        values["rank"] = f"({number} / {backlog.tenant_count}) * t.cost"
     columns = ", ".join(f'"{name}"' for name in names)
     return (
         f"INSERT INTO {table} ({columns}) SELECT {', '.join(values[name] for name in names)} "  # noqa: S608  # names of our own schema
@@ -86,17 +89,8 @@ async def _copy(
     )
 
 
-async def _rank(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Give every task the rank that start-time fair queuing would have given it."""
-    await connection.execute(
-        """
-        UPDATE tasks SET rank = ranked.finish - tasks.cost FROM (
-          SELECT id, sum(cost) OVER (PARTITION BY tenant ORDER BY id) AS finish
-          FROM tasks WHERE state = 'READY' AND tenant LIKE 'tenant-%'
-        ) ranked WHERE tasks.id = ranked.id
-        """,
-        timeout=3600,
-    )
+async def _open_accounts(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Charge the tenants for what they have waiting."""
     await connection.execute(
         """
         INSERT INTO tenants (tenant, finish_rank, claimed_rank)
