@@ -38,6 +38,7 @@ from distconv.dispatch.job_expirer import JobExpirer
 from distconv.dispatch.job_purger import JobPurger
 from distconv.dispatch.lease_rescuer import LeaseRescuer
 from distconv.dispatch.leasing import Leasing
+from distconv.dispatch.line_pruner import LinePruner
 from distconv.dispatch.media_access import MediaGrants, MediaMint
 from distconv.dispatch.objects import Objects
 from distconv.dispatch.outbox_relay import OutboxRelay
@@ -268,7 +269,7 @@ class Dispatch:
         monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
         self._timed: Sequence[tuple[Duty, asyncio.Event]] = (
             (monitor, self.circuit.doubted),
-            *((duty, asyncio.Event()) for duty in timed),
+            *((duty, asyncio.Event()) for duty in (LinePruner(changes, clock), *timed)),
         )
         self._duties: Sequence[tuple[Duty, Topic]] = (
             (
