@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 import pytest
 
+from distconv.client.cli import jobs
 from distconv.client.cli.job_options import CONTAINERS, PROGRESS
 from distconv.client.cli.main import COMMANDS, cli, main
 from distconv.client.cli.views import Progress
@@ -19,6 +20,14 @@ def test_every_command_loads_and_its_help_is_what_the_list_says(name: str) -> No
     assert command.get_short_help_str(limit=100) == COMMANDS[name].help
 
 
+@pytest.mark.parametrize("name", jobs.COMMANDS)
+def test_every_command_on_jobs_too(name: str) -> None:
+    command = jobs.group.get_command(click.Context(jobs.group), name)
+    assert command is not None
+    assert command.name == name
+    assert command.get_short_help_str(limit=100) == jobs.COMMANDS[name].help
+
+
 def test_words_repeated_for_speed_are_the_same() -> None:
     assert list(CONTAINERS) == list(Container)
     assert list(PROGRESS) == list(Progress)
@@ -27,6 +36,7 @@ def test_words_repeated_for_speed_are_the_same() -> None:
 def test_help_loads_nothing_heavy() -> None:
     code = (
         "import sys; from distconv.client.cli.main import main; main(['--help']); "
+        "main(['jobs', '--help']); "
         "print([m for m in ('grpc', 'rich', 'pydantic', 'google.protobuf', 'asyncio') "
         "if m in sys.modules])"
     )
@@ -44,6 +54,16 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
+        (["jobs", "paus", "x"], "there is no command 'paus'; did you mean pause"),
+        (["jobs", "update", "x"], "say what to change"),
+        (["jobs", "update", "x", "--container", "mkv"], "--container goes with --profile"),
+        (["jobs", "update", "x", "--tag", "a", "--no-tags"], "contradict"),
+        (["jobs", "assign", "x"], "name the ENGINE, or say --any"),
+        (["jobs", "delete", "x"], "Say --yes"),
+        (["jobs", "list", "--since", "whenever"], "'whenever' is not a time"),
+        (["jobs", "tasks", "x", "--engine", "y"], "for the tasks of all jobs"),
+        (["engines", "maintenance", "off", "x", "--now"], "--now goes with on"),
+        (["engines", "revoke", "x"], "Say --yes"),
         (["trnscode"], "there is no command 'trnscode'; did you mean transcode?"),
         (["transcode", "--nope"], "such option '--nope'"),
         (["transcode", "x.mp4", "-p", "h264"], "--output"),
