@@ -158,7 +158,13 @@ class Dispatch:
             replica_id=replica_id,
             peers=presence.peers if presence is not None else tuple,
         )
-        views = Views(store, self.hub, self.board)
+        views = Views(
+            store,
+            self.hub,
+            self.board,
+            clock=clock,
+            held=lambda task_id: self.scheduler.hold(task_id),
+        )
         messages = EngineMessages(
             store=store,
             changes=changes,

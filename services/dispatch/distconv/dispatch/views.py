@@ -1,13 +1,18 @@
 """What clients see: records with what only this process knows laid over them."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from distconv.core.clock import Clock
 from distconv.core.engine import EngineState
+from distconv.core.health import Standing
 from distconv.core.requirements import Requirements
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
+from distconv.dispatch.engine_health import health_of
+from distconv.dispatch.offers import open_slots
+from distconv.dispatch.placement import Hold
 from distconv.dispatch.progress_board import ProgressBoard
 from distconv.dispatch.session_hub import SessionHub
 from distconv.dispatch.store.port import Store
@@ -44,10 +49,21 @@ class EngineView:
 class Views:
     """Make views."""
 
-    def __init__(self, store: Store, hub: SessionHub, board: ProgressBoard) -> None:
+    def __init__(
+        self,
+        store: Store,
+        hub: SessionHub,
+        board: ProgressBoard,
+        *,
+        clock: Clock,
+        held: Callable[[str], Hold | None],
+    ) -> None:
+        """`held` returns why a task is held back for a better engine."""
         self._store = store
         self._hub = hub
         self._board = board
+        self._clock = clock
+        self._held = held
 
     async def job(self, job: JobRecord, *, count_ahead: bool = True) -> JobView:
         """View a job; counting who is ahead costs a query, so a list leaves it out."""
@@ -71,6 +87,8 @@ class Views:
             return wait_reason(job, None, (), ahead=None)
         tasks = await self._store.list_tasks(job.id)
         task = next((t for t in tasks if t.state is TaskState.READY), None)
+        if task is not None and (hold := self._held(task.id)) is not None:
+            return hold.reason
         loads = self._loads()
         ahead = None
         if count_ahead and task is not None and loads:
@@ -78,13 +96,15 @@ class Views:
         return wait_reason(job, task, loads, ahead=ahead)
 
     def _loads(self) -> list[EngineLoad]:
+        now = self._clock.now()
         return [
             EngineLoad(
                 engine_id=session.engine.id,
                 capabilities=session.capabilities,
                 slot_count=session.engine.slot_count,
-                free_slot_count=session.free_slot_count,
-                takes_work=session.takes_work,
+                free_slot_count=open_slots(session, now),
+                takes_work=session.takes_work
+                and health_of(session.engine).standing(now) is not Standing.QUARANTINED,
             )
             for session in self._hub.sessions()
         ]
