@@ -545,8 +545,13 @@ async def test_requests_are_the_tenants_own(store: Store) -> None:
         await tx.add_request(mine)
         await tx.add_request(replace(mine, tenant="else"))
         assert await tx.get_request("local", "r") == mine
+        assert await tx.list_requests("local", ["new", "r"]) == [mine]
     assert await store.get_request("local", "r") == mine
     assert await store.get_request("none", "r") is None
+    assert await store.list_requests("local", ["r", "new"]) == [mine]
+    assert await store.list_requests("none", ["r"]) == []
+    async with store.transaction() as tx:
+        assert await tx.list_requests("local", ["new", "r"]) == [mine]
 
 
 async def test_history_and_events_keep_their_order(store: Store) -> None:
@@ -736,6 +741,12 @@ async def test_tasks_are_found_over_jobs(store: Store) -> None:
     assert await found(states=frozenset({TaskState.BLOCKED})) == [1]
     assert await found(kinds=frozenset({TaskKind.TRANSCODE})) == []
     assert await found(engine_id="00000000000000ee") == [2]
+    blocked = TaskQuery(tenant="local", states=frozenset({TaskState.BLOCKED}), limit=1)
+    assert await store.count_tasks(blocked) == 1
+    assert await store.count_tasks(TaskQuery(tenant="local", after=tasks[1].id, limit=1)) == 3
+    tried = await store.list_attempts_at([task.id for task in tasks])
+    assert [a.task_id for a in tried] == [tasks[2].id]
+    assert await store.list_attempts_at([]) == []
 
 
 async def test_lines_give_their_heads_by_rank(store: Store) -> None:

@@ -40,7 +40,8 @@ _STYLES = {
 }
 
 
-_PADDING = 2
+# Between two columns: the space on either side of an invisible line.
+_PADDING = 3
 
 
 def width() -> int:
