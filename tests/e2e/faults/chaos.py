@@ -128,7 +128,7 @@ def _start_again(daemon: Daemon) -> None:
         try:
             daemon.start()
         except AssertionError:
-            daemon.abandon()
+            continue
         else:
             return
     raise AssertionError(f"{daemon.name} did not come back:\n{daemon.log_tail()}")

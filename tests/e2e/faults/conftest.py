@@ -73,7 +73,9 @@ class Daemon:
         self._reader = threading.Thread(target=_drain, args=(stdout,), daemon=True)
         # An engine tells of every welcome: nobody may hang for want of a reader.
         self._reader.start()
-        assert line, f"{self.name} ended before it was ready:\n{self.log_tail()}"
+        if not line:
+            self._reap()
+            raise AssertionError(f"{self.name} ended before it was ready:\n{self.log_tail()}")
         self.ready = json.loads(line)
 
     @property
@@ -86,10 +88,6 @@ class Daemon:
         """SIGKILL it."""
         assert self.process is not None
         self.process.kill()
-        self._reap()
-
-    def abandon(self) -> None:
-        """Clear away a process that ended by itself."""
         self._reap()
 
     def stop(self, *, within_s: float = 30.0) -> int:

@@ -13,13 +13,15 @@ import structlog
 from grpc_status import rpc_status
 
 from distconv.core.clock import SystemClock
-from distconv.core.errors import DistconvError, InternalError
+from distconv.core.errors import DistconvError, InternalError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.rpc.auth import Authenticator, Principal, set_principal
 from distconv.rpc.errors import to_status
 
 _log = structlog.get_logger()
 # Health and reflection tell nothing worth guarding and are asked by balancers without tokens.
+# https://github.com/grpc/proposal/blob/master/A6-client-retries.md#pushback
+_NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 _OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 Authenticate = Callable[[], Principal]
@@ -116,7 +118,12 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _abort(context: _Context, error: DistconvError) -> None:
-    await context.abort_with_status(rpc_status.to_status(to_status(error)))
+    status = rpc_status.to_status(to_status(error))
+    if isinstance(error, UnavailableError):
+        # The channel's own retries are for a server that is not reached. One that says itself
+        # that something is away has waited for it already: its caller shall know at once.
+        status = status._replace(trailing_metadata=(*status.trailing_metadata, _NO_RETRY))
+    await context.abort_with_status(status)
 
 
 def _hidden(error: Exception, method: str) -> InternalError:

@@ -36,7 +36,7 @@ class Circuit:
         A single failure says little; only the monitor's own question opens the circuit.
         """
         if not self.is_open:
-            _log.warning("database_doubted", why=why)
+            _log.info("database_doubted", why=why)
         self.doubted.set()
 
     def lost(self, why: str) -> None:

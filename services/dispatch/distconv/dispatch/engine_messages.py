@@ -39,6 +39,7 @@ from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
 
 # How long the database may take over one message of an engine, seconds.
+_SHORTEST_PATIENCE_S = 0.5
 _LONGEST_PATIENCE_S = 2.0
 
 _log = structlog.get_logger()
@@ -76,7 +77,8 @@ class EngineMessages:
         # A little less than the interval, so that every regular heartbeat renews.
         self._renew_every = heartbeat_interval * 0.8
         # An engine whose heartbeats are not answered takes this server for gone.
-        self._patience_s = min(heartbeat_interval.total_seconds() / 2, _LONGEST_PATIENCE_S)
+        half_s = heartbeat_interval.total_seconds() / 2
+        self._patience_s = min(max(half_s, _SHORTEST_PATIENCE_S), _LONGEST_PATIENCE_S)
         self._circuit = circuit
         self._spawn = spawn
 
