@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.line_queries import COUNT_BEFORE, heads
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -17,7 +18,14 @@ from distconv.dispatch.store.records import (
 )
 from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
 from distconv.dispatch.store.sql_reader import SqlReader
-from distconv.dispatch.store.statements import ATTEMPTS, JOBS, TASKS, literal_state, select_of
+from distconv.dispatch.store.statements import (
+    ATTEMPTS,
+    JOBS,
+    TASKS,
+    fetch_all,
+    select_of,
+)
+from distconv.dispatch.store.whole import whole
 
 # So many lines are asked for in one statement: SQLite takes 500 parts at most.
 _LINES_PER_QUERY = 100
@@ -46,49 +54,44 @@ class SqlQueueReads(SqlReader):
     ) -> Sequence[TaskRecord]:
         """Return the heads of the lines."""
         lines = await self._lines(requirements)
-        heads: list[TaskRecord] = []
+        found: list[TaskRecord] = []
         for k in range(0, len(lines), _LINES_PER_QUERY):
-            heads += await self._heads(lines[k : k + _LINES_PER_QUERY], limit)
-        return sorted(heads, key=lambda h: (-h.urgency, h.requirement, h.rank, h.id))
+            found += await self._heads(lines[k : k + _LINES_PER_QUERY], limit)
+        return sorted(found, key=lambda h: (-h.urgency, h.requirement, h.rank, h.id))
 
     async def _lines(self, requirements: Sequence[str]) -> list[Line]:
         return [line for line in await self.list_lines() if line.requirement in requirements]
 
     async def _heads(self, lines: Sequence[Line], limit: int) -> list[TaskRecord]:
-        parts = [
-            sa.select(
-                TASKS.where(*_in_line(line))
-                .order_by(t.tasks.c.rank, t.tasks.c.id)
-                .limit(limit)
-                .subquery()
-            )
-            for line in lines
-        ]
-        return await self._read_all(sa.union_all(*parts), TaskRecord)
+        query, parameters = heads(self._engine.dialect.name, lines, limit)
+        return await self._read(
+            lambda connection: fetch_all(connection, query, TaskRecord, parameters)
+        )
 
     async def list_ready_tasks(
         self, *, requirements: Sequence[str], limit: int
     ) -> Sequence[TaskRecord]:
         """Return the next READY tasks."""
-        heads = await self.list_ready_heads(requirements=requirements, limit=limit)
-        return sorted(heads, key=lambda h: (-h.urgency, h.rank, h.id))[:limit]
+        found = await self.list_ready_heads(requirements=requirements, limit=limit)
+        return sorted(found, key=lambda h: (-h.urgency, h.rank, h.id))[:limit]
 
     async def count_ready_before(
         self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
     ) -> int:
         """Count READY tasks with one of the requirement sets that come before `task`."""
-        count = 0
-        place = sa.tuple_(t.tasks.c.rank, t.tasks.c.id)
-        mine = sa.tuple_(sa.literal(task.rank), sa.literal(task.id))
-        for line in await self._lines(requirements):
-            if line.urgency < task.urgency or count >= limit:
-                continue
-            ahead = sa.select(sa.literal(1)).where(*_in_line(line))
-            if line.urgency == task.urgency:
-                ahead = ahead.where(place < mine)
-            some = ahead.limit(limit - count).subquery()
-            count += int(await self._scalar(sa.select(sa.func.count()).select_from(some)))
-        return count
+        parameters = {
+            "requirements": list(requirements),
+            "urgency": task.urgency,
+            "rank": task.rank,
+            "id": task.id,
+            "limit": limit,
+        }
+
+        async def count(connection: AsyncConnection) -> int:
+            found = await whole(connection.execute(COUNT_BEFORE, parameters))
+            return int(found.scalar_one())
+
+        return min(await self._read(count), limit)
 
     async def list_due_promotions(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
         """Return tasks whose `promote_time` has come."""
@@ -141,12 +144,3 @@ class SqlQueueReads(SqlReader):
     async def get_next_garbage_time(self) -> datetime | None:
         """Return when the next deletion is due."""
         return await self._earliest(t.garbage.c.due_time)
-
-
-def _in_line(line: Line) -> tuple[sa.ColumnElement[bool], ...]:
-    tasks = t.tasks.c
-    return (
-        literal_state(tasks.state, TaskState.READY),
-        tasks.requirement == line.requirement,
-        tasks.urgency == line.urgency,
-    )

@@ -75,9 +75,14 @@ async def fetch_one(connection: AsyncConnection, query: sa.Executable, kind: typ
     return None if row is None else records([row], kind)[0]
 
 
-async def fetch_all(connection: AsyncConnection, query: sa.Executable, kind: type[_R]) -> list[_R]:
+async def fetch_all(
+    connection: AsyncConnection,
+    query: sa.Executable,
+    kind: type[_R],
+    parameters: dict[str, Any] | None = None,
+) -> list[_R]:
     """Return the records of a query."""
-    return records(await whole(connection.execute(query)), kind)
+    return records(await whole(connection.execute(query, parameters)), kind)
 
 
 JOBS = select_of(t.jobs, JobRecord)
