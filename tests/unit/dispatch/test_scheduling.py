@@ -121,7 +121,7 @@ class World:
 
     async def refresh(self) -> None:
         """Have the sessions follow their engines' records."""
-        await self.dispatch.engine_follower.refresh_all()
+        await self.dispatch.engine_follower.run()
 
 
 async def served(world: World, session: EngineSession, number: int) -> list[str]:

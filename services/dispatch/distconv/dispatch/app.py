@@ -163,7 +163,7 @@ class Dispatch:
             self.hub,
             self.board,
             clock=clock,
-            held=lambda task_id: self.scheduler.hold(task_id),
+            held=lambda task_id: self.scheduler.hold(task_id),  # noqa: PLW0108  # made below
         )
         messages = EngineMessages(
             store=store,
