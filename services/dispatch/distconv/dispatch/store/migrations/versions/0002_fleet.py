@@ -102,7 +102,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_tasks_line",
         "tasks",
-        ["state", "requirement", "urgency", "rank", "id"],
+        ["requirement", "urgency", "rank", "id"],
         postgresql_where=sa.text("state = 'READY'"),
         sqlite_where=sa.text("state = 'READY'"),
     )
