@@ -87,6 +87,8 @@ class EngineMessages:
 
         A database that is away ends no session: the engine says again what is.
         """
+        if self._took_at_once(session, message):
+            return
         try:
             await in_time(self._take(session, message), self._patience_s)
         except TimeoutError:
@@ -96,14 +98,27 @@ class EngineMessages:
         except UnavailableError as error:
             self._circuit.doubt(error.message)
 
+    def _took_at_once(self, session: EngineSession, message: FromEngine) -> bool:
+        """Take what an engine says of every attempt, where nothing is to be waited for."""
+        if isinstance(message, AttemptResult):
+            self._result(session, message)
+            return True
+        if isinstance(message, AssignmentReply) and message.accepted:
+            held = session.held.get(message.ref.attempt)
+            # One that is stopped or lost meanwhile is told so by the next heartbeat.
+            if held is not None and held.fencing_token == message.fencing_token:
+                # Changes are made in the order in which they are asked for: what the engine
+                # says next need not wait for this commit.
+                self._spawn(self._note_accepted(message.ref.attempt, held))
+            return True
+        return False
+
     async def _take(self, session: EngineSession, message: FromEngine) -> None:
         match message:
             case Heartbeat():
                 await self._heartbeat(session, message)
             case AssignmentReply():
-                await self._reply(session, message)
-            case AttemptResult():
-                self._result(session, message)
+                await self._refused(session, message)
             case LogExcerpt():
                 await self._keep_log(session, message)
             case BenchmarkReport():
@@ -195,16 +210,11 @@ class EngineMessages:
         if gone:
             self._signals.wake(Topic.WORK)
 
-    async def _reply(self, session: EngineSession, reply: AssignmentReply) -> None:
+    async def _refused(self, session: EngineSession, reply: AssignmentReply) -> None:
         attempt_id = reply.ref.attempt
         held = session.held.get(attempt_id)
         if held is None or held.fencing_token != reply.fencing_token:
             return  # stopped or lost meanwhile; the next heartbeat says so
-        if reply.accepted:
-            # Changes are made in the order in which they are asked for: what the engine says
-            # next need not wait for this commit.
-            self._spawn(self._note_accepted(attempt_id, held))
-            return
         session.resting = True
         session.drop(attempt_id)
         cause = f"engine {session.engine.id} refused it: {reply.refusal or 'no reason given'}"

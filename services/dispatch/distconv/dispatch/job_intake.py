@@ -184,9 +184,13 @@ class JobIntake:
                 except DistconvError as error:
                     failed[object_id] = error
 
-        async with asyncio.TaskGroup() as group:
-            for object_id in dict.fromkeys(c.source_object_id for c in checked):
-                group.create_task(ask(object_id))
+        wanted = dict.fromkeys(c.source_object_id for c in checked)
+        if len(wanted) == 1:
+            await ask(*wanted)
+        else:
+            async with asyncio.TaskGroup() as group:
+                for object_id in wanted:
+                    group.create_task(ask(object_id))
         if failed:
             ids = [c.request_id for c in checked if c.request_id]
             known = await self._store.list_requests(tenant, ids) if ids else ()
