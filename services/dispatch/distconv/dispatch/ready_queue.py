@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
+from typing import Any
 
 from distconv.core import fair_queue
 from distconv.core.task_states import TaskKind, TaskState
@@ -46,18 +47,29 @@ class ReadyQueue:
         One that was charged before (a retry, a lost lease, a pause) keeps its rank.
         """
         work = work_of(task, job)
-        if not task.cost:
-            task = await self._charge(task, work.cost)
-        placed = replace(task, cost=work.cost, height=work.height, ready_time=self._now)
-        return self.urgent(placed, priority=task.priority, deadline=job.deadline)
+        return self.urgent(
+            task,
+            priority=task.priority,
+            deadline=job.deadline,
+            rank=task.rank if task.cost else await self._charge(task.tenant, work.cost),
+            cost=work.cost,
+            height=work.height,
+            ready_time=self._now,
+        )
 
-    def urgent(self, task: TaskRecord, *, priority: int, deadline: datetime | None) -> TaskRecord:
-        """Return a task with the urgency that its priority and deadline give it now."""
+    def urgent(
+        self, task: TaskRecord, *, priority: int, deadline: datetime | None, **fields: Any
+    ) -> TaskRecord:
+        """Return a task with the urgency that its priority and deadline give it now.
+
+        Other fields are set on the way: jobs come by the thousand, and so does this.
+        """
+        cost = fields.get("cost", task.cost)
         found = urgency(
             self._policy.urgency,
             priority=priority,
             deadline=deadline,
-            needed=timedelta(seconds=min(task.cost / (UNITS_PER_CORE_S * _USUAL_CORES), 1e8)),
+            needed=timedelta(seconds=min(cost / (UNITS_PER_CORE_S * _USUAL_CORES), 1e8)),
             now=self._now,
         )
         return replace(
@@ -66,6 +78,7 @@ class ReadyQueue:
             deadline=deadline,
             urgency=found.value,
             promote_time=found.change_time if task.state is TaskState.READY else None,
+            **fields,
         )
 
     async def leave_unserved(self, task: TaskRecord) -> None:
@@ -89,18 +102,19 @@ class ReadyQueue:
             if claimed != account.claimed_rank:
                 await self._tx.put_tenant(replace(account, claimed_rank=claimed))
 
-    async def _charge(self, task: TaskRecord, cost: float) -> TaskRecord:
-        account: TenantRecord = await self._tx.get_tenant(task.tenant)
+    async def _charge(self, tenant: str, cost: float) -> float:
+        """Have a tenant pay for a task; return the task's rank."""
+        account: TenantRecord = await self._tx.get_tenant(tenant)
         if self._virtual_time is None:
             self._virtual_time = await self._tx.get_virtual_time()
         charged = fair_queue.charge(
             virtual_time=self._virtual_time,
             finish_rank=account.finish_rank,
             cost=cost,
-            weight=self._weight(task.tenant),
+            weight=self._weight(tenant),
         )
         await self._tx.put_tenant(replace(account, finish_rank=charged.finish_rank))
-        return replace(task, rank=charged.rank)
+        return charged.rank
 
     def _weight(self, tenant: str) -> float:
         return self._policy.weights.get(tenant, 1.0)
