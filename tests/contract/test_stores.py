@@ -38,9 +38,11 @@ from distconv.dispatch.store.records import (
     BenchmarkRecord,
     EngineRecord,
     GarbageRecord,
+    HeartbeatRecord,
     JobOutput,
     JobRecord,
     OutboxRecord,
+    ReplicaRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -957,3 +959,50 @@ async def test_what_a_source_is_was_probed_before(store: Store) -> None:
     assert found.source_media == MEDIA
     assert await store.get_probed_job("else", source) is None
     assert await store.get_probed_job("local", ident(9, 9)) is None
+
+
+def replica(name: str, heard: float) -> ReplicaRecord:
+    return ReplicaRecord(
+        id=name,
+        address="127.0.0.1:7400",
+        version="0.1.0",
+        media_key="abc",
+        storage="127.0.0.1:7401",
+        start_time=NOW,
+        heartbeat_time=at(heard),
+    )
+
+
+async def test_replicas_are_put_listed_and_removed(store: Store) -> None:
+    one, two = replica(ident(0, 1), 1), replica(ident(0, 2), 5)
+    for known in (one, two, replace(two, heartbeat_time=at(9))):
+        await store.put_replica(known)
+    assert await store.list_replicas(since=at(0)) == [one, replace(two, heartbeat_time=at(9))]
+    assert [r.id for r in await store.list_replicas(since=at(2))] == [two.id]
+    await store.remove_replica(two.id)
+    await store.remove_replica(two.id)
+    assert await store.list_replicas(since=at(0)) == [one]
+
+
+async def test_heartbeats_are_kept_in_bulk_unless_the_session_is_another(store: Store) -> None:
+    held = engine(ident(0, 1), replica_id=ident(0, 9), instance_id=ident(0, 8))
+    moved = engine(ident(0, 2), session_id=ident(0, 60))
+    async with store.transaction() as tx:
+        await tx.put_engine(held)
+        await tx.put_engine(moved)
+    beats = [
+        HeartbeatRecord(
+            engine_id=found.id,
+            session_id=held.session_id,
+            time=at(30),
+            metrics=EngineMetrics(cpu_fraction=0.9),
+        )
+        for found in (held, moved, engine(ident(0, 3)))
+    ]
+    assert await store.note_heartbeats(beats) == [moved]
+    assert await store.note_heartbeats([]) == []
+    kept = replace(held, heartbeat_time=at(30), metrics=EngineMetrics(cpu_fraction=0.9))
+    assert await store.get_engine(held.id) == kept
+    assert await store.get_engine(moved.id) == moved
+    assert await store.list_replica_engines(ident(0, 9), limit=5) == [kept]
+    assert await store.list_replica_engines(ident(0, 7), limit=5) == []

@@ -98,6 +98,7 @@ class Dispatch:
         All that is left to chance comes from `make_id` and from `randomness`,
         which returns numbers in [0, 1): a simulation gives its own.
         """
+        replica_id = replica_id or make_id(clock.now())
         self._tasks: asyncio.TaskGroup | None = None
         self._clock = clock
         self.circuit = Circuit(clock)
@@ -193,7 +194,7 @@ class Dispatch:
         sweep_interval = timedelta(seconds=settings.sweep_interval_s)
         self._link = (
             ReplicaLink(
-                replica_id=replica_id or make_id(clock.now()),
+                replica_id=replica_id,
                 broadcast=broadcast,
                 signals=self.signals,
                 board=self.board,
@@ -264,10 +265,11 @@ class Dispatch:
             silence=settings.engine_silence,
             replica_id=replica_id,
         )
+        self.keeper = HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval)
         # Duties that look by the clock alone, apart from those that changes wake.
         timed: list[Duty] = [
             self.reaper,
-            HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval),
+            self.keeper,
             *([presence] if presence is not None else []),
             *([self.engine_follower] if broadcast is not None else []),
             *housekeeping,

@@ -220,18 +220,6 @@ class Leasing:
         # The engine may be alive after all, and still write.
         await change.discard_output(attempt, may_still_write=True)
 
-    async def extend_all(self) -> None:
-        """Give every live lease its full length from now on.
-
-        At start: while dispatch was away nobody could hear the engines' heartbeats.
-        """
-
-        async def make(change: Change) -> None:
-            await change.tx.extend_leases(expire_time=change.now + self.lease_duration)
-            await change.tx.take_engines_offline()
-
-        await self._changes.make(make)
-
 
 async def release(
     change: Change, attempt: AttemptRecord, event: AttemptEvent, *, cause: str
