@@ -78,7 +78,6 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
         (written by a newer version).
         """
         options = options or PostgresqlOptions()
-        options = options or PostgresqlOptions()
         engine, failures = postgresql.make_engine(url, options)
         patient, _ = postgresql.make_engine(url, postgresql.migration_options(options))
         store = cls(
@@ -86,6 +85,7 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
             writing=engine,
             failures=failures,
             one_writer=False,
+            answer_timeout_s=options.answer_timeout_s,
         )
         try:
             await store._prepare(
