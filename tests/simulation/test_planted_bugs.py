@@ -10,6 +10,7 @@ from tests.simulation.world import Shape
 
 # A bug that hides in so many worlds would hide from `make test` too.
 _MAX_SEEDS = 40
+_JOBS = 40
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -22,7 +23,7 @@ def _prepared() -> None:
 def test_a_planted_bug_is_caught(name: str, record_property: Callable[[str, object], None]):
     invariant = BUGS[name].invariant
     for seed in range(_MAX_SEEDS):
-        outcome = run_seed(seed, Shape(job_count=100, bug=name))
+        outcome = run_seed(seed, Shape(job_count=_JOBS, bug=name))
         if any(invariant.name in violation for violation in outcome.violations):
             record_property("seeds", seed + 1)
             return

@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 _CHAOS_S = 120.0
 _OPERATOR = Principal(tenant="farm", user="operator")
 # Long enough for every lease, retry, ttl and token there is, several times over.
-_PATIENCE_S = 1500.0
+_PATIENCE_S = 500.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +222,14 @@ class World:
         if self.engines.get(engine.name) is engine:
             self._start_engine(engine.name, Vices() if self._calm else self._chaos.vices())
 
+    def _replace(self, engine: Engine) -> None:
+        """Let an engine never be heard of again, and another come."""
+        if self.engines.get(engine.name) is engine:
+            del self.engines[engine.name]
+            self._old_engines.append(engine)
+            name = new_id(self.clock.now(), randomness=engine.chance.getrandbits(35))
+            self._start_engine(name, Vices() if self._calm else self._chaos.vices())
+
     def crash_engine(self, name: str) -> None:
         """Kill an engine; another process follows some time later."""
         engine = self.engines[name]
@@ -230,7 +238,8 @@ class World:
         self.ledger.count("engine crashed", name)
         engine.process.halted = True
         self._lose(engine)
-        self.loop.outside(engine.chance.choice((0.5, 5.0, 30.0)), self._restart, engine)
+        again = self._replace if engine.chance.random() < 0.3 else self._restart
+        self.loop.outside(engine.chance.choice((0.5, 5.0, 30.0)), again, engine)
 
     def stop_engine(self, name: str) -> None:
         """Shut an engine down in order; another process follows some time later."""
@@ -277,7 +286,7 @@ class World:
 
     def break_stream(self, name: str) -> None:
         """Break an engine's stream."""
-        stream = self.engines[name].stream
+        stream = self.engines[name].stream if name in self.engines else None
         if stream is not None and not stream.broken:
             self.ledger.count("stream broken", *stream.ends)
             self._break(stream)
