@@ -46,6 +46,8 @@ class Auditor:
         """Check what one commit wrote."""
         for transition in writes.transitions:
             self._moved(transition, process)
+            if "was silent until its lease ended" in transition.cause:
+                self._taken(transition)
         for event in writes.events:
             self._recorded(event)
         attempts = [row.new for row in writes.attempts if row.new is not None]
@@ -120,6 +122,16 @@ class Auditor:
         self.attempts[attempt.id] = attempt
         self._of_task[attempt.task_id][attempt.id] = attempt
         self._attempts_of_job[attempt.job_id][attempt.id] = attempt
+
+    def _taken(self, move: TransitionRecord) -> None:
+        """Check that a lease which was taken from a silent engine had ended."""
+        for attempt in self._attempts_of_job[move.job_id].values():
+            expiry = attempt.lease_expire_time
+            if expiry is not None and expiry > move.time:
+                self._violated(
+                    Invariant.ONE_LEASE,
+                    f"attempt {attempt.id} lost its lease {expiry - move.time} before its end",
+                )
 
     def _granted(self, attempt: AttemptRecord) -> None:
         others = self._of_task[attempt.task_id].values()

@@ -5,18 +5,20 @@ from collections import defaultdict
 from tests.simulation.ledger import Invariant, Ledger
 from tests.simulation.replica import WEIGHTS
 
-from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.task_states import TaskState
 from distconv.dispatch.store.records import TaskRecord
 from distconv.dispatch.store.rows import Writes
 
 # Start-time fair queuing bounds what two backlogged flows were served, divided by their weights,
 # to l₁/w₁ + l₂/w₂ apart, l being the longest packet. Several engines take several tasks at once,
 # of heads that were read before others were charged: so many times the bound is still right.
-_SLACK = 3.0
+_SLACK = 1.5
+# By then every job of such a world was created: no tenant is served for want of another's jobs.
+_ALL_THERE_S = 2.0
 
 
 class FairShare:
-    """Compare what tenants were given since all of them had transcodes that waited."""
+    """Compare what tenants were given since all of them had work that waited."""
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
@@ -32,9 +34,9 @@ class FairShare:
         """Count what one commit gave to engines."""
         if not self.watching:
             return
-        backlogged = all(self._ready.values())
+        backlogged = all(self._ready.values()) and self._ledger.time() > _ALL_THERE_S
         for row in writes.tasks:
-            if row.new is not None and row.new.kind is TaskKind.TRANSCODE:
+            if row.new is not None:
                 self._moved(row.new, backlogged=backlogged)
         if not all(self._ready.values()):
             self._served.clear()
@@ -42,15 +44,14 @@ class FairShare:
             self._compare()
 
     def _moved(self, task: TaskRecord, *, backlogged: bool) -> None:
+        self._longest = max(self._longest, task.cost)
         ready = self._ready[task.tenant]
         if task.state is TaskState.READY and task.id not in self._begun:
             ready.add(task.id)
             return
         ready.discard(task.id)
-        if task.state is TaskState.LEASED and task.id not in self._begun:
-            self._longest = max(self._longest, task.cost)
-            if backlogged:
-                self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
+        if backlogged and task.state is TaskState.LEASED and task.id not in self._begun:
+            self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
         self._begun.add(task.id)
 
     def _compare(self) -> None:

@@ -41,7 +41,7 @@ class Ledger:
 
     def __init__(self, time: Callable[[], float], *, tail: int = 400) -> None:
         """`tail` is how many lines of the trace are kept for people."""
-        self._time = time
+        self.time = time
         self._digest = hashlib.sha256()
         self.tail: deque[str] = deque(maxlen=tail)
         self.line_count = 0
@@ -54,7 +54,7 @@ class Ledger:
 
     def note(self, *what: object) -> None:
         """Add a line to the trace."""
-        line = f"{self._time():10.3f} {' '.join(map(str, what))}"
+        line = f"{self.time():10.3f} {' '.join(map(str, what))}"
         self._digest.update(line.encode())
         self.tail.append(line)
         self.line_count += 1
@@ -66,7 +66,7 @@ class Ledger:
 
     def violated(self, invariant: Invariant, detail: str) -> None:
         """Note that an invariant does not hold."""
-        violation = Violation(invariant, self._time(), detail)
+        violation = Violation(invariant, self.time(), detail)
         self.violations.append(violation)
         self.note("!!", violation)
 

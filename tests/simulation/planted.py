@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
 
@@ -22,6 +22,8 @@ from distconv.dispatch.publishing import Verifier
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
 from distconv.dispatch.store.unit import Unit
+
+_FAR = datetime(2999, 1, 1, tzinfo=UTC)
 
 Plant = Callable[[], Any]
 
@@ -55,12 +57,17 @@ def _lost_attempts_stay_live() -> Any:
 
 
 def _renewals_ignored() -> Any:
-    """Leases end when they were first to end, and nobody tells the attempt."""
+    """Leases end when they would have ended without any heartbeat."""
 
-    async def renew(self: Unit, **_: Any) -> list[AttemptRecord]:
-        return []
+    async def run(self: LeaseRescuer) -> datetime:
+        now = self._clock.now()
+        for attempt in await self._store.list_expired_leases(_FAR, limit=100):
+            if attempt.create_time + self._leasing.lease_duration <= now:
+                cause = f"engine {attempt.engine_id} was silent until its lease ended"
+                await self._leasing.release(attempt.id, AttemptEvent.LEASE_LOST, cause=cause)
+        return now + timedelta(seconds=5)
 
-    return patch.object(Unit, "renew_leases", renew)
+    return patch.object(LeaseRescuer, "run", run)
 
 
 def _outputs_not_verified() -> Any:
@@ -173,7 +180,7 @@ BUGS: dict[str, Bug] = {
     "outputs-not-verified": Bug(invariant=Invariant.ONE_OUTPUT, plant=_outputs_not_verified),
     "tokens-not-checked": Bug(invariant=Invariant.ONE_OUTPUT, plant=_tokens_not_checked),
     "failures-not-counted": Bug(invariant=Invariant.BOUNDED, plant=_failures_not_counted),
-    "renewals-ignored": Bug(invariant=Invariant.BOUNDED, plant=_renewals_ignored),
+    "renewals-ignored": Bug(invariant=Invariant.ONE_LEASE, plant=_renewals_ignored),
     "ranks-ignored": Bug(invariant=Invariant.FAIR, plant=_ranks_ignored),
     "event-dropped": Bug(invariant=Invariant.EVENTS, plant=_event_dropped),
     "outbox-emptied-first": Bug(invariant=Invariant.EVENTS, plant=_outbox_emptied_first),

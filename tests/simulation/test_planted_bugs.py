@@ -10,7 +10,7 @@ from tests.simulation.world import Shape
 
 # A bug that hides in so many worlds would hide from `make test` too.
 _MAX_SEEDS = 40
-_JOBS = 40
+_JOBS = 60
 
 
 @pytest.fixture(scope="module", autouse=True)

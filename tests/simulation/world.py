@@ -124,7 +124,7 @@ class World:
         self.auditor.fair_share.watching = saturated
         for number in range(self.shape.job_count):
             if saturated:
-                chance.choices(clients, list(WEIGHTS.values()))[0].wish_alike(number)
+                clients[number % len(clients)].wish_alike(number)
             else:
                 wild = self.shape.wildness > 0
                 chance.choice(clients).wish(number, at_s=chance.uniform(0, 60), wild=wild)
