@@ -257,6 +257,14 @@ class Dispatch:
             engine_service(EngineServicer(self.sessions)),
             event_service(EventServicer(self.events)),
         )
+        self._relay = OutboxRelay(
+            store,
+            changes,
+            self.bus,
+            clock,
+            randomness=randomness,
+            sweep_interval=sweep_interval if broadcast is not None else None,
+        )
         self.reaper = EngineReaper(
             store,
             changes,
@@ -303,17 +311,7 @@ class Dispatch:
                 ),
                 Topic.PURGES,
             ),
-            (
-                OutboxRelay(
-                    store,
-                    changes,
-                    self.bus,
-                    clock,
-                    randomness=randomness,
-                    sweep_interval=sweep_interval if broadcast is not None else None,
-                ),
-                Topic.OUTBOX,
-            ),
+            (self._relay, Topic.OUTBOX),
             (sampler, Topic.SAMPLES),
         )
 
@@ -393,6 +391,10 @@ class Dispatch:
         """Wake every duty: while the database was away all of them failed."""
         for topic in Topic:
             self.signals.wake(topic)
+
+    async def flush(self) -> None:
+        """Publish what waits in the outbox, as far as the database and the bus are there."""
+        await self._relay.run()
 
     def drain(self) -> None:
         """Take no new work: tell the engines, end the sessions and the watchers."""

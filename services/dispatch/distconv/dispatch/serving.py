@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger()
 
-# How long a stopping replica tries to take its row away; without that it counts as there for
-# some seconds more, and engines that are sent to it go on to the next.
+# How long a stopping replica tries to publish its events and to take its row away; without that
+# it counts as there for some seconds more, and engines that are sent to it go on to the next.
 _FAREWELL_S = 2.0
 
 
@@ -120,9 +120,11 @@ async def _stop(dispatch: Dispatch, server: Server, presence: ReplicaPresence) -
     await server.stop()
     try:
         async with asyncio.timeout(_FAREWELL_S):
+            await dispatch.flush()
             await presence.leave()
     except (DistconvError, TimeoutError) as error:
-        _log.warning("replica_not_removed", why=str(error) or "the database does not answer")
+        # Another replica publishes what is left, or this one once it is started again.
+        _log.warning("farewell_cut_short", why=str(error) or "the database does not answer")
 
 
 def _media_key(settings: DispatchSettings) -> bytes:
