@@ -118,7 +118,7 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
 
 
 async def _abort(context: _Context, error: DistconvError) -> None:
-    status = rpc_status.to_status(to_status(error))
+    status: Any = rpc_status.to_status(to_status(error))  # a named tuple, which no stub says
     if isinstance(error, UnavailableError):
         # The channel's own retries are for a server that is not reached. One that says itself
         # that something is away has waited for it already: its caller shall know at once.

@@ -1,6 +1,6 @@
 """Column types: aware times, and domain values as JSON text; the same on every database."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, get_origin
@@ -31,7 +31,7 @@ class UtcTime(TypeDecorator[datetime]):
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:
+    def bind_processor(self, dialect: Dialect) -> Any:
         """Turn to UTC; SQLite keeps no zone, and text of one form."""
         return _utc_text if dialect.name == "sqlite" else _utc
 
@@ -39,7 +39,7 @@ class UtcTime(TypeDecorator[datetime]):
         self,
         dialect: Dialect,
         coltype: object,  # noqa: ARG002  # the library's signature
-    ) -> Callable[[Any], Any] | None:
+    ) -> Any:
         """Say that it is UTC."""
         return _of_utc_text if dialect.name == "sqlite" else None
 
@@ -108,7 +108,7 @@ class JsonValue(TypeDecorator[Any]):
         self._known: dict[str, Any] = {}
         self._written: dict[int, tuple[Any, str]] = {}
 
-    def bind_processor(self, dialect: Dialect) -> Callable[[Any], Any]:  # noqa: ARG002
+    def bind_processor(self, dialect: Dialect) -> Any:  # noqa: ARG002
         """Write values; None stays NULL."""
         return self._write
 
@@ -116,7 +116,7 @@ class JsonValue(TypeDecorator[Any]):
         self,
         dialect: Dialect,  # noqa: ARG002
         coltype: object,  # noqa: ARG002
-    ) -> Callable[[Any], Any]:
+    ) -> Any:
         """Read values."""
         return self._read
 

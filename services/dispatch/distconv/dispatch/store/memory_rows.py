@@ -110,7 +110,7 @@ class MemoryRows:
 
     async def write(self, writes: Writes) -> None:
         """Write everything, or nothing when an id stands already."""
-        tables: tuple[tuple[dict[Any, Any], list[Any]], ...] = (
+        tables: list[tuple[dict[Any, Any], list[Any]]] = [
             (self._t.jobs, writes.jobs),
             (self._t.tasks, writes.tasks),
             (self._t.attempts, writes.attempts),
@@ -119,7 +119,7 @@ class MemoryRows:
             (self._t.requests, writes.requests),
             (self._t.speeds, writes.speeds),
             (self._t.garbage, writes.garbage),
-        )
+        ]
         for table, written in tables:
             _refuse_repeated(table, written)
         for table, written in tables:

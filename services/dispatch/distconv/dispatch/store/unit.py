@@ -154,13 +154,13 @@ class Unit:
 
     def _take_absent(self, wanted: Keys) -> None:
         """Know that what was asked for and not found is not there."""
-        shelves: tuple[tuple[Shelf[Any, Any], Iterable[Hashable]], ...] = (
+        shelves: list[tuple[Shelf[Any, Any], Iterable[Hashable]]] = [
             (self._jobs, wanted.jobs),
             (self._tasks, wanted.tasks),
             (self._attempts, wanted.attempts + wanted.leases),
             (self._engines, wanted.engines),
             (self._requests, wanted.requests),
-        )
+        ]
         for shelf, keys in shelves:
             for key in keys:
                 shelf.take(key, None)
