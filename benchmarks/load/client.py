@@ -25,6 +25,7 @@ from distconv.v1.dispatch_service_pb2_grpc import DispatchServiceStub
 
 _PAGE = 1000
 _BATCH = 1000
+_BATCHES_AT_A_TIME = 4
 
 
 class LoadClient:
@@ -72,6 +73,11 @@ class LoadClient:
         self._made.setdefault(tenant, set()).add(answer.job.name)
         return answer.job.name, tenant, sent, time.monotonic()
 
+    def _order(self, tenant: str, profile: str) -> pb.CreateJobRequest:
+        return pb.CreateJobRequest(
+            job=self._job(tenant, profile), request_id=new_id(self._clock.now())
+        )
+
     def _job(self, tenant: str, profile: str) -> job_pb2.Job:
         known = self._objects.get(tenant)
         if known is None:
@@ -83,22 +89,26 @@ class LoadClient:
         )
 
     async def batch(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Create jobs in calls of many."""
+        """Create jobs in calls of many, a few of them at a time."""
         count, tenant, size = request["count"], request["tenants"][0], request.get("size", _BATCH)
+        made = self._made.setdefault(tenant, set())
+        batches = iter(range(0, count, size))
         start = time.monotonic()
-        for _ in range(0, count, size):
-            orders = [
-                pb.CreateJobRequest(
-                    job=self._job(tenant, PROFILE), request_id=new_id(self._clock.now())
+
+        async def worker() -> None:
+            for _ in batches:
+                answer = await self._stub.BatchCreateJobs(
+                    pb.BatchCreateJobsRequest(
+                        requests=[self._order(tenant, PROFILE) for _ in range(size)]
+                    ),
+                    metadata=((TENANT_KEY, tenant),),
+                    timeout=120,
                 )
-                for _ in range(size)
-            ]
-            answer = await self._stub.BatchCreateJobs(
-                pb.BatchCreateJobsRequest(requests=orders),
-                metadata=((TENANT_KEY, tenant),),
-                timeout=120,
-            )
-            self._made.setdefault(tenant, set()).update(job.name for job in answer.jobs)
+                made.update(job.name for job in answer.jobs)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(_BATCHES_AT_A_TIME):
+                group.create_task(worker())
         return {"event": "created", "took_s": time.monotonic() - start, "count": count}
 
     async def finish(self, request: dict[str, Any]) -> dict[str, Any]:  # noqa: ARG002  # a command
