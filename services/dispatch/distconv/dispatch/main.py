@@ -1,6 +1,7 @@
 """distconv-dispatch: the control plane."""
 
 import asyncio
+import gc
 import sys
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from distconv.dispatch.backup_commands import backup_command, restore_command
 from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import TABLE, DispatchSettings
 from distconv.process.command import daemon_command, run_daemon, tell_ready
+
+# Objects made and not freed before a collection looks for cycles; Python's own is 700. A busy
+# server makes thousands in a moment, hardly ever in cycles: looking each time took a tenth of its
+# processor time.
+_COLLECT_AFTER = 50_000
 
 
 @daemon_command("distconv-dispatch")
@@ -50,6 +56,7 @@ def serve_command(**options: Any) -> None:
             await stop.wait()
         return 0
 
+    gc.set_threshold(_COLLECT_AFTER)
     sys.exit(run_daemon(DispatchSettings, table=TABLE, options=options, serve=serve))
 
 
