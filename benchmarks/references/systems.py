@@ -101,7 +101,13 @@ def procrastinate(database_url: str, postgresql_pid: int) -> Reference:
     folder = reference_bin()
     command = [str(folder / "procrastinate"), "--app=benchmarks.references.procrastinate_noop.app"]
     env = {"DATABASE_URL": database_url, "PYTHONPATH": str(Path(__file__).parent.parent.parent)}
-    subprocess.run([*command, "schema", "--apply"], check=True, env={**os.environ, **env})
+    subprocess.run(
+        [*command, "schema", "--apply"],
+        check=True,
+        env={**os.environ, **env},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     return Reference(
         name="procrastinate",
         settings={
