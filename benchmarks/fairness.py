@@ -16,7 +16,10 @@ BACKLOG = int(os.environ.get("DISTCONV_BENCH_BACKLOG", "100000"))
 ENGINES = 8
 HOLD_S = (0.02, 0.04)
 SHARE_BAR = 0.05
-NEWCOMER_BAR_S = 1.0
+# At once means: in the next slot that comes free. An attempt takes as long, seconds; one of eight
+# is over long before, unless all began together.
+NEWCOMER_HOLD_S = (1.0, 2.0)
+NEWCOMER_BAR_S = 2.0
 
 
 def run() -> Iterator[Result]:
@@ -75,12 +78,12 @@ def _newcomer(plane: ControlPlane) -> Result:
     _probe(plane, ("crowd", "newcomer"))
     plane.client.tell(do="batch", count=BACKLOG, tenants=["crowd"])
     took_s = plane.client.expect("created", timeout_s=1200)["took_s"]
-    plane.start_engines(ENGINES, slots=1, hold_s=(1.0, 2.0))
+    plane.start_engines(ENGINES, slots=1, hold_s=NEWCOMER_HOLD_S)
     waits = []
     for _ in range(5):
         ((job, _, sent, _),) = plane.create(1, concurrency=1, tenants=["newcomer"])
         waits.append(_first_assigned(plane, job) - sent)
-    slot_s = 1.5 / ENGINES
+    slot_s = sum(NEWCOMER_HOLD_S) / 2 / ENGINES
     return Result(
         name="fairness-newcomer",
         value=max(waits),
