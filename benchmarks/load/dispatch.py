@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.load.media import SHA256, SIZE_BYTES
 from distconv.dispatch import serving
 from distconv.dispatch.main import main
-from distconv.dispatch.objects import StoredObject
+from distconv.dispatch.objects.port import StoredObject
 
 
 class MemoryObjects:

@@ -12,7 +12,7 @@ from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from distconv.core.errors import InvalidArgumentError, UnavailableError
-from distconv.dispatch.group_commit import GroupCommit
+from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.store import migrate
 from distconv.dispatch.store.keys import NO_KEYS
 from distconv.dispatch.store.port import Transaction

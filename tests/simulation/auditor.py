@@ -9,7 +9,7 @@ from tests.simulation.object_world import ObjectWorld
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.states import TERMINAL, JobEvent, JobState
-from distconv.dispatch.messages import ResultAck
+from distconv.dispatch.sessions.messages import ResultAck
 from distconv.dispatch.store.records import (
     AttemptRecord,
     GarbageRecord,

@@ -24,8 +24,8 @@ from distconv.core.errors import (
 from distconv.core.ids import new_id
 from distconv.core.states import JobState
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.job_update import JobUpdate
-from distconv.dispatch.order import JobOrder
+from distconv.dispatch.steering.job_update import JobUpdate
+from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.store.records import JobRecord
 from distconv.rpc.auth import Principal
 

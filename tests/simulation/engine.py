@@ -16,7 +16,7 @@ from distconv.core.attempt import AttemptPhase
 from distconv.core.errors import AlreadyExistsError, DistconvError, PermissionDeniedError
 from distconv.core.failure import Failure
 from distconv.core.names import AttemptRef
-from distconv.dispatch.messages import (
+from distconv.dispatch.sessions.messages import (
     Assignment,
     AssignmentReply,
     AttemptResult,

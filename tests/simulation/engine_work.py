@@ -15,8 +15,13 @@ from distconv.core.errors import DistconvError
 from distconv.core.failure import Failure
 from distconv.core.names import AttemptRef
 from distconv.core.progress import JobProgress
-from distconv.dispatch.media_access import MediaAccess
-from distconv.dispatch.messages import Assignment, AttemptReport, AttemptResult, TranscodeWork
+from distconv.dispatch.objects.access import MediaAccess
+from distconv.dispatch.sessions.messages import (
+    Assignment,
+    AttemptReport,
+    AttemptResult,
+    TranscodeWork,
+)
 
 
 class Lie(StrEnum):

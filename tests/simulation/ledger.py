@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from distconv.dispatch.messages import ResultAck
+from distconv.dispatch.sessions.messages import ResultAck
 from distconv.dispatch.store.rows import Writes
 
 

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from tests.simulation.virtual_loop import VirtualLoop
 
 from distconv.core.errors import DistconvError
-from distconv.dispatch.messages import FromEngine, ToEngine
+from distconv.dispatch.sessions.messages import FromEngine, ToEngine
 
 _M = TypeVar("_M")
 

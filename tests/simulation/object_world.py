@@ -8,7 +8,7 @@ from tests.simulation.clocks import WorldClock
 from tests.simulation.ledger import Ledger
 
 from distconv.core.errors import PermissionDeniedError, UnavailableError
-from distconv.dispatch.objects import StoredObject
+from distconv.dispatch.objects.port import StoredObject
 
 
 class ObjectWorld:

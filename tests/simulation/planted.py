@@ -13,12 +13,12 @@ from distconv.core import fair_queue, retry
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.failure import Failure
 from distconv.core.fair_queue import Charge
-from distconv.dispatch.change import Change
-from distconv.dispatch.concluding import Concluding
-from distconv.dispatch.garbage_collector import GarbageCollector
-from distconv.dispatch.lease_rescuer import LeaseRescuer
-from distconv.dispatch.outbox_relay import OutboxRelay
-from distconv.dispatch.publishing import Verifier
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.duties.garbage_collector import GarbageCollector
+from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
+from distconv.dispatch.duties.outbox_relay import OutboxRelay
+from distconv.dispatch.lifecycle.concluding import Concluding
+from distconv.dispatch.lifecycle.publishing import Verifier
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
 from distconv.dispatch.store.unit import Unit

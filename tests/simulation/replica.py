@@ -19,7 +19,7 @@ from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.messages import Hello, ResultAck
+from distconv.dispatch.sessions.messages import Hello, ResultAck
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.port import Store
 from distconv.rpc.tokens import KEY_BYTES, MediaTokens

@@ -27,7 +27,7 @@ from tests.simulation.virtual_loop import Process, StuckError, VirtualLoop
 from distconv.core.errors import NotFoundError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.messages import Assignment, Hello
+from distconv.dispatch.sessions.messages import Assignment, Hello
 from distconv.rpc.auth import Principal
 
 _T = TypeVar("_T")

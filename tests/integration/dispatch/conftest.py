@@ -13,8 +13,8 @@ import pytest
 from distconv.core.ids import new_id
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
+from distconv.dispatch.changes.signals import Topic
 from distconv.dispatch.settings import DispatchSettings
-from distconv.dispatch.signals import Topic
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import FakeObjects, ManualClock
 from distconv.events.port import Broadcast, EventBus

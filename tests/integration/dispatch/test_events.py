@@ -11,7 +11,7 @@ import pytest
 from distconv.client import Client
 from distconv.core.errors import InvalidArgumentError, NotFoundError, UnavailableError
 from distconv.core.progress import JobProgress
-from distconv.dispatch.event_wire import progress_event
+from distconv.dispatch.events.wire import progress_event
 from distconv.v1 import dispatch_service_pb2 as pb
 
 from .conftest import PATIENCE_S, Farm

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from distconv.core.clock import SystemClock
-from distconv.dispatch.event_wire import event_of
+from distconv.dispatch.events.wire import event_of
 from distconv.dispatch.store.records import OutboxRecord
 from distconv.events.nats import open_nats
 from distconv.events.nats_settings import NatsSettings

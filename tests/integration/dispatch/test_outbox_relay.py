@@ -9,9 +9,9 @@ import pytest
 
 from distconv.core.errors import UnavailableError
 from distconv.core.ids import new_id
-from distconv.dispatch.change import Changes
-from distconv.dispatch.outbox_relay import DUTY, OutboxRelay
-from distconv.dispatch.signals import Signals
+from distconv.dispatch.changes.change import Changes
+from distconv.dispatch.changes.signals import Signals
+from distconv.dispatch.duties.outbox_relay import DUTY, OutboxRelay
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import OutboxRecord

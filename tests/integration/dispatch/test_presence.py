@@ -11,7 +11,7 @@ import pytest
 
 from distconv.core.engine import EngineState
 from distconv.core.errors import FailedPreconditionError
-from distconv.dispatch.replica_presence import ReplicaPresence
+from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import EngineRecord
 from distconv.dispatch.store.sql import SqlStore

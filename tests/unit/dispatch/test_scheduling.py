@@ -17,10 +17,10 @@ from distconv.core.media import MediaCensus
 from distconv.core.profiles import load_catalogue
 from distconv.core.states import JobState
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.change import Change
-from distconv.dispatch.engine_session import EngineSession
-from distconv.dispatch.messages import BenchmarkReport, BenchmarkResult, Hello
-from distconv.dispatch.plan import plan, with_media
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.lifecycle.plan import plan, with_media
+from distconv.dispatch.sessions.messages import BenchmarkReport, BenchmarkResult, Hello
+from distconv.dispatch.sessions.session import EngineSession
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, JobRecord

@@ -13,54 +13,54 @@ from distconv.core.clock import Clock
 from distconv.core.ids import MakeId, new_id
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.retry import RetryPolicy
-from distconv.dispatch.assigning import Assigning
-from distconv.dispatch.benchmarks import Benchmarks
-from distconv.dispatch.change import Changes
+from distconv.dispatch.api.client_api import ClientApi
+from distconv.dispatch.api.service import DispatchServicer, dispatch_service
+from distconv.dispatch.changes.change import Changes
+from distconv.dispatch.changes.signals import Effects, Signals, Topic
+from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.circuit import Circuit
-from distconv.dispatch.client_api import ClientApi
-from distconv.dispatch.concluding import Concluding
-from distconv.dispatch.database_monitor import DatabaseMonitor
-from distconv.dispatch.duty import Duty, keep
-from distconv.dispatch.engine_follower import EngineFollower
-from distconv.dispatch.engine_health import EngineHealth
-from distconv.dispatch.engine_messages import EngineMessages
-from distconv.dispatch.engine_reaper import EngineReaper
-from distconv.dispatch.engine_service import EngineServicer, engine_service
-from distconv.dispatch.event_api import EventApi
-from distconv.dispatch.event_service import EventServicer, event_service
-from distconv.dispatch.explaining import Explainer
-from distconv.dispatch.failing import Failing
-from distconv.dispatch.feasibility import check_counts, require_feasible
-from distconv.dispatch.finding import Finder
-from distconv.dispatch.garbage_collector import GarbageCollector
-from distconv.dispatch.heartbeat_keeper import HeartbeatKeeper
-from distconv.dispatch.job_expirer import JobExpirer
-from distconv.dispatch.job_purger import JobPurger
-from distconv.dispatch.lease_rescuer import LeaseRescuer
-from distconv.dispatch.leasing import Leasing
-from distconv.dispatch.line_pruner import LinePruner
-from distconv.dispatch.media_access import MediaGrants, MediaMint
-from distconv.dispatch.objects import Objects
-from distconv.dispatch.outbox_relay import OutboxRelay
-from distconv.dispatch.progress_board import ProgressBoard
-from distconv.dispatch.progress_sampler import ProgressSampler
-from distconv.dispatch.promoter import Promoter
-from distconv.dispatch.publishing import Verifier
-from distconv.dispatch.quarantine_warden import QuarantineWarden
-from distconv.dispatch.replica_link import ReplicaLink
-from distconv.dispatch.replica_presence import ReplicaPresence
-from distconv.dispatch.retry_waker import RetryWaker
-from distconv.dispatch.scheduler import Scheduler
-from distconv.dispatch.service import DispatchServicer, dispatch_service
-from distconv.dispatch.session_hub import SessionHub, SessionPace
-from distconv.dispatch.session_stream import SessionStreams
+from distconv.dispatch.duties.database_monitor import DatabaseMonitor
+from distconv.dispatch.duties.duty import Duty, keep
+from distconv.dispatch.duties.engine_reaper import EngineReaper
+from distconv.dispatch.duties.garbage_collector import GarbageCollector
+from distconv.dispatch.duties.heartbeat_keeper import HeartbeatKeeper
+from distconv.dispatch.duties.job_expirer import JobExpirer
+from distconv.dispatch.duties.job_purger import JobPurger
+from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
+from distconv.dispatch.duties.line_pruner import LinePruner
+from distconv.dispatch.duties.outbox_relay import OutboxRelay
+from distconv.dispatch.duties.progress_sampler import ProgressSampler
+from distconv.dispatch.duties.promoter import Promoter
+from distconv.dispatch.duties.quarantine_warden import QuarantineWarden
+from distconv.dispatch.duties.retry_waker import RetryWaker
+from distconv.dispatch.events.api import EventApi
+from distconv.dispatch.events.service import EventServicer, event_service
+from distconv.dispatch.lifecycle.concluding import Concluding
+from distconv.dispatch.lifecycle.engine_health import EngineHealth
+from distconv.dispatch.lifecycle.failing import Failing
+from distconv.dispatch.lifecycle.feasibility import check_counts, require_feasible
+from distconv.dispatch.lifecycle.leasing import Leasing
+from distconv.dispatch.lifecycle.progress_board import ProgressBoard
+from distconv.dispatch.lifecycle.publishing import Verifier
+from distconv.dispatch.objects.access import MediaGrants, MediaMint
+from distconv.dispatch.objects.port import Objects
+from distconv.dispatch.reading.explaining import Explainer
+from distconv.dispatch.reading.finding import Finder
+from distconv.dispatch.reading.views import Views
+from distconv.dispatch.replicas.link import ReplicaLink
+from distconv.dispatch.replicas.presence import ReplicaPresence
+from distconv.dispatch.scheduling.assigning import Assigning
+from distconv.dispatch.scheduling.benchmarks import Benchmarks
+from distconv.dispatch.scheduling.scheduler import Scheduler
+from distconv.dispatch.sessions.follower import EngineFollower
+from distconv.dispatch.sessions.handling import EngineMessages
+from distconv.dispatch.sessions.hub import SessionHub, SessionPace
+from distconv.dispatch.sessions.service import EngineServicer, engine_service
+from distconv.dispatch.sessions.speed_book import SpeedBook, build_id_of
+from distconv.dispatch.sessions.stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
-from distconv.dispatch.signals import Effects, Signals, Topic
-from distconv.dispatch.speed_book import SpeedBook, build_id_of
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import EngineRecord
-from distconv.dispatch.views import Views
-from distconv.dispatch.watchers import Watchers
 from distconv.events.memory import MemoryEventBus
 from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.server import Service

@@ -9,9 +9,9 @@ from distconv.core.fair_queue import MAX_WEIGHT, MIN_WEIGHT
 from distconv.core.health import HealthPolicy
 from distconv.core.retry_budget import BudgetPolicy
 from distconv.core.urgency import UrgencyPolicy
-from distconv.dispatch.placement import PlacementPolicy
-from distconv.dispatch.ready_queue import QueuePolicy
-from distconv.dispatch.scheduling_policy import SchedulingPolicy
+from distconv.dispatch.changes.ready_queue import QueuePolicy
+from distconv.dispatch.placement.choice import PlacementPolicy
+from distconv.dispatch.placement.policy import SchedulingPolicy
 from distconv.process.settings import ProcessSettings, TextList
 
 

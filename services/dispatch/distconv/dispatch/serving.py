@@ -14,14 +14,14 @@ from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.backup_keeper import BackupKeeper
 from distconv.dispatch.data_dir import owned
 from distconv.dispatch.database_url import resolve
-from distconv.dispatch.duty import Duty
-from distconv.dispatch.replica_identity import load_or_make_replica_id
-from distconv.dispatch.replica_presence import ReplicaPresence
+from distconv.dispatch.duties.backup_keeper import BackupKeeper
+from distconv.dispatch.duties.duty import Duty
+from distconv.dispatch.objects.rpc import StorageObjects
+from distconv.dispatch.replicas.identity import load_or_make_replica_id
+from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.settings import DispatchSettings
-from distconv.dispatch.storage_rpc import StorageObjects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql import SqlStore

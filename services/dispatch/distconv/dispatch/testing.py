@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from distconv.core.errors import UnavailableError
-from distconv.dispatch.objects import StoredObject
+from distconv.dispatch.objects.port import StoredObject
 
 
 class ManualClock:

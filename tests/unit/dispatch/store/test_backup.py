@@ -9,8 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundError
-from distconv.dispatch.backup_keeper import BackupKeeper
 from distconv.dispatch.data_dir import owned
+from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.main import main
 from distconv.dispatch.store import backup
 from distconv.dispatch.store.records import OutboxRecord

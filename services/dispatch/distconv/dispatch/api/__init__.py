@@ -1,0 +1,1 @@
+"""DispatchService: what clients call, unpacked, answered and packed."""

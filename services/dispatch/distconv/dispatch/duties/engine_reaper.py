@@ -1,0 +1,70 @@
+"""Mark engines OFFLINE whose replica died with their session, and that came to no other."""
+
+from datetime import datetime, timedelta
+
+import structlog
+
+from distconv.core.clock import Clock
+from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.circuit import Circuit
+from distconv.dispatch.sessions.presence import take_offline
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.port import Store
+
+_log = structlog.get_logger()
+
+_PAGE = 100
+
+
+class EngineReaper:
+    """Take for gone what nobody has heard of for `silence`.
+
+    A replica marks its own engines OFFLINE when their sessions end; this is for
+    those of a replica that was killed. Leases are the rescuer's concern.
+    """
+
+    name = "engine_reaper"
+
+    def __init__(
+        self,
+        store: Store,
+        changes: Changes,
+        clock: Clock,
+        circuit: Circuit,
+        *,
+        silence: timedelta,
+        replica_id: str,
+    ) -> None:
+        """`silence` is longer than a lease and the interval of storing heartbeats together."""
+        self._store = store
+        self._changes = changes
+        self._clock = clock
+        self._circuit = circuit
+        self._silence = silence
+        self._replica_id = replica_id
+
+    async def run(self) -> datetime | None:
+        """Mark those that are due; return when to look again."""
+        if (later := self._circuit.wait_until(self._silence)) is not None:
+            return later
+        now = self._clock.now()
+        while page := await self._store.list_silent_engines(now - self._silence, limit=_PAGE):
+            for engine in page:
+                cause = f"nobody heard of it for {self._silence.total_seconds():g} s"
+                await self._take_offline(engine.id, engine.session_id, cause)
+        earliest = await self._store.get_earliest_heartbeat()
+        return (earliest or now) + self._silence
+
+    async def release_own(self) -> None:
+        """Mark the engines that this very replica held before it was started again."""
+        while page := await self._store.list_replica_engines(self._replica_id, limit=_PAGE):
+            for engine in page:
+                cause = "the server that held its session was started again"
+                await self._take_offline(engine.id, engine.session_id, cause)
+
+    async def _take_offline(self, engine_id: str, session_id: str, cause: str) -> None:
+        async def make(change: Change) -> bool:
+            return await take_offline(change, engine_id, session_id=session_id, cause=cause)
+
+        if await self._changes.make(make, keys=Keys(engines=(engine_id,))):
+            _log.info("engine_reaped", engine=engine_id, session=session_id)

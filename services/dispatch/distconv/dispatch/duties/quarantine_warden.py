@@ -1,0 +1,58 @@
+"""Let engines out of quarantine when their time has come: on probation."""
+
+from datetime import datetime
+
+import structlog
+
+from distconv.core.clock import Clock
+from distconv.core.engine import EngineState
+from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.signals import Signals, Topic
+from distconv.dispatch.lifecycle.engine_health import health_of, with_health
+from distconv.dispatch.sessions.hub import SessionHub
+from distconv.dispatch.store.keys import Keys
+
+_log = structlog.get_logger()
+
+
+class QuarantineWarden:
+    """Mind the engines that are connected here."""
+
+    name = "quarantine_warden"
+
+    def __init__(self, changes: Changes, hub: SessionHub, signals: Signals, clock: Clock) -> None:
+        self._changes = changes
+        self._hub = hub
+        self._signals = signals
+        self._clock = clock
+        self._seen: dict[str, datetime] = {}
+
+    async def run(self) -> datetime | None:
+        """Release whose quarantine is over; return when the next is."""
+        now, due = self._clock.now(), []
+        for session in self._hub.sessions():
+            until = session.engine.quarantine_time
+            if until is None or self._seen.get(session.engine.id) == until:
+                continue
+            if until > now:
+                due.append(until)
+                continue
+            await self._release(session.engine.id)
+            self._seen[session.engine.id] = until
+        return min(due, default=None)
+
+    async def _release(self, engine_id: str) -> None:
+        async def make(change: Change) -> bool:
+            engine = await change.tx.get_engine(engine_id)
+            if engine is None or engine.quarantine_time is None:
+                return False
+            moved = with_health(engine, health_of(engine), change.now)
+            if moved.state is EngineState.QUARANTINED:
+                return False
+            await change.put_engine(moved, engine, cause="its quarantine is over: on probation")
+            change.steer(moved)
+            return True
+
+        if await self._changes.make(make, keys=Keys(engines=(engine_id,))):
+            _log.info("engine_on_probation", engine=engine_id)
+        self._signals.wake(Topic.WORK)

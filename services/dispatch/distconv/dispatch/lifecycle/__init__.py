@@ -1,0 +1,1 @@
+"""The life of a job: planned into tasks, leased, concluded, failed, published."""

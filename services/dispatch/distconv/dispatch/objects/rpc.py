@@ -1,0 +1,97 @@
+"""The port to storage over gRPC, with tokens that dispatch signs for itself."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc.aio
+
+from distconv.core.errors import DeadlineExceededError, NotFoundError, UnavailableError
+from distconv.core.names import object_name
+from distconv.dispatch.objects.port import StoredObject
+from distconv.rpc.channel import bearer_metadata, open_channel
+from distconv.rpc.errors import translated
+from distconv.rpc.tokens import MediaAction, MediaTokens
+from distconv.v1 import object_pb2, storage_service_pb2_grpc
+from distconv.v1 import storage_service_pb2 as pb
+
+if TYPE_CHECKING:  # a class of the stubs alone
+    from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
+
+# Storage answers from an index; what takes longer is as good as away.
+CALL_TIMEOUT_S = 5.0
+# A token for one call at once.
+_TOKEN_TTL = timedelta(minutes=1)
+_SUBJECT = "dispatch"
+
+_R = TypeVar("_R")
+
+
+class StorageObjects:
+    """Ask the first storage service that answers."""
+
+    def __init__(self, addresses: Callable[[], Sequence[str]], tokens: MediaTokens) -> None:
+        """`addresses` is asked at every call: an embedded storage's is known late."""
+        self._addresses = addresses
+        self._tokens = tokens
+        self._channels: dict[str, grpc.aio.Channel] = {}
+
+    async def close(self) -> None:
+        """Close the channels."""
+        for channel in self._channels.values():
+            await channel.close()
+        self._channels.clear()
+
+    async def stat(self, tenant: str, object_id: str) -> StoredObject | None:
+        """Return an object, or None when the tenant has none of that id."""
+        request = pb.GetObjectRequest(name=object_name(object_id))
+        metadata = self._metadata(tenant, object_id, MediaAction.READ)
+
+        async def call(stub: "StorageServiceAsyncStub") -> pb.GetObjectResponse:
+            return await stub.GetObject(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+
+        try:
+            found = (await self._first(call)).object
+        except NotFoundError:
+            return None
+        return StoredObject(
+            id=object_id,
+            size_bytes=found.size_bytes,
+            sha256=found.sha256,
+            committed=found.state == object_pb2.OBJECT_STATE_COMMITTED,
+        )
+
+    async def delete(self, tenant: str, object_id: str) -> None:
+        """Delete an object; a missing one is deleted already."""
+        request = pb.DeleteObjectRequest(name=object_name(object_id))
+        metadata = self._metadata(tenant, object_id, MediaAction.DELETE)
+
+        async def call(stub: "StorageServiceAsyncStub") -> pb.DeleteObjectResponse:
+            return await stub.DeleteObject(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
+
+        await self._first(call)
+
+    def _metadata(
+        self, tenant: str, object_id: str, action: MediaAction
+    ) -> tuple[tuple[str, str], ...]:
+        token, _ = self._tokens.sign(
+            tenant=tenant, subject=_SUBJECT, object_id=object_id, action=action, ttl=_TOKEN_TTL
+        )
+        return tuple(bearer_metadata(token))
+
+    async def _first(self, call: "Callable[[StorageServiceAsyncStub], Awaitable[_R]]") -> _R:
+        last: Exception | None = None
+        for address in self._addresses():
+            try:
+                with translated(address):
+                    return await call(self._stub(address))
+            except (UnavailableError, DeadlineExceededError) as error:
+                last = error
+        raise UnavailableError(
+            f"no storage service answers ({last}); jobs wait until one does"
+        ) from last
+
+    def _stub(self, address: str) -> "StorageServiceAsyncStub":
+        if address not in self._channels:
+            self._channels[address] = open_channel(address)
+        return storage_service_pb2_grpc.StorageServiceStub(self._channels[address])

@@ -1,0 +1,1 @@
+"""Which engine ought to get which task. Pure."""

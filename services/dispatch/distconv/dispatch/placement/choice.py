@@ -1,0 +1,352 @@
+"""Choose which engine gets which task, by when it would be done. Pure.
+
+A task goes to the free engine that finishes it soonest. A large one is held back
+when an engine that is busy would still finish it sooner, once it is free (after
+list scheduling by earliest finish time: H. Topcuoglu et al., "Performance-effective
+and low-complexity task scheduling for heterogeneous computing", IEEE TPDS 13(3),
+2002); its place in the order of fairness stays its own, and others pass by.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from distconv.core.profile import VideoCodec
+from distconv.core.speeds import Basis, EngineSpeeds
+from distconv.core.work import memory_bytes
+from distconv.dispatch.placement.matching import Matching, codec_of
+from distconv.dispatch.store.records import TaskRecord
+from distconv.dispatch.wording import clock, count, size, span
+
+# Of a task that is done in a moment so many free engines are compared, however many there are.
+_CHOICES = 64
+_SMALL_COST = 500.0
+# Estimates closer than this are no reason to prefer one engine to another.
+_NEAR_FACTOR = 1.15
+_NEAR_SPAN = timedelta(seconds=1)
+# What else keeps an engine's processors busy slows an encoder by most of its share.
+_FOREIGN_LOAD_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementPolicy:
+    """When a task is held back.
+
+    Only one that would take `hold_min` or more, for an engine that saves at least
+    `hold_saving` (0..1) of that, and never longer than `hold_max` since it became
+    ready. `hold_max` bounds too how long it waits for an engine on which it did
+    not fail before.
+    """
+
+    hold_min: timedelta = timedelta(seconds=30)
+    hold_max: timedelta = timedelta(seconds=600)
+    hold_saving: float = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An engine that takes work, as placement sees it.
+
+    `free_times` is when each busy slot is expected to be free, as far as that is
+    known; sizes are bytes, 0 when unknown; `cpu_fraction` is 0..1. Until
+    `resort_time` it is a last resort, for `resort_reason`.
+    """
+
+    engine_id: str
+    display_name: str
+    matching: Matching
+    slot_count: int
+    free_slot_count: int
+    free_times: tuple[datetime, ...] = ()
+    speeds: EngineSpeeds = field(default_factory=EngineSpeeds)
+    memory_bytes: int = 0
+    memory_used_bytes: int = 0
+    cpu_fraction: float = 0.0
+    scratch_free_bytes: int = 0
+    resort_time: datetime | None = None
+    resort_reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what people call it, with its id."""
+        return f"{self.display_name} ({self.engine_id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How long an engine is expected to take for a task, and what that rests on."""
+
+    duration: timedelta
+    basis: Basis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """A task, the engine it goes to, and why, for people; `estimate` when one was measured.
+
+    `scratch_free_bytes` is what the engine's disk has free, 0 when unknown.
+    """
+
+    task: TaskRecord
+    engine_id: str
+    decision: str
+    estimate: timedelta | None = None
+    scratch_free_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """A task that waits for a better engine than the free ones, until about when, and why."""
+
+    task_id: str
+    engine_id: str
+    until: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placed:
+    """What came of a round of placement."""
+
+    placements: Sequence[Placement]
+    holds: Sequence[Hold]
+
+
+def satisfied(keys: Sequence[str], offers: Sequence[Offer]) -> list[str]:
+    """Return the requirement sets that one of the offers meets."""
+    return [key for key in keys if any(not offer.matching.missing(key) for offer in offers)]
+
+
+def estimated(task: TaskRecord, offer: Offer) -> Estimate:
+    """Return how long an engine is expected to take for a task."""
+    speed = offer.speeds.of(codec_of(task.requirement), task.height)
+    duration = speed.time_for(task.cost)
+    if offer.free_slot_count == offer.slot_count and offer.cpu_fraction > 0:
+        # Nothing of ours runs there: the load is somebody else's.
+        duration /= 1 - _FOREIGN_LOAD_SHARE * min(offer.cpu_fraction, 1.0)
+    return Estimate(duration=duration, basis=speed.basis)
+
+
+def objection(task: TaskRecord, offer: Offer, now: datetime) -> str:
+    """Return why an engine that could do a task is a last resort for it; empty: it is none."""
+    if offer.engine_id in task.avoided_engine_ids:
+        return "an attempt at it failed there"
+    if offer.resort_time is not None and now < offer.resort_time:
+        return offer.resort_reason
+    codec: VideoCodec | None = codec_of(task.requirement)
+    if offer.memory_bytes and codec is not None:
+        needed = memory_bytes(codec, task.height)
+        there = max(offer.memory_bytes - offer.memory_used_bytes, 0)
+        if needed > there:
+            return f"it needs about {size(needed)} of memory and {size(there)} are free there"
+    return ""
+
+
+def place(
+    tasks: Sequence[TaskRecord],
+    offers: Sequence[Offer],
+    *,
+    now: datetime,
+    busy: Callable[[], Sequence[Offer]] = tuple,
+    policy: PlacementPolicy | None = None,
+) -> Placed:
+    """Place tasks in the order given on `offers`, which have a free slot.
+
+    `busy` returns the engines that take work and have none; it is asked only when
+    a task might wait for one.
+    """
+    return _Round(offers, busy, policy or PlacementPolicy(), now).run(tasks)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    offer: Offer
+    estimate: Estimate
+    objection: str
+
+
+class _Round:
+    """One round: what is left of each engine as tasks are placed."""
+
+    def __init__(
+        self,
+        offers: Sequence[Offer],
+        busy: Callable[[], Sequence[Offer]],
+        policy: PlacementPolicy,
+        now: datetime,
+    ) -> None:
+        self._offers = offers
+        self._ask_busy = busy
+        self._busy: Sequence[Offer] | None = None
+        self._policy = policy
+        self._now = now
+        self._left = {offer.engine_id: offer.free_slot_count for offer in offers}
+        self._slots_left = sum(self._left.values())
+        self._times: dict[str, list[datetime]] = {}
+        self._fitting: dict[str, list[Offer]] = {}
+
+    def run(self, tasks: Sequence[TaskRecord]) -> Placed:
+        placements, holds = [], []
+        for task in tasks:
+            if not self._slots_left:
+                break
+            free = self._free(task)
+            if not free:
+                continue
+            best, reason = self._choose(task, free)
+            hold = self._hold(task, best)
+            if hold is not None:
+                holds.append(hold)
+                continue
+            self._take(best)
+            measured = best.estimate.basis.is_measured
+            placements.append(
+                Placement(
+                    task=task,
+                    engine_id=best.offer.engine_id,
+                    decision=_sentence(best, reason),
+                    estimate=best.estimate.duration if measured else None,
+                    scratch_free_bytes=best.offer.scratch_free_bytes,
+                )
+            )
+        return Placed(placements=placements, holds=holds)
+
+    def _free(self, task: TaskRecord) -> list[_Candidate]:
+        fitting = self._fitting.get(task.requirement)
+        if fitting is None:
+            fitting = [o for o in self._offers if not o.matching.missing(task.requirement)]
+            self._fitting[task.requirement] = fitting
+        most = _CHOICES if task.cost < _SMALL_COST else len(fitting)
+        found = []
+        for offer in fitting:
+            if self._left[offer.engine_id]:
+                found.append(self._candidate(task, offer))
+                if len(found) == most:
+                    break
+        return found
+
+    def _candidate(self, task: TaskRecord, offer: Offer) -> _Candidate:
+        return _Candidate(offer, estimated(task, offer), objection(task, offer, self._now))
+
+    def _choose(self, task: TaskRecord, free: list[_Candidate]) -> tuple[_Candidate, str]:
+        """Return the best of the free engines and what speaks for it."""
+        good = [c for c in free if not c.objection] or free
+        # Where it failed before comes after every other objection.
+        good = [c for c in good if c.offer.engine_id not in task.avoided_engine_ids] or good
+        soonest = min(c.estimate.duration for c in good)
+        enough = max(soonest * _NEAR_FACTOR, soonest + _NEAR_SPAN)
+        near = [c for c in good if c.estimate.duration <= enough]
+        best = min(near, key=lambda c: self._order(task, c.offer))
+        return best, _why(task, best, free=free, good=good, near=near)
+
+    def _order(self, task: TaskRecord, offer: Offer) -> tuple[bool, float, str]:
+        busy = 1 - self._left[offer.engine_id] / offer.slot_count
+        return offer.engine_id != task.preferred_engine_id, busy, offer.engine_id
+
+    def _take(self, best: _Candidate) -> None:
+        engine_id = best.offer.engine_id
+        self._left[engine_id] -= 1
+        self._slots_left -= 1
+        self._expected(best.offer).append(self._now + best.estimate.duration)
+
+    def _expected(self, offer: Offer) -> list[datetime]:
+        """Return when the slots of an engine are expected to be free, to be changed."""
+        return self._times.setdefault(offer.engine_id, list(offer.free_times))
+
+    def _hold(self, task: TaskRecord, best: _Candidate) -> Hold | None:
+        waited = self._now - (task.ready_time or task.update_time)
+        if waited >= self._policy.hold_max:
+            return None
+        if best.objection:
+            return self._hold_for_another(task, best, self._policy.hold_max - waited)
+        if best.estimate.duration < self._policy.hold_min or not best.estimate.basis.is_measured:
+            return None
+        return self._hold_for_faster(task, best)
+
+    def _hold_for_another(
+        self, task: TaskRecord, best: _Candidate, longest: timedelta
+    ) -> Hold | None:
+        """Hold a task back while an engine takes work to which there is no objection."""
+        for offer in self._without_slot():
+            if offer.matching.missing(task.requirement) or objection(task, offer, self._now):
+                continue
+            until = min([self._now + longest, *self._expected(offer)])
+            return Hold(
+                task_id=task.id,
+                engine_id=offer.engine_id,
+                until=until,
+                reason=f"{best.offer.name} has a free slot, but {best.objection}; it waits for "
+                f"another such as {offer.name}, at most until {clock(self._now + longest)}",
+            )
+        return None
+
+    def _hold_for_faster(self, task: TaskRecord, best: _Candidate) -> Hold | None:
+        """Hold a task back for a busy engine that finishes it sooner; its slot is spoken for."""
+        limit = self._now + best.estimate.duration * (1 - self._policy.hold_saving)
+        chosen: tuple[datetime, datetime, Offer] | None = None
+        for offer in self._without_slot():
+            times = self._expected(offer)
+            if len(times) < offer.slot_count or offer.matching.missing(task.requirement):
+                continue  # when it is free is not known
+            candidate = self._candidate(task, offer)
+            if candidate.objection or not candidate.estimate.basis.is_measured:
+                continue
+            free_time = max(min(times), self._now)
+            done_time = free_time + candidate.estimate.duration
+            if done_time < limit:
+                chosen, limit = (done_time, free_time, offer), done_time
+        if chosen is None:
+            return None
+        done_time, free_time, offer = chosen
+        times = self._expected(offer)
+        times.remove(min(times))
+        times.append(done_time)
+        alone = self._now + best.estimate.duration
+        return Hold(
+            task_id=task.id,
+            engine_id=offer.engine_id,
+            until=free_time,
+            reason=f"held back for {offer.name}, which is expected to be free at "
+            f"{clock(free_time)} and done at {clock(done_time)}; "
+            f"{best.offer.name} is free now but would need until {clock(alone)}",
+        )
+
+    def _without_slot(self) -> list[Offer]:
+        if self._busy is None:
+            self._busy = self._ask_busy()
+        full = [offer for offer in self._offers if not self._left[offer.engine_id]]
+        return [*self._busy, *full]
+
+
+def _why(
+    task: TaskRecord,
+    best: _Candidate,
+    *,
+    free: list[_Candidate],
+    good: list[_Candidate],
+    near: list[_Candidate],
+) -> str:
+    there = f"{count(len(free), 'engine')} with a free slot that {_meet(len(free))} it"
+    if len(free) == 1:
+        reason = "the one engine with a free slot that meets it"
+    elif len(near) < len(good):
+        reason = f"done soonest of {there}"
+    elif best.offer.engine_id == task.preferred_engine_id:
+        reason = f"it probed the source; one of {there}"
+    else:
+        reason = f"the least busy of {there}"
+    if task.avoided_engine_ids and best.offer.engine_id not in task.avoided_engine_ids:
+        reason += "; an attempt failed elsewhere"
+    return reason
+
+
+def _meet(number: int) -> str:
+    return "meets" if number == 1 else "meet"
+
+
+def _sentence(best: _Candidate, reason: str) -> str:
+    although = f", although {best.objection}" if best.objection else ""
+    about = ""
+    if best.estimate.basis.is_measured:
+        about = f"; about {span(best.estimate.duration)} by {best.estimate.basis.value}"
+    return f"{best.offer.name}: {reason}{although}{about}"

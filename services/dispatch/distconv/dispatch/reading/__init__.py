@@ -1,0 +1,1 @@
+"""What clients see: jobs, tasks and engines, found, filtered, listed and explained."""

@@ -1,0 +1,1 @@
+"""Give ready tasks, and benchmarks, to the engines connected here."""

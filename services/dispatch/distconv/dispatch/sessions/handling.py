@@ -1,0 +1,336 @@
+"""What dispatch does about each message of an engine."""
+
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+
+from distconv.core.attempt import AttemptPhase, Returned, Transcoded
+from distconv.core.attempt_states import AttemptEvent
+from distconv.core.clock import Clock
+from distconv.core.errors import DistconvError, UnavailableError, VerificationError
+from distconv.core.failure import Failure
+from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.signals import Signals, Topic
+from distconv.dispatch.circuit import Circuit
+from distconv.dispatch.lifecycle.concluding import Concluding
+from distconv.dispatch.lifecycle.leasing import Leasing
+from distconv.dispatch.lifecycle.progress_board import ProgressBoard
+from distconv.dispatch.lifecycle.publishing import Verifier
+from distconv.dispatch.sessions.messages import (
+    AssignmentReply,
+    AttemptReport,
+    AttemptResult,
+    BenchmarkReport,
+    FromEngine,
+    Heartbeat,
+    HeartbeatAck,
+    LeaseRenewal,
+    LogExcerpt,
+    ResultAck,
+)
+from distconv.dispatch.sessions.session import EngineSession, Held
+from distconv.dispatch.sessions.speed_book import SpeedBook
+from distconv.dispatch.store.in_time import in_time
+from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.records import AttemptRecord, JobRecord
+
+# How long the database may take over one message of an engine, seconds.
+_SHORTEST_PATIENCE_S = 0.5
+_LONGEST_PATIENCE_S = 2.0
+
+_log = structlog.get_logger()
+
+
+class EngineMessages:
+    """Take the messages of every session, in the order each engine sent them."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        changes: Changes,
+        leasing: Leasing,
+        concluding: Concluding,
+        verifier: Verifier,
+        board: ProgressBoard,
+        book: SpeedBook,
+        signals: Signals,
+        clock: Clock,
+        heartbeat_interval: timedelta,
+        circuit: Circuit,
+        spawn: Callable[[Coroutine[Any, Any, None]], object],
+    ) -> None:
+        """`spawn` runs a coroutine in the process's task group."""
+        self._store = store
+        self._changes = changes
+        self._leasing = leasing
+        self._concluding = concluding
+        self._verifier = verifier
+        self._board = board
+        self._book = book
+        self._signals = signals
+        self._clock = clock
+        # A little less than the interval, so that every regular heartbeat renews.
+        self._renew_every = heartbeat_interval * 0.8
+        # An engine whose heartbeats are not answered takes this server for gone.
+        half_s = heartbeat_interval.total_seconds() / 2
+        self._patience_s = min(max(half_s, _SHORTEST_PATIENCE_S), _LONGEST_PATIENCE_S)
+        self._circuit = circuit
+        self._spawn = spawn
+
+    async def take(self, session: EngineSession, message: FromEngine) -> None:
+        """Do what a message asks for. Raises DistconvError, which ends the session.
+
+        A database that is away ends no session: the engine says again what is.
+        """
+        if self._took_at_once(session, message):
+            return
+        try:
+            await in_time(self._take(session, message), self._patience_s)
+        except TimeoutError:
+            self._circuit.doubt(f"no answer within {self._patience_s:g} s")
+            if isinstance(message, Heartbeat):
+                session.send(HeartbeatAck())  # dispatch is there, and has nothing to say of leases
+        except UnavailableError as error:
+            self._circuit.doubt(error.message)
+
+    def _took_at_once(self, session: EngineSession, message: FromEngine) -> bool:
+        """Take what an engine says of every attempt, where nothing is to be waited for."""
+        if isinstance(message, AttemptResult):
+            self._result(session, message)
+            return True
+        if isinstance(message, AssignmentReply) and message.accepted:
+            held = session.held.get(message.ref.attempt)
+            # One that is stopped or lost meanwhile is told so by the next heartbeat.
+            if held is not None and held.fencing_token == message.fencing_token:
+                # Changes are made in the order in which they are asked for: what the engine
+                # says next need not wait for this commit.
+                self._spawn(self._note_accepted(message.ref.attempt, held))
+            return True
+        return False
+
+    async def _take(self, session: EngineSession, message: FromEngine) -> None:
+        match message:
+            case Heartbeat():
+                await self._heartbeat(session, message)
+            case AssignmentReply():
+                await self._refused(session, message)
+            case LogExcerpt():
+                await self._keep_log(session, message)
+            case BenchmarkReport():
+                session.measured_time = self._clock.now()
+                await self._book.keep(session, message)
+
+    async def take_reports(
+        self, session: EngineSession, reports: tuple[AttemptReport, ...]
+    ) -> None:
+        """Take an engine's word on its attempts, from a Hello or a Heartbeat."""
+        for report in reports:
+            held = session.held.get(report.ref.attempt)
+            if held is None or held.stopping or held.fencing_token != report.fencing_token:
+                continue
+            await self._accepted(report.ref.attempt, held)
+            if report.phase is AttemptPhase.ENDED:
+                continue  # its result tells the rest
+            if report.phase > held.phase:
+                await self._leasing.advance(report.ref.attempt, report.phase, report.progress)
+                held.phase = report.phase
+            if report.progress.eta is not None:
+                held.end_time = self._clock.now() + report.progress.eta
+            if held.phase > AttemptPhase.STARTING:
+                self._board.post(held.job_id, report.progress, tenant=held.tenant)
+
+    async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
+        now = self._clock.now()
+        session.heartbeat_time = now
+        session.metrics = beat.metrics or session.metrics
+        was_taking = session.takes_work
+        session.draining, session.resting = beat.draining, False
+        tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
+        self._forget_stopped(session, tokens)
+        known = self._all_fresh(session, tokens, now) or await self._renew(session, tokens, now)
+        session.send(_ack(session, beat) if known else HeartbeatAck())
+        if session.takes_work and not was_taking:
+            self._signals.wake(Topic.WORK)
+        if not self._circuit.is_open:
+            await self.take_reports(session, tuple(beat.attempts))
+
+    def _all_fresh(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
+        """Tell whether every attempt is known to hold and was renewed of late.
+
+        Engines report at every change; the store need not hear of each.
+        """
+        worn = now + self._leasing.lease_duration - self._renew_every
+        return all(
+            (held := session.held.get(key)) is not None
+            and held.fencing_token == token
+            and not held.stopping
+            and held.expire_time > worn
+            for key, token in tokens.items()
+        )
+
+    async def _renew(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
+        """Push leases on; False when the database is away, and nothing is known of them.
+
+        Nothing is taken from the engine for it: it is told neither that they hold
+        nor that they do not.
+        """
+
+        async def make(change: Change) -> Sequence[AttemptRecord]:
+            return await change.tx.renew_leases(
+                engine_id=session.engine.id,
+                tokens=tokens,
+                expire_time=now + self._leasing.lease_duration,
+            )
+
+        try:
+            renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)))
+        except UnavailableError as error:
+            self._circuit.doubt(error.message)
+            return False
+        for attempt in renewed:
+            held = session.held.get(attempt.id)
+            if held is not None and attempt.lease_expire_time is not None:
+                held.expire_time = attempt.lease_expire_time
+        gone = tokens.keys() - {attempt.id for attempt in renewed}
+        for attempt_id in gone:
+            held = session.held.get(attempt_id)
+            if held is not None and held.fencing_token == tokens[attempt_id]:
+                held.stopping = True  # taken from it without a word to this session
+        return True
+
+    def _forget_stopped(self, session: EngineSession, reported: dict[str, int]) -> None:
+        gone = [key for key, held in session.held.items() if held.stopping and key not in reported]
+        for attempt_id in gone:
+            session.drop(attempt_id)
+        if gone:
+            self._signals.wake(Topic.WORK)
+
+    async def _refused(self, session: EngineSession, reply: AssignmentReply) -> None:
+        attempt_id = reply.ref.attempt
+        held = session.held.get(attempt_id)
+        if held is None or held.fencing_token != reply.fencing_token:
+            return  # stopped or lost meanwhile; the next heartbeat says so
+        session.resting = True
+        session.drop(attempt_id)
+        cause = f"engine {session.engine.id} refused it: {reply.refusal or 'no reason given'}"
+        await self._leasing.release(attempt_id, AttemptEvent.GIVEN_BACK, cause=cause)
+
+    async def _note_accepted(self, attempt_id: str, held: Held) -> None:
+        try:
+            await self._accepted(attempt_id, held)
+        except DistconvError as error:
+            held.accepted = False  # the next heartbeat says it again
+            _log.warning("acceptance_postponed", attempt=attempt_id, why=error.message)
+
+    async def _accepted(self, attempt_id: str, held: Held) -> None:
+        if not held.accepted:
+            await self._leasing.accept(attempt_id)
+            held.accepted = True
+
+    def _result(self, session: EngineSession, result: AttemptResult) -> None:
+        # Verification may wait for storage: heartbeats must not wait with it.
+        if result.ref.attempt not in session.concluding:
+            session.concluding.add(result.ref.attempt)
+            self._spawn(self._conclude(session, result))
+
+    async def _conclude(self, session: EngineSession, result: AttemptResult) -> None:
+        attempt_id = result.ref.attempt
+        try:
+            accepted = await self._judge(session, result)
+        except DistconvError as error:
+            # Not acknowledged: the engine tells again with its next heartbeat.
+            _log.warning(
+                "result_postponed",
+                job=result.ref.job,
+                attempt=attempt_id,
+                engine=session.engine.id,
+                why=error.message,
+            )
+            return
+        finally:
+            session.concluding.discard(attempt_id)
+        if not accepted:
+            _log.warning(
+                "result_refused",
+                job=result.ref.job,
+                attempt=attempt_id,
+                engine=session.engine.id,
+                fencing_token=result.fencing_token,
+            )
+        if (held := session.held.get(attempt_id)) is not None and held.stopping:
+            session.drop(attempt_id)
+            self._signals.wake(Topic.WORK)
+        session.send(
+            ResultAck(ref=result.ref, fencing_token=result.fencing_token, accepted=accepted)
+        )
+
+    async def _judge(self, session: EngineSession, result: AttemptResult) -> bool:
+        outcome, verified = result.outcome, True
+        if isinstance(outcome, Returned):
+            session.resting = True
+        if isinstance(outcome, Transcoded):
+            attempt, job = await self._given(session, result)
+            if attempt is None or job is None:
+                return False
+            if attempt.state.is_live:
+                try:
+                    await self._verifier.verify(job, attempt, outcome)
+                except VerificationError as error:
+                    outcome, verified = Failure.of(error), False
+                except UnavailableError:
+                    # It stays so until storage answers: let it be seen where it stands.
+                    await self._leasing.advance(
+                        attempt.id, AttemptPhase.FINISHING, self._board.get(job.id)
+                    )
+                    raise
+        concluded = await self._concluding.conclude(
+            result.ref.attempt,
+            engine_id=session.engine.id,
+            fencing_token=result.fencing_token,
+            outcome=outcome,
+            progress=self._board.get(result.ref.job),
+        )
+        return concluded and verified
+
+    async def _given(
+        self, session: EngineSession, result: AttemptResult
+    ) -> tuple[AttemptRecord | None, JobRecord | None]:
+        """Return an attempt and its job, of which only what never changes is to be trusted."""
+        held = session.held.get(result.ref.attempt)
+        if held is not None and held.attempt is not None and not held.stopping:
+            return held.attempt, held.job
+        return (
+            await self._store.get_attempt(result.ref.attempt),
+            await self._store.get_job(result.ref.job),
+        )
+
+    async def _keep_log(self, session: EngineSession, log: LogExcerpt) -> None:
+        async def make(change: Change) -> None:
+            attempt = await change.tx.get_attempt(log.ref.attempt)
+            if attempt is not None and attempt.engine_id == session.engine.id:
+                await change.tx.save_attempt(replace(attempt, log_excerpt=log.lines))
+
+        await self._changes.make(make, keys=Keys(attempts=(log.ref.attempt,)))
+
+
+def _ack(session: EngineSession, beat: Heartbeat) -> HeartbeatAck:
+    renewals, stale = [], []
+    for report in beat.attempts:
+        held = session.held.get(report.ref.attempt)
+        if held is not None and held.fencing_token == report.fencing_token and not held.stopping:
+            renewals.append(
+                LeaseRenewal(
+                    ref=report.ref,
+                    fencing_token=held.fencing_token,
+                    expire_time=held.expire_time,
+                )
+            )
+        elif report.phase is not AttemptPhase.ENDED:
+            # One that has ended is answered by the acknowledgement of its result.
+            stale.append(report.ref)
+    return HeartbeatAck(renewals=renewals, stale=stale)
