@@ -7,6 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
+# Imported here, at the top of the stack, though nothing here uses it: CPython 3.11 raises
+# "AST constructor recursion depth mismatch" when hypothesis is first imported deep inside asyncio.
+import hypothesis  # noqa: F401
 import pytest
 
 from servers import (

@@ -20,7 +20,7 @@ def test_every_unserved_method_has_its_row(descriptors: bytes):
     page = statusdoc.status(descriptors)
     rows = [line for line in page.splitlines() if line.startswith("| [")]
     assert len(rows) == len(UNSERVED_METHODS)
-    assert any("[DispatchService.PauseJob](protocol-reference.md#" in row for row in rows)
+    assert any("[EngineService.RegisterEngine](protocol-reference.md#" in row for row in rows)
     assert any("[StorageService.Read with `follow`]" in row for row in rows)
 
 
@@ -34,12 +34,12 @@ def test_the_hand_written_part_survives(descriptors: bytes):
 
 def test_the_first_sentence_of_the_comment_says_what_a_method_is_to_do(descriptors: bytes):
     parsed = FileDescriptorSet.FromString(descriptors)
-    file = next(f for f in parsed.file if f.name.endswith("dispatch_service.proto"))
-    method = [m.name for m in file.service[0].method].index("ResumeJob")
+    file = next(f for f in parsed.file if f.name.endswith("engine_service.proto"))
+    method = [m.name for m in file.service[0].method].index("RegisterEngine")
     at = file.source_code_info.location.add(path=(6, 0, 2, method))
-    at.leading_comments = " Let a held job\n go on. And more.\n"
+    at.leading_comments = " Make an engine\n known. And more.\n"
     page = statusdoc.status(parsed.SerializeToString())
-    assert "| let a held job go on |" in page
+    assert "| make an engine known |" in page
 
 
 def test_a_template_without_its_mark_is_refused(descriptors: bytes, tmp_path, monkeypatch):

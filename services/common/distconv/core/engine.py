@@ -41,6 +41,11 @@ class EngineCapabilities:
     platform: str = ""
     architecture: str = ""
 
+    @property
+    def build_id(self) -> str:
+        """Name the build of the engine's tool; empty when it has none."""
+        return next((tool.build_id for tool in self.transcoders if tool.build_id), "")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineMetrics:

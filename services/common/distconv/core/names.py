@@ -52,6 +52,11 @@ def profile_name(profile_id: str) -> str:
     return f"profiles/{profile_id}"
 
 
+def profile_id(name: str) -> str:
+    """Return the id in `profiles/{id}`, unchecked; the collection may be left out."""
+    return bare(name.strip(), "profiles")
+
+
 def bare(name: str, collection: str) -> str:
     """Return `name` without its collection, unchecked; the collection may be missing already."""
     return name.removeprefix(f"{collection}/")

@@ -56,7 +56,7 @@ from distconv.dispatch.sessions.follower import EngineFollower
 from distconv.dispatch.sessions.handling import EngineMessages
 from distconv.dispatch.sessions.hub import SessionHub, SessionPace
 from distconv.dispatch.sessions.service import EngineServicer, engine_service
-from distconv.dispatch.sessions.speed_book import SpeedBook, build_id_of
+from distconv.dispatch.sessions.speed_book import SpeedBook
 from distconv.dispatch.sessions.stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.port import Store
@@ -321,7 +321,7 @@ class Dispatch:
 
     def _build_of(self, engine_id: str) -> str:
         engine = self._engine(engine_id)
-        return "" if engine is None else build_id_of(engine.capabilities)
+        return "" if engine is None else engine.capabilities.build_id
 
     def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
         """Run a coroutine in the task group; None when dispatch does not run any more.

@@ -8,18 +8,18 @@ from typing import Any
 import grpc.aio
 
 from distconv.core.errors import InvalidArgumentError
-from distconv.core.names import parse_id
+from distconv.core.names import parse_id, profile_id
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.version import __version__
 from distconv.dispatch.api import wire
 from distconv.dispatch.api.client_api import ClientApi
 from distconv.dispatch.api.masks import check_mask, masked, wants
 from distconv.dispatch.objects.access import MediaGrants
+from distconv.dispatch.objects.wire import ACTIONS_BACK, media_access
 from distconv.dispatch.reading.engines import EngineList
 from distconv.dispatch.reading.explaining import Explainer
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.reading.jobs import ListRequest
-from distconv.dispatch.steering.validation import profile_id
 from distconv.dispatch.store.records import JobRecord
 from distconv.dispatch.unserved import UNSERVED_METHODS
 from distconv.rpc.auth import LocalTenantAuthenticator, principal
@@ -81,14 +81,14 @@ class DispatchServicer(DispatchServiceServicer):
         self, request: pb.GrantMediaAccessRequest, context: Any
     ) -> pb.GrantMediaAccessResponse:
         """Give signed access to an object."""
-        if request.action not in wire.ACTIONS_BACK:
+        if request.action not in ACTIONS_BACK:
             raise InvalidArgumentError("no action is named", field="action")
         access = await self._grants.grant(
             principal(),
-            wire.ACTIONS_BACK[request.action],
+            ACTIONS_BACK[request.action],
             parse_id(request.object, "objects", field="object") if request.object else "",
         )
-        return pb.GrantMediaAccessResponse(access=wire.media_access(access))
+        return pb.GrantMediaAccessResponse(access=media_access(access))
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Any) -> pb.CreateJobResponse:
         """Create a job."""

@@ -16,7 +16,6 @@ from distconv.core.names import (
 )
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
-from distconv.dispatch.objects.access import MediaAccess
 from distconv.dispatch.reading.explain import Explanation
 from distconv.dispatch.reading.views import EngineView, JobView, TaskView
 from distconv.dispatch.steering.job_update import JobUpdate, etag_of
@@ -34,17 +33,7 @@ from distconv.rpc.convert.job import failure, note, progress
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.profile import profile, to_container, to_profile
 from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
-from distconv.rpc.tokens import MediaAction
-from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2, object_pb2
-
-ACTIONS: Mapping[MediaAction, object_pb2.MediaAction.ValueType] = {
-    MediaAction.READ: object_pb2.MEDIA_ACTION_READ,
-    MediaAction.WRITE: object_pb2.MEDIA_ACTION_WRITE,
-    MediaAction.DELETE: object_pb2.MEDIA_ACTION_DELETE,
-    MediaAction.LIST: object_pb2.MEDIA_ACTION_LIST,
-}
-ACTIONS_BACK = {number: action for action, number in ACTIONS.items()}
-
+from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2
 
 _JOB_STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.value}") for state in JobState}
 
@@ -264,15 +253,4 @@ def explanation(value: Explanation) -> dispatch_service_pb2.ExplainJobResponse:
             )
             for fit in value.engines
         ],
-    )
-
-
-def media_access(value: MediaAccess) -> object_pb2.MediaAccess:
-    """Convert a media access to its message."""
-    return object_pb2.MediaAccess(
-        storage_addresses=value.storage_addresses,
-        token=value.token,
-        object=object_name(value.object_id),
-        action=ACTIONS[value.action],
-        expire_time=timestamp(value.expire_time),
     )

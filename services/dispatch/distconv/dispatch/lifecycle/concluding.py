@@ -19,8 +19,8 @@ from distconv.dispatch.changes.change import Change, Changes
 from distconv.dispatch.lifecycle.engine_health import EngineHealth
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.lifecycle.leasing import release
+from distconv.dispatch.lifecycle.observing import observe
 from distconv.dispatch.lifecycle.plan import unblocked
-from distconv.dispatch.sessions.speed_book import observe
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord
 

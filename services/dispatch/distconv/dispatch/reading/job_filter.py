@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from distconv.core.errors import InvalidArgumentError, PermissionDeniedError
-from distconv.core.names import parse_tenant
+from distconv.core.names import parse_tenant, profile_id
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.reading.filters import only, parse, states, time_range
-from distconv.dispatch.steering.validation import profile_id
 from distconv.dispatch.store.terms import label_term, word_terms
 from distconv.rpc.auth import Principal
 

@@ -10,7 +10,6 @@ from distconv.core.speeds import HEIGHT_CLASSES
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.sessions.messages import BenchmarkRequest
 from distconv.dispatch.sessions.session import EngineSession
-from distconv.dispatch.sessions.speed_book import build_id_of
 
 _log = structlog.get_logger()
 
@@ -66,7 +65,7 @@ class Benchmarks:
         _log.info(
             "benchmark_requested",
             engine=session.engine.id,
-            build=build_id_of(session.capabilities),
+            build=session.capabilities.build_id,
             codecs=codecs,
             heights=heights,
             why="it is idle, and nothing is known of these with this build",
@@ -76,7 +75,7 @@ class Benchmarks:
 def missing_benchmarks(session: EngineSession) -> list[tuple[str, int]]:
     """Return the codecs and heights that an engine can do and was not measured for."""
     encoders = {name for tool in session.capabilities.transcoders for name in tool.encoders}
-    if not build_id_of(session.capabilities):
+    if not session.capabilities.build_id:
         return []  # it could not be told which build a result is of
     return [
         (codec.value, height)

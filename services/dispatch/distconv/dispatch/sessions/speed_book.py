@@ -1,82 +1,33 @@
 """Know how fast the engines that are connected here are: benchmarks and history."""
 
 from collections.abc import Sequence
-from datetime import timedelta
 
 import structlog
 
-from distconv.core.engine import EngineCapabilities
 from distconv.core.profile import VideoCodec
 from distconv.core.speeds import (
     Basis,
     EngineSpeeds,
     Sample,
     height_class,
-    observed,
     of_benchmark,
-    smoothed,
 )
-from distconv.core.task_states import TaskKind
 from distconv.core.work import PIXELS_PER_UNIT
 from distconv.dispatch.changes.change import Change, Changes
-from distconv.dispatch.placement.matching import codec_of
+from distconv.dispatch.lifecycle.observing import NO_CODEC
 from distconv.dispatch.sessions.messages import BenchmarkReport
 from distconv.dispatch.sessions.session import EngineSession
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import (
-    AttemptRecord,
     BenchmarkRecord,
     SpeedRecord,
-    TaskRecord,
 )
 
 _log = structlog.get_logger()
 
 # Of each engine so many of its latest benchmarks are read: every codec and height, twice over.
 _BENCHMARKS_READ = 64
-# How speeds are kept of work that encodes no video.
-_NO_CODEC = "none"
 _CODECS = {codec.value: codec for codec in VideoCodec}
-
-
-def build_id_of(capabilities: EngineCapabilities) -> str:
-    """Return what names the build of an engine's tool; empty when it has none."""
-    return next((tool.build_id for tool in capabilities.transcoders if tool.build_id), "")
-
-
-async def observe(
-    change: Change, task: TaskRecord, attempt: AttemptRecord, *, build_id: str
-) -> None:
-    """Let an attempt that succeeded count in the history of its engine's speed.
-
-    Too short a one says nothing of it. Rates are kept in pixels of H.264 "fast"
-    a second, so that profiles and presets can be compared.
-    """
-    if task.kind is not TaskKind.TRANSCODE or attempt.end_time is None:
-        return
-    elapsed: timedelta = attempt.end_time - (attempt.start_time or attempt.create_time)
-    rate = observed(task.cost, elapsed)
-    if rate is None:
-        return
-    codec = codec_of(task.requirement)
-    key = {
-        "engine_id": attempt.engine_id,
-        "codec": _NO_CODEC if codec is None else codec.value,
-        "build_id": build_id,
-    }
-    of_class = height_class(task.height)
-    known = await change.tx.get_speed(height_class=of_class, **key)
-    count = 0 if known is None else known.sample_count
-    average = 0.0 if known is None else known.pixel_rate
-    speed = SpeedRecord(
-        height_class=of_class,
-        pixel_rate=smoothed(average, count, rate * PIXELS_PER_UNIT),
-        sample_count=count + 1,
-        update_time=change.now,
-        **key,
-    )
-    await change.tx.put_speed(speed)
-    change.effects.speeds.append(speed)
 
 
 class SpeedBook:
@@ -88,7 +39,7 @@ class SpeedBook:
 
     async def open(self, session: EngineSession) -> None:
         """Read what is known of an engine that connects."""
-        engine_id, build_id = session.engine.id, build_id_of(session.capabilities)
+        engine_id, build_id = session.engine.id, session.capabilities.build_id
         speeds = await self._store.list_speeds(engine_id=engine_id)
         found = await self._store.list_benchmarks(engine_id, limit=_BENCHMARKS_READ)
         latest: dict[tuple[str, int], BenchmarkRecord] = {}
@@ -106,7 +57,7 @@ class SpeedBook:
 
     def add(self, session: EngineSession, speed: SpeedRecord) -> None:
         """Take a speed that was observed anew."""
-        if speed.build_id == build_id_of(session.capabilities):
+        if speed.build_id == session.capabilities.build_id:
             _set(session, [_of_speed(speed), *session.speeds.samples])
 
     async def keep(self, session: EngineSession, report: BenchmarkReport) -> None:
@@ -128,7 +79,7 @@ class SpeedBook:
                 )
 
         await self._changes.make(make)
-        build_id = build_id_of(session.capabilities)
+        build_id = session.capabilities.build_id
         current = [r for r in results if r.build_id == build_id]
         session.measured |= {(r.codec, r.height) for r in current}
         _set(
@@ -161,7 +112,7 @@ def _set(session: EngineSession, samples: Sequence[Sample | None]) -> None:
 
 def _of_speed(speed: SpeedRecord) -> Sample | None:
     codec = _codec(speed.codec)
-    if codec is None and speed.codec != _NO_CODEC:
+    if codec is None and speed.codec != NO_CODEC:
         return None  # a later version's
     return Sample(
         codec=codec,

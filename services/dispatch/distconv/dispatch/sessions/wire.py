@@ -13,7 +13,7 @@ from distconv.core.names import (
 )
 from distconv.core.progress import JobProgress
 from distconv.core.version import __version__
-from distconv.dispatch.api.wire import media_access
+from distconv.dispatch.objects.wire import media_access
 from distconv.dispatch.sessions import messages as m
 from distconv.rpc.convert.attempt import to_outcome, to_phase
 from distconv.rpc.convert.engine import to_capabilities, to_metrics

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from distconv.core.errors import InvalidArgumentError, InvalidProfileError
-from distconv.core.names import bare, parse_id
+from distconv.core.names import parse_id, profile_id
 from distconv.core.profile import AudioSettings, Container, Profile, VideoSettings
 from distconv.core.profile_schema import build_profile
 from distconv.core.profiles import ProfileCatalogue, with_container
@@ -118,11 +118,6 @@ def _file_name(name: str) -> str:
     if "/" in name or "\\" in name or _CONTROL.search(name):
         raise _wrong("job.source.file_name", repr(name), "a file's own name, without its folder")
     return name
-
-
-def profile_id(name: str) -> str:
-    """Return the id in `profiles/{id}`; the collection may be left out."""
-    return bare(name.strip(), "profiles")
 
 
 def check_profile(given: Profile) -> Profile:
