@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -434,3 +435,41 @@ async def test_a_history_tells_every_move_and_every_attempt(farm: Farm) -> None:
     assert history.transitions[2].attempt == by_state[job_pb2.ATTEMPT_STATE_SUCCEEDED]
     missing = pb.GetJobHistoryRequest(name="jobs/zzz")
     assert isinstance(await _error(farm.client.GetJobHistory(missing)), NotFoundError)
+
+
+async def test_a_ttl_of_the_server_holds_for_jobs_that_name_none(tmp_path: Path) -> None:
+    async with open_farm(tmp_path, default_job_ttl_s=3600) as farm:
+        plain = await farm.job()
+        own = farm.request()
+        own.job.ttl.seconds = 7200
+        longer = (await farm.client.CreateJob(own)).job
+        assert plain.ttl.seconds == 3600
+        await _pause(farm, plain)
+        await farm.pass_time(seconds=3601)
+        expired = await farm.until_state(plain.name, job_pb2.JOB_STATE_FAILED)
+        assert expired.error.reason == "EXPIRED"
+        assert (await farm.get(longer.name)).state == job_pb2.JOB_STATE_PENDING
+        # What has ended is passed over by whoever looks for the next to expire.
+        record = await farm.store.get_job(expired.name.removeprefix("jobs/"))
+        assert record is not None
+        assert record.expire_time is None
+
+
+async def test_a_tenant_pays_once_for_a_job_cancelled_and_retried_over_and_over(farm: Farm) -> None:
+    await farm.job()
+    job = await farm.job()
+    (before,) = [t.finish_rank for t in await farm.store.list_tenants()]
+    for _ in range(3):
+        await _cancel(farm, job)
+        await farm.client.RetryJob(pb.RetryJobRequest(name=job.name))
+    (after,) = [t.finish_rank for t in await farm.store.list_tenants()]
+    assert after == pytest.approx(before)
+
+
+async def test_a_tenant_is_not_charged_for_what_expired_before_an_engine_had_it(farm: Farm) -> None:
+    request = farm.request()
+    request.job.ttl.seconds = 60
+    job = (await farm.client.CreateJob(request)).job
+    await farm.pass_time(seconds=61)
+    await farm.until_state(job.name, job_pb2.JOB_STATE_FAILED)
+    assert [t.finish_rank for t in await farm.store.list_tenants()] == [0]

@@ -61,6 +61,10 @@ _UNITS_PER_MB = 0.1  # reading, hashing and demuxing the source, from stream cop
 _ASSUMED_BITS_PER_PIXEL = 0.1
 _ASSUMED_FRAME_RATE = 25.0
 _MEGABYTE = 1_000_000
+# Files lie: what is beyond these is not believed, and no store could keep it.
+_MAX_DURATION_S = 100 * 365 * 86_400.0
+_MAX_COUNT = (1 << 63) - 1
+_MAX_UNITS = 1e9  # a year of one core
 # A probe reads an index, wherever it lies, and little more; a larger file has a larger one.
 _PROBE_UNITS = 1.0
 _PROBE_UNITS_PER_GB = 0.5
@@ -104,12 +108,18 @@ def job_size(size_bytes: int, media: MediaInfo | None) -> JobSize:
     """Return the size of a source: `size_bytes` as storage counted, the rest from the probe."""
     if media is None:
         return JobSize(size_bytes=size_bytes)
-    duration_s = media.duration_s
     return JobSize(
         size_bytes=size_bytes,
-        duration=None if not duration_s else timedelta(seconds=duration_s),
-        pixel_count=_source_pixels(size_bytes, media),
+        duration=_span(media.duration_s),
+        pixel_count=min(_source_pixels(size_bytes, media), _MAX_COUNT),
     )
+
+
+def _span(duration_s: float | None) -> timedelta | None:
+    """Return a length; None when it is unknown, or one that no video has, whatever a file says."""
+    if not duration_s or not 0 < duration_s <= _MAX_DURATION_S:
+        return None
+    return timedelta(seconds=duration_s)
 
 
 def probe_work(size_bytes: int) -> Work:
@@ -129,7 +139,7 @@ def transcode_work(profile: Profile, size_bytes: int, media: MediaInfo | None) -
         made = pixels * scale * codec_factor(profile.video.codec, profile.video.preset)
         decoded = 0.0 if profile.video.codec is VideoCodec.COPY else pixels * _DECODE_FACTOR
         cost += (made + decoded) / PIXELS_PER_UNIT
-    return Work(cost=max(cost, MIN_COST), height=height)
+    return Work(cost=min(max(cost, MIN_COST), _MAX_UNITS), height=height)
 
 
 def codec_factor(codec: VideoCodec, preset: str = "") -> float:
@@ -159,8 +169,8 @@ def _source_pixels(size_bytes: int, media: MediaInfo | None) -> int:
 
 
 def _frames(video: StreamInfo, media: MediaInfo) -> int:
-    duration_s = video.duration_s or media.duration_s
-    return int(duration_s * _rate(video.frame_rate)) if duration_s and duration_s > 0 else 0
+    length = _span(video.duration_s) or _span(media.duration_s)
+    return int(length.total_seconds() * _rate(video.frame_rate)) if length else 0
 
 
 def _rate(text: str) -> float:
@@ -176,8 +186,9 @@ def _audio_units(profile: Profile, size_bytes: int, media: MediaInfo | None) -> 
     if profile.audio is None or profile.audio.codec is AudioCodec.COPY or media is None:
         return 0.0
     tracks = len(media.of_kind(StreamKind.AUDIO))
-    duration_s = media.duration_s or size_bytes * 8 / max(media.bit_rate, 64_000)
-    return tracks * max(duration_s, 0.0) * _AUDIO_UNITS_PER_S
+    length = _span(media.duration_s)
+    duration_s = length.total_seconds() if length else size_bytes * 8 / max(media.bit_rate, 64_000)
+    return tracks * duration_s * _AUDIO_UNITS_PER_S
 
 
 def _scaling(settings: VideoSettings, video: StreamInfo | None) -> tuple[float, int]:

@@ -104,6 +104,13 @@ class DispatchSettings(SchedulingSettings):
     max_retries: int = Field(
         10, ge=0, le=100, description="The most that a job may ask for of these. Default 10"
     )
+    default_job_ttl_s: float = Field(
+        0.0,
+        ge=0,
+        le=3650 * 86_400,
+        description="How long a job that names no ttl may stay unfinished before it fails as "
+        "EXPIRED, s, 0..315360000; 0: for ever. Default 0",
+    )
     retry_first_delay_s: float = Field(
         2.0, ge=0, le=3600, description="Delay before the first retry, s, 0..3600. Default 2"
     )
@@ -194,6 +201,11 @@ class DispatchSettings(SchedulingSettings):
     def heartbeat_interval(self) -> timedelta:
         """Return how often engines report."""
         return timedelta(seconds=self.heartbeat_interval_s)
+
+    @property
+    def default_job_ttl(self) -> timedelta | None:
+        """Return the ttl of jobs that name none; None: for ever."""
+        return timedelta(seconds=self.default_job_ttl_s) or None
 
     @property
     def lease_duration(self) -> timedelta:

@@ -15,6 +15,7 @@ from distconv.core.failure import Failure
 from distconv.core.names import object_name, parse_id
 from distconv.rpc.convert.job import failure, note, to_failure, to_note
 from distconv.rpc.convert.media import media_census, media_info, to_media_census, to_media_info
+from distconv.rpc.convert.plain import printable
 from distconv.v1 import engine_service_pb2 as pb
 
 _PHASES = {
@@ -67,7 +68,7 @@ def to_outcome(message: pb.AttemptResult) -> Outcome:
                 raise InvalidArgumentError("a failure has a reason", field="failure.reason")
             return found
         case "returned":
-            return Returned(reason=message.returned.reason[:_MAX_REASON_CHARS])
+            return Returned(reason=printable(message.returned.reason[:_MAX_REASON_CHARS]))
         case "cancelled":
             return Cancelled()
         case _:

@@ -1,7 +1,11 @@
 """EngineCapabilities and EngineMetrics ↔ their messages."""
 
 from distconv.core.engine import EngineCapabilities, EngineMetrics, TranscoderInfo
+from distconv.rpc.convert.plain import finite, printable
 from distconv.v1 import engine_pb2 as pb
+
+# As long as what it is compared with can be kept.
+_MAX_BUILD_ID = 128
 
 
 def capabilities(value: EngineCapabilities) -> pb.EngineCapabilities:
@@ -45,10 +49,10 @@ def metrics(value: EngineMetrics) -> pb.EngineMetrics:
 def to_metrics(message: pb.EngineMetrics) -> EngineMetrics:
     """Convert a message to what an engine measured."""
     return EngineMetrics(
-        cpu_fraction=message.cpu_fraction,
+        cpu_fraction=finite(message.cpu_fraction),
         memory_used_bytes=message.memory_used_bytes,
         scratch_free_bytes=message.scratch_free_bytes,
-        load_1m=message.load_1m,
+        load_1m=finite(message.load_1m),
     )
 
 
@@ -68,7 +72,7 @@ def _to_transcoder(message: pb.TranscoderInfo) -> TranscoderInfo:
     return TranscoderInfo(
         name=message.name,
         version=message.version,
-        build_id=message.build_id,
+        build_id=printable(message.build_id[:_MAX_BUILD_ID]),
         encoders=tuple(message.encoders),
         decoders=tuple(message.decoders),
         muxers=tuple(message.muxers),

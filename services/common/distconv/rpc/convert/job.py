@@ -3,6 +3,7 @@
 from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.core.report import Note, NoteSeverity
+from distconv.rpc.convert.plain import finite, printable
 from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
 from distconv.v1 import job_pb2 as pb
 
@@ -29,8 +30,8 @@ def failure(value: Failure) -> pb.Failure:
 def to_failure(message: pb.Failure) -> Failure:
     """Convert a message to a failure."""
     return Failure(
-        reason=message.reason,
-        message=message.message,
+        reason=printable(message.reason),
+        message=printable(message.message),
         retryable=message.retryable,
         argv=tuple(message.argv),
         exit_code=message.exit_code if message.HasField("exit_code") else None,
@@ -56,10 +57,10 @@ def progress(value: JobProgress) -> pb.JobProgress:
 def to_progress(message: pb.JobProgress) -> JobProgress:
     """Convert a message to progress."""
     return JobProgress(
-        fraction=message.fraction if message.HasField("fraction") else None,
+        fraction=finite(message.fraction) if message.HasField("fraction") else None,
         frame_count=message.frame_count,
-        fps=message.fps,
-        speed=message.speed,
+        fps=finite(message.fps),
+        speed=finite(message.speed),
         out_time=to_timedelta(message.out_time),
         read_bytes=message.read_bytes,
         written_bytes=message.written_bytes,

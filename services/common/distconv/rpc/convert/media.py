@@ -14,6 +14,7 @@ from distconv.core.media import (
     StreamKind,
 )
 from distconv.core.memo import ByIdentity
+from distconv.rpc.convert.plain import finite
 from distconv.v1 import media_pb2 as pb
 
 _KINDS = {
@@ -63,7 +64,7 @@ def to_media_info(message: pb.MediaInfo) -> MediaInfo:
     return MediaInfo(
         container=message.container,
         size_bytes=message.size_bytes,
-        duration_s=message.duration_s if message.HasField("duration_s") else None,
+        duration_s=finite(message.duration_s) if message.HasField("duration_s") else None,
         bit_rate=message.bit_rate,
         streams=tuple(_to_stream(s) for s in message.streams),
         chapters=tuple(to_chapter(c) for c in message.chapters),
@@ -83,7 +84,9 @@ def chapter(value: Chapter) -> pb.Chapter:
 def to_chapter(message: pb.Chapter) -> Chapter:
     """Convert a message to a chapter."""
     return Chapter(
-        start_time_s=message.start_time_s, end_time_s=message.end_time_s, title=message.title
+        start_time_s=finite(message.start_time_s),
+        end_time_s=finite(message.end_time_s),
+        title=message.title,
     )
 
 
@@ -124,8 +127,8 @@ def to_media_census(message: pb.MediaCensus) -> MediaCensus:
                 codec=s.codec,
                 packet_count=s.packet_count,
                 packet_bytes=s.packet_bytes,
-                first_time_s=s.first_time_s if s.HasField("first_time_s") else None,
-                end_time_s=s.end_time_s if s.HasField("end_time_s") else None,
+                first_time_s=finite(s.first_time_s) if s.HasField("first_time_s") else None,
+                end_time_s=finite(s.end_time_s) if s.HasField("end_time_s") else None,
                 hidden_count=s.hidden_count,
             )
             for s in message.streams
@@ -150,7 +153,9 @@ def _stream(s: StreamInfo) -> pb.StreamInfo:
 def _to_stream(message: pb.StreamInfo) -> StreamInfo:
     # The fields that are set: a few of some thirty. What is not set has the value's own default.
     plain: dict[str, Any] = {"index": 0, "codec": ""} | {
-        field.name: value for field, value in message.ListFields() if field.name in _PLAIN_NAMES
+        field.name: finite(value) if isinstance(value, float) else value
+        for field, value in message.ListFields()
+        if field.name in _PLAIN_NAMES
     }
     light = message.content_light
     return StreamInfo(

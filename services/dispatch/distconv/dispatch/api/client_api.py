@@ -53,7 +53,9 @@ class ClientApi:
         """Wire the parts."""
         finder = Finder(store)
         limits = JobLimits(
-            default_max_retries=settings.default_max_retries, max_retries=settings.max_retries
+            default_max_retries=settings.default_max_retries,
+            max_retries=settings.max_retries,
+            default_ttl=settings.default_job_ttl,
         )
         request_retention = timedelta(seconds=settings.request_retention_s)
         return cls(
@@ -78,6 +80,7 @@ class ClientApi:
                 clock=clock,
             ),
             control=JobControl(
+                store=store,
                 changes=changes,
                 concluding=concluding,
                 finder=finder,

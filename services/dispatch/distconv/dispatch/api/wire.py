@@ -32,7 +32,7 @@ from distconv.rpc.convert.engine import capabilities, metrics
 from distconv.rpc.convert.job import failure, note, progress
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.profile import profile, to_container, to_profile
-from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
+from distconv.rpc.convert.times import duration, optional_span, optional_time, timestamp
 from distconv.v1 import dispatch_service_pb2, engine_pb2, job_pb2
 
 _JOB_STATES = {state: job_pb2.JobState.Value(f"JOB_STATE_{state.value}") for state in JobState}
@@ -53,7 +53,7 @@ def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
         container=to_container(request.container),
         priority=job.priority,
         deadline=optional_time(job, "deadline"),
-        ttl=to_timedelta(job.ttl) if job.HasField("ttl") else None,
+        ttl=optional_span(job, "ttl"),
         max_retries=job.max_retries if job.HasField("max_retries") else None,
         labels=dict(job.labels),
         engine_tags=tuple(job.engine_tags),

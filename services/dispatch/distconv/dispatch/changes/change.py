@@ -99,7 +99,8 @@ class Change:
         if step.state not in _SHOW_ERROR:
             values["error"] = None
         if step.state.is_terminal:
-            values |= {"end_time": self.now, "engine_id": ""}
+            # What has ended does not expire: whoever looks for what is due need not pass it over.
+            values |= {"end_time": self.now, "engine_id": "", "expire_time": None}
             self.effects.ended_jobs.add(job.id)
         moved = replace(
             job, state=step.state, version=job.version + 1, update_time=self.now, **values
@@ -143,7 +144,7 @@ class Change:
             self.effects.topics.add(Topic.WORK)
             if moved.promote_time is not None:
                 self.effects.topics.add(Topic.PROMOTIONS)
-        elif state is TaskState.CANCELLED:
+        elif state in (TaskState.CANCELLED, TaskState.FAILED):
             await self.queue.leave_unserved(task)
         await self.tx.save_task(moved)
         return moved

@@ -58,6 +58,8 @@ def parse(text: str, allowed: Mapping[str, str]) -> Sequence[Sequence[Condition]
     """
     if len(text) > MAX_FILTER_CHARS:
         raise _wrong(text, f"it has {len(text)} characters, of at most {MAX_FILTER_CHARS}", allowed)
+    if "\0" in text:
+        raise _wrong(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), "it holds a NUL", allowed)
     tokens = _tokens(text, allowed)
     groups: list[list[Condition]] = []
     joined_by = "AND"

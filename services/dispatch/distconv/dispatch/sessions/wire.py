@@ -19,6 +19,7 @@ from distconv.rpc.convert.attempt import to_outcome, to_phase
 from distconv.rpc.convert.engine import to_capabilities, to_metrics
 from distconv.rpc.convert.job import to_progress
 from distconv.rpc.convert.media import media_info
+from distconv.rpc.convert.plain import finite, printable
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import duration, optional_time, timestamp
 from distconv.v1 import engine_pb2, job_pb2
@@ -26,6 +27,7 @@ from distconv.v1 import engine_service_pb2 as pb
 
 MAX_SLOTS = 256
 _MAX_NAME = 255
+_MAX_BUILD_ID = 128
 _MAX_LOG_LINES = 200
 _MAX_LOG_CHARS = 1000
 _MAX_RESULTS = 64
@@ -47,12 +49,12 @@ def to_hello(message: pb.EngineMessage) -> m.Hello:
         )
     return m.Hello(
         engine_id=hello.engine_id,
-        display_name=hello.display_name[:_MAX_NAME],
-        version=hello.version[:64],
+        display_name=printable(hello.display_name[:_MAX_NAME]),
+        version=printable(hello.version[:64]),
         capabilities=to_capabilities(hello.capabilities),
         slot_count=hello.slot_count,
         attempts=[_to_report(r) for r in hello.attempts],
-        instance_id=hello.instance_id[:ID_LENGTH],
+        instance_id=printable(hello.instance_id[:ID_LENGTH]),
     )
 
 
@@ -75,7 +77,7 @@ def to_message(message: pb.EngineMessage) -> m.FromEngine | None:
                 ref=parse_attempt(reply.attempt),
                 fencing_token=reply.fencing_token,
                 accepted=reply.accepted,
-                refusal=reply.refusal[:_MAX_LOG_CHARS],
+                refusal=printable(reply.refusal[:_MAX_LOG_CHARS]),
             )
         case "attempt_result":
             result = message.attempt_result
@@ -102,10 +104,10 @@ def to_message(message: pb.EngineMessage) -> m.FromEngine | None:
 
 def _to_benchmark(message: engine_pb2.BenchmarkResult) -> m.BenchmarkResult:
     return m.BenchmarkResult(
-        codec=message.codec[:16],
+        codec=printable(message.codec[:16]),
         height=message.height,
-        fps=message.fps,
-        build_id=message.build_id[:_MAX_NAME],
+        fps=finite(message.fps),
+        build_id=printable(message.build_id[:_MAX_BUILD_ID]),
         measure_time=optional_time(message, "measure_time"),
     )
 

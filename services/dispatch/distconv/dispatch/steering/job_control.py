@@ -28,6 +28,7 @@ from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.steering.job_intake import require_same
 from distconv.dispatch.steering.validation import check_request_id
 from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import (
     EngineRecord,
     GarbageRecord,
@@ -48,6 +49,7 @@ class JobControl:
     def __init__(
         self,
         *,
+        store: Store,
         changes: Changes,
         concluding: Concluding,
         finder: Finder,
@@ -56,6 +58,7 @@ class JobControl:
         request_retention: timedelta,
     ) -> None:
         """`require_feasible` raises ImpossibleProfileError."""
+        self._store = store
         self._changes = changes
         self._concluding = concluding
         self._finder = finder
@@ -197,7 +200,10 @@ class JobControl:
             change.effects.topics.add(Topic.EXPIRIES)
         for task in await change.tx.list_tasks(job.id):
             if task.state in (TaskState.FAILED, TaskState.CANCELLED):
-                await change.move_task(task, TaskEvent.REVIVED, avoided_engine_ids=(), lost_count=0)
+                # Its tenant pays anew: what was never served was given back, the rest was used.
+                await change.move_task(
+                    task, TaskEvent.REVIVED, avoided_engine_ids=(), lost_count=0, cost=0.0
+                )
         await _unblock(change, job.id)
         return retried
 
@@ -206,9 +212,12 @@ class JobControl:
     async def delete(self, who: Principal, name: str, *, delete_output: bool) -> JobRecord:
         """Delete a job that has ended, and its output too if asked; a deleted one stays so.
 
-        Raises NotFoundError, FailedPreconditionError (it has not ended).
+        Raises NotFoundError, FailedPreconditionError (it has not ended, or
+        another job reads the output).
         """
         found = await self._finder.job(who, name)
+        if delete_output and found.output is not None:
+            await self._require_unread(found, found.output.object_id)
 
         async def make(change: Change) -> JobRecord:
             job = await change.job(found.id)
@@ -235,6 +244,13 @@ class JobControl:
         deleted = await self._changes.make(make, keys=Keys(jobs=(found.id,)))
         _log.info("job_deleted", job=found.id, by=who.user, with_output=delete_output)
         return deleted
+
+    async def _require_unread(self, job: JobRecord, object_id: str) -> None:
+        if await self._store.is_object_needed(job.tenant, object_id):
+            raise FailedPreconditionError(
+                f"the output of job {job.id}, {object_name(object_id)}, is the source of a job "
+                "that has not ended; cancel that first, or keep the output"
+            )
 
     # --- assign --------------------------------------------------------------------------------
 

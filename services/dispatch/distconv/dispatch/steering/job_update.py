@@ -137,7 +137,7 @@ class JobUpdates:
         checks: dict[str, Callable[[], Any]] = {
             "priority": lambda: check_priority(order.priority),
             "deadline": lambda: check_deadline(order.deadline, self._clock.now()),
-            "ttl": lambda: check_ttl(order.ttl),
+            "ttl": lambda: check_ttl(order.ttl) or self._limits.default_ttl,
             "max_retries": lambda: check_max_retries(order.max_retries, self._limits),
             "labels": lambda: check_labels(order.labels),
             "engine_tags": lambda: check_tags(order.engine_tags),

@@ -17,6 +17,10 @@ from distconv.dispatch.steering.order import JobOrder
 MAX_PRIORITY = 100
 MAX_LABELS = 32
 MAX_TAGS = 16
+# A requirement set has one key of 255 characters: what is left of it beside encoders, muxer and
+# engine; every tag is written ` tag=NAME`.
+_MAX_TAGS_LENGTH = 160
+_TAG_FRAME = 5
 _MAX_FILE_NAME = 255
 _MAX_REQUEST_ID = 64
 _MAX_TTL = timedelta(days=3650)
@@ -29,10 +33,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobLimits:
-    """What the server caps."""
+    """What the server caps, and what it takes where an order says nothing."""
 
     default_max_retries: int
     max_retries: int
+    default_ttl: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +79,7 @@ class OrderChecker:
             profile=self.profile(order.profile, order.profile_spec, order.container),
             priority=check_priority(order.priority),
             deadline=check_deadline(order.deadline, self._now),
-            ttl=check_ttl(order.ttl),
+            ttl=check_ttl(order.ttl) or self._limits.default_ttl,
             max_retries=check_max_retries(order.max_retries, self._limits),
             labels=check_labels(order.labels),
             engine_tags=check_tags(order.engine_tags),
@@ -193,6 +198,8 @@ def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
             raise _wrong("job.labels", f"key '{key[:80]}'", "1 to 63 characters of [a-z0-9_.-]")
         if len(value) > _MAX_LABEL_VALUE:
             raise _wrong("job.labels", f"a value of {len(value)} characters", "at most 255")
+        if "\0" in value:  # no database but SQLite keeps it
+            raise _wrong("job.labels", f"the value of '{key}' holds a NUL", "any other character")
     return dict(labels)
 
 
@@ -203,7 +210,15 @@ def check_tags(tags: Sequence[str]) -> tuple[str, ...]:
     for tag in tags:
         if not _LABEL_KEY.fullmatch(tag):
             raise _wrong("job.engine_tags", f"'{tag[:80]}'", "1 to 63 characters of [a-z0-9_.-]")
-    return tuple(dict.fromkeys(tags))
+    distinct = tuple(dict.fromkeys(tags))
+    length = sum(map(len, distinct))
+    if length > _MAX_TAGS_LENGTH - _TAG_FRAME * len(distinct):
+        raise _wrong(
+            "job.engine_tags",
+            f"{len(distinct)} tags of {length} characters together",
+            f"{_MAX_TAGS_LENGTH} characters together, {_TAG_FRAME} of them for each tag's frame",
+        )
+    return distinct
 
 
 def check_request_id(request_id: str) -> str:
