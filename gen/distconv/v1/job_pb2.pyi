@@ -593,7 +593,9 @@ class Job(_message.Message):
 
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long it may stay unfinished before it fails with reason EXPIRED. Absent: for ever."""
+        """How long it may stay unfinished before it fails with reason EXPIRED. Absent: as the server is
+        set (`default_job_ttl_s`), for ever by default.
+        """
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
