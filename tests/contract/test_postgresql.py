@@ -15,11 +15,11 @@ from distconv.core.errors import InvalidArgumentError, UnavailableError
 from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.store import migrate
 from distconv.dispatch.store.keys import NO_KEYS
-from distconv.dispatch.store.port import Transaction
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.records import RequestRecord, TenantRecord
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.store.tables import metadata
+from distconv.dispatch.store.transaction import Transaction
 from servers import PostgresqlServer, postgresql_server
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -97,11 +97,6 @@ def succeed(health: Health, *, now: datetime) -> Health:
     return Health(quarantine_count=max(health.quarantine_count - 1, 0))
 
 
-def pardon() -> Health:
-    """Return the health of an engine that an operator vouches for."""
-    return Health()
-
-
 def cooldown(policy: HealthPolicy, *, failures_in_row: int) -> timedelta:
     """Return how long after its last failure an engine is a last resort; zero: it is not one."""
     excess = failures_in_row - policy.suspect_after

@@ -1,13 +1,10 @@
-"""Put the parts of dispatch together, and run them."""
+"""Put the parts of dispatch together."""
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import Any
-
-import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.ids import MakeId, new_id
@@ -15,12 +12,13 @@ from distconv.core.profiles import ProfileCatalogue
 from distconv.core.retry import RetryPolicy
 from distconv.dispatch.api.client_api import ClientApi
 from distconv.dispatch.api.service import DispatchServicer, dispatch_service
+from distconv.dispatch.background import Background
 from distconv.dispatch.changes.change import Changes
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.duties.database_monitor import DatabaseMonitor
-from distconv.dispatch.duties.duty import Duty, keep
+from distconv.dispatch.duties.duty import Duty
 from distconv.dispatch.duties.engine_reaper import EngineReaper
 from distconv.dispatch.duties.garbage_collector import GarbageCollector
 from distconv.dispatch.duties.heartbeat_keeper import HeartbeatKeeper
@@ -66,8 +64,6 @@ from distconv.events.port import Broadcast, EventBus
 from distconv.rpc.server import Service
 from distconv.rpc.tokens import MediaTokens
 
-_log = structlog.get_logger()
-
 
 class Dispatch:
     """The parts of dispatch, wired; without servers, folders or sockets of its own."""
@@ -99,11 +95,9 @@ class Dispatch:
         which returns numbers in [0, 1): a simulation gives its own.
         """
         replica_id = replica_id or make_id(clock.now())
-        self._tasks: asyncio.TaskGroup | None = None
-        self._clock = clock
         self.circuit = Circuit(clock)
-        self._drain_grace_s = settings.drain_grace_s
-        self._spawned: set[asyncio.Task[None]] = set()
+        self._background = Background(clock, grace_s=settings.drain_grace_s)
+        spawn = self._background.spawn
         media_ttl = timedelta(seconds=settings.media_ttl_s)
         self.signals = Signals()
         self.watchers = Watchers()
@@ -155,7 +149,7 @@ class Dispatch:
                 lease_duration=settings.lease_duration,
             ),
             book=self.book,
-            spawn=self.spawn,
+            spawn=spawn,
             replica_id=replica_id,
             peers=presence.peers if presence is not None else tuple,
         )
@@ -178,9 +172,9 @@ class Dispatch:
             clock=clock,
             heartbeat_interval=settings.heartbeat_interval,
             circuit=self.circuit,
-            spawn=self.spawn,
+            spawn=spawn,
         )
-        self.sessions = SessionStreams(self.hub, messages, self.spawn)
+        self.sessions = SessionStreams(self.hub, messages, spawn)
         self.bus: EventBus = bus if bus is not None else MemoryEventBus(clock)
         sampler = ProgressSampler(
             self.bus,
@@ -217,7 +211,7 @@ class Dispatch:
             catalogue=catalogue,
             clock=clock,
         )
-        self.engine_follower = EngineFollower(store, self.hub, self.signals, clock, self.spawn)
+        self.engine_follower = EngineFollower(store, self.hub, self.signals, clock, spawn)
         self.events = EventApi(self.bus)
         self.scheduler = Scheduler(
             store=store,
@@ -283,21 +277,11 @@ class Dispatch:
             *housekeeping,
         ]
         monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
-        self._timed: Sequence[tuple[Duty, asyncio.Event]] = (
-            (monitor, self.circuit.doubted),
-            *((duty, asyncio.Event()) for duty in (LinePruner(changes, clock), *timed)),
-        )
-        self._duties: Sequence[tuple[Duty, Topic]] = (
-            (
-                self.scheduler,
-                Topic.WORK,
-            ),
+        woken: Sequence[tuple[Duty, Topic]] = (
+            (self.scheduler, Topic.WORK),
             (self.promoter, Topic.PROMOTIONS),
             (QuarantineWarden(changes, self.hub, self.signals, clock), Topic.HEALTH),
-            (
-                self.benchmarks,
-                Topic.IDLENESS,
-            ),
+            (self.benchmarks, Topic.IDLENESS),
             (LeaseRescuer(store, self.leasing, clock, self.circuit), Topic.LEASES),
             (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
             (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
@@ -314,6 +298,11 @@ class Dispatch:
             (self._relay, Topic.OUTBOX),
             (sampler, Topic.SAMPLES),
         )
+        self._duties: Sequence[tuple[Duty, asyncio.Event]] = (
+            *((duty, self.signals.event(topic)) for duty, topic in woken),
+            (monitor, self.circuit.doubted),
+            *((duty, asyncio.Event()) for duty in (LinePruner(changes, clock), *timed)),
+        )
 
     def _engine(self, engine_id: str) -> EngineRecord | None:
         session = self.hub.get(engine_id)
@@ -322,25 +311,6 @@ class Dispatch:
     def _build_of(self, engine_id: str) -> str:
         engine = self._engine(engine_id)
         return "" if engine is None else engine.capabilities.build_id
-
-    def spawn(self, coroutine: Coroutine[Any, Any, None]) -> "asyncio.Task[None] | None":
-        """Run a coroutine in the task group; None when dispatch does not run any more.
-
-        What it raises is logged and ends it alone.
-        """
-        guarded = _guarded(coroutine)
-        if self._tasks is not None:
-            try:
-                task = self._tasks.create_task(guarded)
-            except RuntimeError:  # the group is closing
-                pass
-            else:
-                self._spawned.add(task)
-                task.add_done_callback(self._spawned.discard)
-                return task
-        guarded.close()
-        coroutine.close()
-        return None
 
     def _on_change(self, effects: Effects) -> None:
         for job_id in sorted(effects.ended_jobs):
@@ -357,35 +327,9 @@ class Dispatch:
         What is under way at its end has the drain's grace, and is cut off then.
         """
         await self.reaper.release_own()
-        failure: Exception | None = None
-        async with asyncio.TaskGroup() as tasks:
-            self._tasks = tasks
-            keepers = [
-                tasks.create_task(
-                    keep(duty, self.signals.event(topic), self._clock), name=duty.name
-                )
-                for duty, topic in self._duties
-            ] + [
-                tasks.create_task(keep(duty, wake, self._clock), name=duty.name)
-                for duty, wake in self._timed
-            ]
-            if self._link is not None:
-                keepers.append(tasks.create_task(self._link.run(), name="replica_link"))
-            try:
-                yield
-            except Exception as error:  # noqa: BLE001  # raised below, outside the group
-                failure = error
-            finally:
-                for keeper in keepers:
-                    keeper.cancel()
-                cutting = asyncio.get_running_loop().call_later(self._drain_grace_s, self._cut_off)
-        cutting.cancel()
-        if failure is not None:
-            raise failure  # as it is: a group would wrap it
-
-    def _cut_off(self) -> None:
-        for task in list(self._spawned):
-            task.cancel()
+        link = {} if self._link is None else {"replica_link": self._link.run()}
+        async with self._background.running(self._duties, link):
+            yield
 
     def _look_again(self) -> None:
         """Wake every duty: while the database was away all of them failed."""
@@ -401,10 +345,3 @@ class Dispatch:
         self.hub.drain()
         self.watchers.close()
         self.events.close()
-
-
-async def _guarded(coroutine: Coroutine[Any, Any, None]) -> None:
-    try:
-        await coroutine
-    except Exception:  # noqa: BLE001  # logged with its traceback; the process goes on
-        _log.exception("task_failed")

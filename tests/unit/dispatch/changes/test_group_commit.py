@@ -17,8 +17,8 @@ from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.memory import MemoryStore
-from distconv.dispatch.store.port import Transaction
 from distconv.dispatch.store.records import GarbageRecord, OutboxRecord, RequestRecord, TenantRecord
+from distconv.dispatch.store.transaction import Transaction
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 

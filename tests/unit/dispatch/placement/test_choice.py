@@ -8,15 +8,9 @@ from distconv.core.engine import EngineCapabilities, TranscoderInfo
 from distconv.core.profile import VideoCodec
 from distconv.core.speeds import Basis, EngineSpeeds, Sample
 from distconv.core.task_states import TaskKind, TaskState
-from distconv.dispatch.placement.choice import (
-    Offer,
-    Placed,
-    Placement,
-    PlacementPolicy,
-    place,
-    satisfied,
-)
+from distconv.dispatch.placement.choice import Placed, Placement, PlacementPolicy, place
 from distconv.dispatch.placement.matching import Matching, codec_of
+from distconv.dispatch.placement.offer import Offer, satisfied
 from distconv.dispatch.store.records import TaskRecord
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from distconv.core.errors import CorruptSourceError, UnsupportedSourceError
 from distconv.media.ports import RangedSource
 
-MAGIC = b"\x1a\x45\xdf\xa3"
 SEGMENT = 0x18538067
 _HEADER = 0x1A45DFA3
 _DOC_TYPE = 0x4282

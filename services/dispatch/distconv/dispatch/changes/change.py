@@ -17,7 +17,7 @@ from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.changes.ready_queue import QueuePolicy, ReadyQueue
 from distconv.dispatch.changes.signals import Effects, Signals, Stop, Topic
 from distconv.dispatch.store.keys import NO_KEYS, Keys
-from distconv.dispatch.store.port import Store, Transaction
+from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import (
     AttemptRecord,
     EngineRecord,
@@ -27,6 +27,7 @@ from distconv.dispatch.store.records import (
     TaskRecord,
     TransitionRecord,
 )
+from distconv.dispatch.store.transaction import Transaction
 
 _T = TypeVar("_T")
 

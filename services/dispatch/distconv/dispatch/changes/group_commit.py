@@ -16,7 +16,8 @@ import structlog
 from distconv.core.errors import AlreadyExistsError, UnavailableError
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.port import Store, Transaction
+from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.transaction import Transaction
 from distconv.dispatch.store.whole import settled
 
 _log = structlog.get_logger()

@@ -10,8 +10,8 @@ from distconv.core import fair_queue
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.core.urgency import UrgencyPolicy, urgency
 from distconv.core.work import UNITS_PER_CORE_S, Work, probe_work, transcode_work
-from distconv.dispatch.store.port import Transaction
 from distconv.dispatch.store.records import JobRecord, TaskRecord, TenantRecord
+from distconv.dispatch.store.transaction import Transaction
 
 # How fast an engine is taken to be where a deadline's slack is counted: a usual machine's cores.
 _USUAL_CORES = 4

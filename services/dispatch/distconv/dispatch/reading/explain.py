@@ -12,7 +12,8 @@ from distconv.core.health import Standing
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.lifecycle.engine_health import health_of
-from distconv.dispatch.placement.choice import Hold, Offer, estimated, objection
+from distconv.dispatch.placement.choice import Hold
+from distconv.dispatch.placement.offer import Offer, estimated, objection
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
 from distconv.dispatch.wording import clock, count, span
 

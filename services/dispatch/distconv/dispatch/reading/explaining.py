@@ -8,8 +8,9 @@ from distconv.core.health import HealthPolicy
 from distconv.core.names import LOCAL_TENANT
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
-from distconv.dispatch.placement.choice import Hold, Offer, satisfied
+from distconv.dispatch.placement.choice import Hold
 from distconv.dispatch.placement.matching import Matching
+from distconv.dispatch.placement.offer import Offer, satisfied
 from distconv.dispatch.reading.explain import EngineFacts, Explanation, JobFacts, explain
 from distconv.dispatch.scheduling.offers import offer_of
 from distconv.dispatch.sessions.hub import SessionHub

@@ -6,7 +6,7 @@ from datetime import datetime
 from distconv.core import health
 from distconv.core.health import HealthPolicy, Standing
 from distconv.dispatch.lifecycle.engine_health import health_of
-from distconv.dispatch.placement.choice import Offer
+from distconv.dispatch.placement.offer import Offer
 from distconv.dispatch.sessions.session import EngineSession, Held
 from distconv.dispatch.wording import count
 

@@ -8,14 +8,9 @@ import structlog
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.dispatch.lifecycle.leasing import Claim, Leasing
-from distconv.dispatch.placement.choice import (
-    Hold,
-    Offer,
-    Placed,
-    place,
-    satisfied,
-)
+from distconv.dispatch.placement.choice import Hold, Placed, place
 from distconv.dispatch.placement.lines import merged
+from distconv.dispatch.placement.offer import Offer, satisfied
 from distconv.dispatch.placement.policy import SchedulingPolicy
 from distconv.dispatch.scheduling.assigning import Assigning
 from distconv.dispatch.scheduling.offers import busy_offers, free_offers

@@ -42,11 +42,6 @@ def field_names(record: type) -> tuple[str, ...]:
 _NAMES: dict[type, tuple[str, ...]] = {}
 
 
-def values_of(record: Any) -> dict[str, Any]:
-    """Return the columns of a record by name."""
-    return {name: getattr(record, name) for name in field_names(type(record))}
-
-
 def request_of(tenant: str, request_id: str) -> sa.Select[Any]:
     """Select what a request id was used for."""
     return select_of(t.requests, RequestRecord).where(

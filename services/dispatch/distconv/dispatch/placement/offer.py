@@ -1,0 +1,82 @@
+"""An engine that takes work, as placement sees it, and what it is worth for a task. Pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from distconv.core.profile import VideoCodec
+from distconv.core.speeds import Basis, EngineSpeeds
+from distconv.core.work import memory_bytes
+from distconv.dispatch.placement.matching import Matching, codec_of
+from distconv.dispatch.store.records import TaskRecord
+from distconv.dispatch.wording import size
+
+# What else keeps an engine's processors busy slows an encoder by most of its share.
+_FOREIGN_LOAD_SHARE = 0.8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """An engine that takes work, as placement sees it.
+
+    `free_times` is when each busy slot is expected to be free, as far as that is
+    known; sizes are bytes, 0 when unknown; `cpu_fraction` is 0..1. Until
+    `resort_time` it is a last resort, for `resort_reason`.
+    """
+
+    engine_id: str
+    display_name: str
+    matching: Matching
+    slot_count: int
+    free_slot_count: int
+    free_times: tuple[datetime, ...] = ()
+    speeds: EngineSpeeds = field(default_factory=EngineSpeeds)
+    memory_bytes: int = 0
+    memory_used_bytes: int = 0
+    cpu_fraction: float = 0.0
+    scratch_free_bytes: int = 0
+    resort_time: datetime | None = None
+    resort_reason: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return what people call it, with its id."""
+        return f"{self.display_name} ({self.engine_id})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """How long an engine is expected to take for a task, and what that rests on."""
+
+    duration: timedelta
+    basis: Basis
+
+
+def satisfied(keys: Sequence[str], offers: Sequence[Offer]) -> list[str]:
+    """Return the requirement sets that one of the offers meets."""
+    return [key for key in keys if any(not offer.matching.missing(key) for offer in offers)]
+
+
+def estimated(task: TaskRecord, offer: Offer) -> Estimate:
+    """Return how long an engine is expected to take for a task."""
+    speed = offer.speeds.of(codec_of(task.requirement), task.height)
+    duration = speed.time_for(task.cost)
+    if offer.free_slot_count == offer.slot_count and offer.cpu_fraction > 0:
+        # Nothing of ours runs there: the load is somebody else's.
+        duration /= 1 - _FOREIGN_LOAD_SHARE * min(offer.cpu_fraction, 1.0)
+    return Estimate(duration=duration, basis=speed.basis)
+
+
+def objection(task: TaskRecord, offer: Offer, now: datetime) -> str:
+    """Return why an engine that could do a task is a last resort for it; empty: it is none."""
+    if offer.engine_id in task.avoided_engine_ids:
+        return "an attempt at it failed there"
+    if offer.resort_time is not None and now < offer.resort_time:
+        return offer.resort_reason
+    codec: VideoCodec | None = codec_of(task.requirement)
+    if offer.memory_bytes and codec is not None:
+        needed = memory_bytes(codec, task.height)
+        there = max(offer.memory_bytes - offer.memory_used_bytes, 0)
+        if needed > there:
+            return f"it needs about {size(needed)} of memory and {size(there)} are free there"
+    return ""
