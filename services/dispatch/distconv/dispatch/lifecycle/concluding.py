@@ -91,8 +91,9 @@ class Concluding:
                 return False, None
             if not attempt.state.is_live:
                 if attempt.state is not AttemptState.SUCCEEDED:
-                    # The engine has let go: what it wrote can be deleted for good now.
-                    await change.discard_output(attempt, may_still_write=False)
+                    # It may have written since the object was deleted. That it has let go now is
+                    # its word alone, and it came late: the last deletion stays where it was.
+                    await change.discard_output(attempt, may_still_write=True)
                 return is_repeated(attempt, outcome), None
             await self._end(change, attempt, outcome, progress)
             return True, attempt
