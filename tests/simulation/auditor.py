@@ -37,6 +37,8 @@ class Auditor:
         self.transitions: defaultdict[str, list[TransitionRecord]] = defaultdict(list)
         self.events: defaultdict[str, list[OutboxRecord]] = defaultdict(list)
         self._retried: Counter[str] = Counter()
+        # How many attempts a job had when it was retried by hand, from when on they count anew.
+        self._attempts_before_retry: Counter[str] = Counter()
         self._to_delete: set[str] = set()
         self.fair_share = FairShare(ledger)
         ledger.on_commit = self.committed
@@ -95,6 +97,7 @@ class Auditor:
             )
         if move.event == JobEvent.RETRY.name:
             self._retried[move.job_id] += 1
+            self._attempts_before_retry[move.job_id] = len(self._attempts_of_job[move.job_id])
         history.append(move)
         self._ledger.note(process, move.job_id, move.event, "→", move.to_state.value)
 
@@ -114,6 +117,7 @@ class Auditor:
             self._granted(attempt)
         elif known.state is not attempt.state:
             self._ledger.note("attempt", attempt.id, attempt.state.value)
+            self._counted(attempt)
             if not known.state.is_live:
                 self._violated(
                     Invariant.ONE_LEASE,
@@ -122,6 +126,17 @@ class Auditor:
         self.attempts[attempt.id] = attempt
         self._of_task[attempt.task_id][attempt.id] = attempt
         self._attempts_of_job[attempt.job_id][attempt.id] = attempt
+
+    def _counted(self, attempt: AttemptRecord) -> None:
+        """Check that a lost lease did not count as a failure before it may."""
+        if attempt.error is None or attempt.error.reason != "LEASE_LOST":
+            return
+        lost = sum(a.state is AttemptState.LOST for a in self._of_task[attempt.task_id].values())
+        if self._max_lost is None or lost < self._max_lost:
+            self._violated(
+                Invariant.JUST,
+                f"attempt {attempt.id} counts as failed after {lost} lost leases on its task",
+            )
 
     def _taken(self, move: TransitionRecord) -> None:
         """Check that a lease which was taken from a silent engine had ended."""
@@ -190,6 +205,28 @@ class Auditor:
             self._violated(Invariant.ONE_OUTPUT, f"job {job.id} was published twice")
         if job.output is not None and (known is None or known.output is None):
             self._published(job)
+        if job.state is JobState.FAILED and (known is None or known.state is not job.state):
+            self._given_up(job)
+
+    def _given_up(self, job: JobRecord) -> None:
+        """Check that a job was not given up too early: lost and returned work is no failure."""
+        error = job.error
+        if error is None:
+            self._violated(Invariant.JUST, f"job {job.id} failed and nobody says why")
+        elif error.reason == "EXPIRED":
+            ttl_over = job.expire_time is not None and job.expire_time <= job.update_time
+            if not ttl_over:
+                self._violated(Invariant.JUST, f"job {job.id} expired before {job.expire_time}")
+        elif error.retryable:
+            attempts = list(self._attempts_of_job[job.id].values())
+            counted = attempts[self._attempts_before_retry[job.id] :]
+            failed = sum(a.state is AttemptState.FAILED for a in counted)
+            if failed <= job.max_retries:
+                self._violated(
+                    Invariant.JUST,
+                    f"job {job.id} failed after {failed} failed attempts, "
+                    f"with max_retries {job.max_retries}: {error.message}",
+                )
 
     def _published(self, job: JobRecord) -> None:
         object_id = job.output.object_id if job.output else ""

@@ -17,6 +17,7 @@ class Invariant(StrEnum):
     ONE_OUTPUT = "at most one output per job, verified, of the attempt that held the lease"
     ONE_LEASE = "no two live leases on a task"
     BOUNDED = "retries are bounded"
+    JUST = "a job fails only for good, after all its retries, or when its time is over"
     FAIR = "tenants get their shares"
     EVENTS = "no event is lost between commit and bus"
     CLEAN = "nothing is left in storage but sources and published outputs"

@@ -18,6 +18,7 @@ from distconv.dispatch.duties.garbage_collector import GarbageCollector
 from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
 from distconv.dispatch.duties.outbox_relay import OutboxRelay
 from distconv.dispatch.lifecycle.concluding import Concluding
+from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.lifecycle.publishing import Verifier
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
@@ -100,6 +101,25 @@ def _failures_not_counted() -> Any:
     return patch.object(retry, "may_retry", may_retry)
 
 
+def _never_retried() -> Any:
+    def may_retry(_: Failure, **__: Any) -> bool:
+        return False
+
+    return patch.object(retry, "may_retry", may_retry)
+
+
+def _lost_leases_counted() -> Any:
+    """An engine that is lost costs the job a retry."""
+
+    async def take_back(
+        self: Leasing, change: Change, attempt: AttemptRecord, _: AttemptEvent, *, cause: str
+    ) -> None:
+        task = await change.task(attempt.task_id)
+        await self._fail_lost(change, attempt, task, cause=cause)
+
+    return patch.object(Leasing, "_take_back", take_back)
+
+
 def _ranks_ignored() -> Any:
     def charge(**_: float) -> Charge:
         return Charge(rank=0.0, finish_rank=0.0)
@@ -180,6 +200,8 @@ BUGS: dict[str, Bug] = {
     "outputs-not-verified": Bug(invariant=Invariant.ONE_OUTPUT, plant=_outputs_not_verified),
     "tokens-not-checked": Bug(invariant=Invariant.ONE_OUTPUT, plant=_tokens_not_checked),
     "failures-not-counted": Bug(invariant=Invariant.BOUNDED, plant=_failures_not_counted),
+    "never-retried": Bug(invariant=Invariant.JUST, plant=_never_retried),
+    "lost-leases-counted": Bug(invariant=Invariant.JUST, plant=_lost_leases_counted),
     "renewals-ignored": Bug(invariant=Invariant.ONE_LEASE, plant=_renewals_ignored),
     "ranks-ignored": Bug(invariant=Invariant.FAIR, plant=_ranks_ignored),
     "event-dropped": Bug(invariant=Invariant.EVENTS, plant=_event_dropped),
