@@ -105,6 +105,20 @@ def test_a_retry_says_when_and_why_without_the_command_line():
     assert message.error == job_pb2.Failure(reason="STALLED", message="it hangs", retryable=True)
 
 
+def test_what_is_told_has_a_limit():
+    """An event above the limit of the bus would hold back all that follow it."""
+    error = Failure(reason="ENCODE_FAILED", message="no " * 1_000_000, retryable=True)
+    row = job_event(
+        replace(JOB, error=error, state=JobState.FAILED),
+        JobState.TRANSCODING,
+        JobEvent.GIVEN_UP.name,
+        event_id="event0000000000a",
+        time=NOW,
+        cause=error.message,
+    )
+    assert len(event_of(row).data) < 10_000
+
+
 def test_another_change_is_an_update():
     event = event_of(tell(JOB, "DELETED"))
     assert event.type == "distconv.v1.JobUpdated"

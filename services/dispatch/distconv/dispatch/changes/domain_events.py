@@ -16,6 +16,10 @@ from distconv.dispatch.store.records import EngineRecord, JobRecord, OutboxRecor
 
 CREATED: Final = "CREATED"
 
+# Characters of one text. What an engine says of a failure may be long; the bus refuses an event
+# above its limit (1 MiB by default), and one that is refused would hold back all that follow.
+MAX_TEXT: Final = 4000
+
 _JOB_TYPES: Final[Mapping[str, str]] = {
     CREATED: "JobCreated",
     JobEvent.TASK_ASSIGNED.name: "JobAssigned",
@@ -70,7 +74,7 @@ def job_event(
         tenant=job.tenant,
         type=kind,
         subject=job_name(job.id),
-        payload={name: value for name, value in payload.items() if value},
+        payload={name: value[:MAX_TEXT] for name, value in payload.items() if value},
         time=time,
         sequence=job.version,
     )
@@ -103,7 +107,7 @@ def engine_event(
         tenant=engine.tenant,
         type=_ENGINE_TYPES[state],
         subject=engine_name(engine.id),
-        payload={name: value for name, value in payload.items() if value},
+        payload={name: value[:MAX_TEXT] for name, value in payload.items() if value},
         time=time,
     )
 
