@@ -323,8 +323,16 @@ class Farm:
                 await self.objects.changed.wait()
 
     async def pass_time(self, **span: float) -> None:
-        """Turn the clock on and let the duties see it."""
-        self.clock.advance(timedelta(**span))
+        """Turn the clock on and let the duties see it.
+
+        A process for which it passes in one leap stood still, and concludes nothing.
+        """
+        left = timedelta(**span)
+        while left > timedelta(0):
+            step = min(left, timedelta(seconds=2))
+            self.clock.advance(step)
+            self.dispatch.circuit.look()
+            left -= step
         for topic in Topic:
             self.dispatch.signals.wake(topic)
 

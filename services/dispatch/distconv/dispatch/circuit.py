@@ -10,6 +10,10 @@ from distconv.core.errors import UnavailableError
 
 _log = structlog.get_logger()
 
+# The monitor looks every 2 s, and its question may take a little longer than that. Who has not
+# come to look for longer was frozen, or its clock was put forward.
+_STANDSTILL_S = 6.0
+
 
 class Circuit:
     """Know what the last word of the database was.
@@ -17,12 +21,15 @@ class Circuit:
     While it is away nothing may be concluded from silence: heartbeats could not
     be stored, so neither a lease nor an engine is taken for lost until the
     database has been there, and engines could be heard, for long enough again.
+    The same holds for a process that stood still (SIGSTOP, a virtual machine that
+    was moved, a laptop's sleep): it heard nobody either.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.doubted = asyncio.Event()
-        self._steady_since = clock.now()
+        self._steady_since = clock.monotonic()
+        self._last_look = (clock.now(), clock.monotonic())
         self._lost_time: datetime | None = None
 
     @property
@@ -41,17 +48,18 @@ class Circuit:
 
     def lost(self, why: str) -> None:
         """Note that the database did not answer the monitor; `why` is for the log."""
+        self.look()
         if self._lost_time is None:
             self._lost_time = self._clock.now()
             _log.error("database_lost", why=why)
 
     def answered(self) -> bool:
         """Note that the database answered; True when it was away before."""
+        self.look()
         if self._lost_time is None:
             return False
-        now = self._clock.now()
-        away_s = (now - self._lost_time).total_seconds()
-        self._lost_time, self._steady_since = None, now
+        away_s = (self._clock.now() - self._lost_time).total_seconds()
+        self._lost_time, self._steady_since = None, self._clock.monotonic()
         _log.warning("database_back", away_s=round(away_s, 1))
         return True
 
@@ -66,8 +74,22 @@ class Circuit:
 
     def wait_until(self, span: timedelta) -> datetime | None:
         """Return when silence of `span` will mean something; None when it does already."""
+        self.look()
         now = self._clock.now()
         if self.is_open:
             return now + span
-        steady = self._steady_since + span
-        return steady if steady > now else None
+        steady = timedelta(seconds=self._clock.monotonic() - self._steady_since)
+        return now + (span - steady) if steady < span else None
+
+    def look(self) -> None:
+        """Note that this process runs; begin to count anew when it has not for a while.
+
+        The wall clock is asked too: the other one does not go on while a machine sleeps.
+        """
+        now, monotonic = self._clock.now(), self._clock.monotonic()
+        last_now, last_monotonic = self._last_look
+        self._last_look = (now, monotonic)
+        gap_s = max((now - last_now).total_seconds(), monotonic - last_monotonic)
+        if gap_s > _STANDSTILL_S:
+            self._steady_since = monotonic
+            _log.warning("stood_still", span_s=round(gap_s, 1))

@@ -27,6 +27,10 @@ class ManualClock:
         self._now += span
         self._elapsed += span
 
+    def jump(self, span: timedelta) -> None:
+        """Put the clock forward or back, without time passing."""
+        self._now += span
+
 
 class FakeObjects:
     """Objects in memory; `away` makes storage unreachable."""
