@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -42,6 +42,15 @@ async def plain(url: str) -> AsyncIterator[Any]:
 
     yield run
     await engine.dispose()
+
+
+async def test_the_time_is_the_servers(url: str) -> None:
+    store = await SqlStore.open_postgresql(url)
+    before = datetime.now(UTC)
+    told = await store.read_clock()
+    assert told is not None
+    assert before - timedelta(seconds=1) <= told <= datetime.now(UTC) + timedelta(seconds=1)
+    await store.close()
 
 
 class Body:

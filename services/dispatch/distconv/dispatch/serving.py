@@ -19,6 +19,7 @@ from distconv.dispatch.database_url import resolve
 from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.duties.duty import Duty
 from distconv.dispatch.objects.rpc import StorageObjects
+from distconv.dispatch.replicas.clock import ClockKeeper, FleetClock
 from distconv.dispatch.replicas.identity import load_or_make_replica_id
 from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.settings import DispatchSettings
@@ -50,14 +51,18 @@ async def serving(
     async with AsyncExitStack() as stack:
         stack.enter_context(owned(settings.data_dir))
         key = _media_key(settings)
-        tokens = MediaTokens(key, clock)
+        fleet_clock = FleetClock(clock)
+        # What is deleted once no token for it is valid any more must go by the tokens' time.
+        tokens = MediaTokens(key, fleet_clock)
         catalogue = load_catalogue(settings.data_dir / "profiles")
         store = await _open_store(settings)
         stack.push_async_callback(store.close)
+        clock_keeper = ClockKeeper(store, clock, fleet_clock)
+        await clock_keeper.run()
         replica_id = load_or_make_replica_id(settings.data_dir, clock)
         presence = ReplicaPresence(
             store,
-            clock,
+            fleet_clock,
             replica_id=replica_id,
             media_key=key,
             storage_addresses=settings.storage_addresses,
@@ -75,12 +80,12 @@ async def serving(
             objects=objects,
             tokens=tokens,
             catalogue=catalogue,
-            clock=clock,
+            clock=fleet_clock,
             bus=links.bus,
             broadcast=links.broadcast,
             presence=presence,
             replica_id=replica_id,
-            housekeeping=_housekeeping(settings, clock),
+            housekeeping=(clock_keeper, *_housekeeping(settings, clock)),
         )
         if embedded is not None:
             stack.push_async_callback(embedded.stop)

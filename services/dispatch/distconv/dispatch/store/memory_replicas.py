@@ -19,6 +19,10 @@ class MemoryReplicas:
     _t: Tables
     _lock: asyncio.Lock
 
+    async def read_clock(self) -> datetime | None:
+        """Return None: there is no server."""
+        return None
+
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Insert or replace a replica."""
         self._t.replicas[replica.id] = replica

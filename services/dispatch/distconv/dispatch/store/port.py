@@ -176,6 +176,10 @@ class Store(Protocol):
         """
         ...
 
+    async def read_clock(self) -> datetime | None:
+        """Return the time by the database server's clock; None when there is no server."""
+        ...
+
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Insert or replace a replica; a transaction of its own."""
         ...

@@ -47,6 +47,13 @@ class SqlReplicas(SqlReader):
             if self._lock is not None:
                 self._lock.release()
 
+    async def read_clock(self) -> datetime | None:
+        """Return the time by the database server's clock; None when there is no server."""
+        if self._engine.dialect.name == "sqlite":
+            return None
+        found: datetime = await self._scalar(sa.select(sa.func.clock_timestamp()))
+        return found
+
     async def put_replica(self, replica: ReplicaRecord) -> None:
         """Insert or replace a replica."""
         values = {name: getattr(replica, name) for name in field_names(ReplicaRecord)}
