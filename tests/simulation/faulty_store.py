@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from typing import Any, cast
 
+from tests.simulation.clocks import EPOCH
 from tests.simulation.database import Connection, Database
 from tests.simulation.virtual_loop import Process
 
@@ -26,6 +28,13 @@ class FaultyStore:
 
     async def close(self) -> None:
         """Do nothing."""
+
+    async def read_clock(self) -> datetime:
+        """Return the database server's time, which is the world's; it was read on the way."""
+        await self._travel()
+        told = EPOCH + timedelta(seconds=self._database.loop.time())
+        await self._travel()
+        return told
 
     @asynccontextmanager
     async def duty(self, name: str) -> AsyncIterator[bool]:

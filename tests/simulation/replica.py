@@ -19,6 +19,7 @@ from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.core.profiles import ProfileCatalogue, load_catalogue
 from distconv.dispatch.app import Dispatch
+from distconv.dispatch.replicas.clock import ClockKeeper, FleetClock
 from distconv.dispatch.sessions.messages import Hello, ResultAck
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.port import Store
@@ -104,20 +105,24 @@ class Replica:
 
     async def _run(self, stop: asyncio.Event) -> None:
         store = FaultyStore(self._database, self.process)
+        clock = FleetClock(self.clock)
+        keeper = ClockKeeper(cast("Store", store), self.clock, clock)
         dispatch = Dispatch(
             settings(),
             store=cast("Store", store),
             objects=self._storage,
-            tokens=MediaTokens(b"k" * KEY_BYTES, self.clock),
+            tokens=MediaTokens(b"k" * KEY_BYTES, clock),
             catalogue=catalogue(),
-            clock=self.clock,
+            clock=clock,
             make_id=lambda now: new_id(now, randomness=self._chance.getrandbits(35)),
             randomness=self._chance.random,
             bus=self._bus,
             broadcast=self._broadcast,
             replica_id=self.process.name,
+            housekeeping=(keeper,),
         )
         try:
+            await keeper.run()
             async with dispatch.running():
                 self.dispatch = dispatch
                 await stop.wait()
