@@ -19,7 +19,7 @@ from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
 from distconv.dispatch.duties.outbox_relay import OutboxRelay
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.leasing import Leasing
-from distconv.dispatch.lifecycle.publishing import Verifier
+from distconv.dispatch.lifecycle.verifying import Verifier
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
 from distconv.dispatch.store.unit import Unit

@@ -92,12 +92,11 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
             try:
                 set_principal(authenticate())
                 return await inner(request, context)
-            except DistconvError as error:
-                await _abort(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001  # the last fence before the wire
-                await _abort(context, _hidden(error, method))
+                told = error if isinstance(error, DistconvError) else _hidden(error, method)
+                await _abort(context, told)
 
         return call
 
@@ -107,12 +106,11 @@ class GuardInterceptor(grpc.aio.ServerInterceptor):
                 set_principal(authenticate())
                 async for response in inner(request, context):
                     yield response
-            except DistconvError as error:
-                await _abort(context, error)
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001  # the last fence before the wire
-                await _abort(context, _hidden(error, method))
+                told = error if isinstance(error, DistconvError) else _hidden(error, method)
+                await _abort(context, told)
 
         return call
 

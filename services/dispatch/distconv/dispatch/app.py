@@ -39,7 +39,7 @@ from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.lifecycle.feasibility import check_counts, require_feasible
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.lifecycle.progress_board import ProgressBoard
-from distconv.dispatch.lifecycle.publishing import Verifier
+from distconv.dispatch.lifecycle.verifying import Verifier
 from distconv.dispatch.objects.access import MediaGrants, MediaMint
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.reading.explaining import Explainer

@@ -20,7 +20,6 @@ from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.duties.duty import Duty
 from distconv.dispatch.objects.rpc import StorageObjects
 from distconv.dispatch.replicas.clock import ClockKeeper, FleetClock
-from distconv.dispatch.replicas.identity import load_or_make_replica_id
 from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.port import Store
@@ -29,6 +28,7 @@ from distconv.dispatch.store.sql import SqlStore
 from distconv.events.memory_broadcast import MemoryBroadcast
 from distconv.events.nats_settings import NatsSettings
 from distconv.events.port import Broadcast, EventBus
+from distconv.process.identity import load_or_make_id
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, start_server
 from distconv.rpc.tokens import MediaTokens, load_or_make_key
@@ -59,7 +59,7 @@ async def serving(
         stack.push_async_callback(store.close)
         clock_keeper = ClockKeeper(store, clock, fleet_clock)
         await clock_keeper.run()
-        replica_id = load_or_make_replica_id(settings.data_dir, clock)
+        replica_id = load_or_make_id(settings.data_dir, "replica", clock)
         presence = ReplicaPresence(
             store,
             fleet_clock,

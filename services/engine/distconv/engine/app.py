@@ -7,7 +7,6 @@ from distconv.core.engine import EngineCapabilities, TranscoderInfo
 from distconv.core.ids import new_id
 from distconv.engine import wire
 from distconv.engine.benchmarker import Benchmarker
-from distconv.engine.identity import load_or_make_identity
 from distconv.engine.monitor import ResourceMonitor, find_monitors
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner_pool import RunnerPool
@@ -17,6 +16,7 @@ from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
 from distconv.engine.transcoder import find_transcoder
 from distconv.process.command import tell_ready
+from distconv.process.identity import load_or_make_id
 from distconv.rpc.convert.engine import metrics
 
 
@@ -25,7 +25,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
 
     Raises the tree's errors when it cannot start, or must not go on.
     """
-    engine_id = load_or_make_identity(settings.data_dir, SystemClock())
+    engine_id = load_or_make_id(settings.data_dir, "engine", SystemClock())
     instance_id = new_id(SystemClock().now())
     transcoder = await find_transcoder("ffmpeg").detect(settings.ffmpeg)
     config = RunnerConfig(

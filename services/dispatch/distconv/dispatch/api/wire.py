@@ -16,7 +16,7 @@ from distconv.core.names import (
 )
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
-from distconv.dispatch.reading.explain import Explanation
+from distconv.dispatch.reading.explanation import Explanation
 from distconv.dispatch.reading.views import EngineView, JobView, TaskView
 from distconv.dispatch.steering.job_update import JobUpdate, etag_of
 from distconv.dispatch.steering.order import JobOrder

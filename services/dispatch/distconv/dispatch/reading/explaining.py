@@ -11,7 +11,7 @@ from distconv.core.task_states import TaskState
 from distconv.dispatch.placement.choice import Hold
 from distconv.dispatch.placement.matching import Matching
 from distconv.dispatch.placement.offer import Offer, satisfied
-from distconv.dispatch.reading.explain import EngineFacts, Explanation, JobFacts, explain
+from distconv.dispatch.reading.explanation import EngineFacts, Explanation, JobFacts, explain
 from distconv.dispatch.scheduling.offers import offer_of
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.sessions.session import EngineSession

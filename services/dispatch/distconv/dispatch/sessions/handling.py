@@ -18,7 +18,7 @@ from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.lifecycle.progress_board import ProgressBoard
-from distconv.dispatch.lifecycle.publishing import Verifier
+from distconv.dispatch.lifecycle.verifying import Verifier
 from distconv.dispatch.sessions.messages import (
     AssignmentReply,
     AttemptReport,

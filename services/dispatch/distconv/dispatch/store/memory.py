@@ -1,7 +1,6 @@
 """A store in memory: for tests and simulation. Nothing outlives the process."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -9,39 +8,36 @@ from itertools import islice
 from typing import Any
 
 from distconv.core.engine import EngineState
-from distconv.core.task_states import TaskState
 from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.memory_due import MemoryDue
+from distconv.dispatch.store.memory_queue import MemoryQueue
 from distconv.dispatch.store.memory_replicas import MemoryReplicas
 from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.memory_tables import (
     ABSENT,
     Tables,
     by_time,
-    expiry,
     heard,
     live,
     tasks_of,
-    turn,
 )
-from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, Order, TaskQuery
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Order, TaskQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
-    GarbageRecord,
     JobRecord,
     OutboxRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.terms import terms_of
 from distconv.dispatch.store.unit import Unit
 
 
-class MemoryStore(MemoryReplicas):
+class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
     """Keep everything in dictionaries; transactions run one after another."""
 
     def __init__(self) -> None:
@@ -277,115 +273,6 @@ class MemoryStore(MemoryReplicas):
         """Return how fast an engine has been, or every engine."""
         found = [row for _, row in sorted(self._t.speeds.items())]
         return [s for s in found if s.engine_id == engine_id] if engine_id else found
-
-    async def list_tenants(self) -> Sequence[TenantRecord]:
-        """Return every tenant's place in the fair queue."""
-        return [row for _, row in sorted(self._t.tenants.items())]
-
-    async def list_lines(self) -> Sequence[Line]:
-        """Return the lines in which a READY task may stand."""
-        return sorted(self._t.lines)
-
-    async def list_requirements(self) -> Sequence[str]:
-        """Return the requirement sets of the lines."""
-        return sorted({line.requirement for line in self._t.lines})
-
-    async def list_ready_heads(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the heads of the lines."""
-        taken: Counter[Line] = Counter()
-        heads = []
-        for task in sorted((t for t in self._ready() if t.requirement in requirements), key=_head):
-            line = Line(task.requirement, task.urgency)
-            taken[line] += 1
-            if taken[line] <= limit:
-                heads.append(task)
-        return heads
-
-    async def list_ready_tasks(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the next READY tasks."""
-        ready = [t for t in self._ready() if t.requirement in requirements]
-        return sorted(ready, key=turn)[:limit]
-
-    async def count_ready_before(
-        self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
-    ) -> int:
-        """Count READY tasks with one of the requirement sets that come before `task`."""
-        before = sum(t.requirement in requirements and turn(t) < turn(task) for t in self._ready())
-        return min(before, limit)
-
-    async def list_due_promotions(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
-        """Return tasks whose `promote_time` has come."""
-        due = [
-            (t.promote_time, t.id, t)
-            for t in self._t.tasks.values()
-            if t.promote_time is not None and t.promote_time <= now
-        ]
-        return [task for _, _, task in sorted(due, key=lambda row: row[:2])[:limit]]
-
-    async def get_next_promote_time(self) -> datetime | None:
-        """Return when the next task is to be promoted."""
-        return min((t.promote_time for t in self._t.tasks.values() if t.promote_time), default=None)
-
-    def _ready(self) -> Iterable[TaskRecord]:
-        return (t for t in self._t.tasks.values() if t.state is TaskState.READY)
-
-    async def list_expired_leases(self, now: datetime, *, limit: int) -> Sequence[AttemptRecord]:
-        """Return live attempts whose lease has ended."""
-        return sorted((a for a in live(self._t) if expiry(a) <= now), key=expiry)[:limit]
-
-    async def get_next_lease_expiry(self) -> datetime | None:
-        """Return when the next lease ends."""
-        return min((expiry(a) for a in live(self._t)), default=None)
-
-    async def list_due_retries(self, now: datetime, *, limit: int) -> Sequence[TaskRecord]:
-        """Return BACKING_OFF tasks whose time has come."""
-        due = [
-            (t.retry_time, t.id, t)
-            for t in self._t.tasks.values()
-            if t.retry_time is not None and t.retry_time <= now
-        ]
-        return [task for _, _, task in sorted(due, key=lambda row: row[:2])[:limit]]
-
-    async def get_next_retry_time(self) -> datetime | None:
-        """Return when the next retry is due."""
-        return min((t.retry_time for t in self._t.tasks.values() if t.retry_time), default=None)
-
-    async def list_expired_jobs(self, now: datetime, *, limit: int) -> Sequence[JobRecord]:
-        """Return jobs whose ttl has ended."""
-        due = [
-            (j.expire_time, j.id, j)
-            for j in self._t.jobs.values()
-            if j.expire_time is not None and j.expire_time <= now and not j.state.is_terminal
-        ]
-        return [job for _, _, job in sorted(due, key=lambda row: row[:2])[:limit]]
-
-    async def get_next_job_expiry(self) -> datetime | None:
-        """Return when the next ttl ends."""
-        return min(
-            (
-                j.expire_time
-                for j in self._t.jobs.values()
-                if j.expire_time and not j.state.is_terminal
-            ),
-            default=None,
-        )
-
-    async def list_due_garbage(self, now: datetime, *, limit: int) -> Sequence[GarbageRecord]:
-        """Return objects whose deletion is due."""
-        due = [g for g in self._t.garbage.values() if g.due_time <= now]
-        return sorted(due, key=lambda g: (g.due_time, g.object_id))[:limit]
-
-    async def get_next_garbage_time(self) -> datetime | None:
-        """Return when the next deletion is due."""
-        return min((g.due_time for g in self._t.garbage.values()), default=None)
-
-
-def _head(task: TaskRecord) -> tuple[int, str, float, str]:
-    return (-task.urgency, task.requirement, task.rank, task.id)
 
 
 def _place(job: JobRecord, order: Order) -> tuple[Any, str] | None:

@@ -11,7 +11,7 @@ from distconv.core.engine import EngineState
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.placement.choice import Hold
-from distconv.dispatch.reading.explain import EngineFacts, Explanation, JobFacts, explain
+from distconv.dispatch.reading.explanation import EngineFacts, Explanation, JobFacts, explain
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
 AV1 = "libsvtav1"
