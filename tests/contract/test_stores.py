@@ -749,6 +749,9 @@ async def test_tasks_are_found_over_jobs(store: Store) -> None:
     tried = await store.list_attempts_at([task.id for task in tasks])
     assert [a.task_id for a in tried] == [tasks[2].id]
     assert await store.list_attempts_at([]) == []
+    of_both = await store.list_tasks_of([one.id, "nothing"])
+    assert [t.id for t in of_both] == [tasks[0].id, tasks[1].id]
+    assert await store.list_tasks_of([]) in ([], ())
 
 
 async def test_lines_give_their_heads_by_rank(store: Store) -> None:

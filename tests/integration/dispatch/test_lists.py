@@ -54,6 +54,24 @@ async def test_jobs_are_found_by_what_is_known_of_them(farm: Farm) -> None:
     assert await _names(farm, "text : holiday AND state = CANCELLED") == [snow]
 
 
+async def test_a_list_says_why_each_of_its_jobs_waits_in_a_bounded_number_of_reads(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await farm.engine()
+    running = await farm.job()
+    await farm.until_state(running.name, job_pb2.JOB_STATE_ASSIGNED)
+    waiting = [await farm.job() for _ in range(3)]
+    asked = farm.request()
+    asked.job.engine_tags.append("gpu")
+    tagged = (await farm.client.CreateJob(asked)).job
+    monkeypatch.setattr(farm.store, "list_tasks", None)  # one by one
+    listed = (await farm.client.ListJobs(pb.ListJobsRequest())).jobs
+    reasons = {job.name: job.wait_reason for job in listed}
+    assert reasons.pop(running.name) == ""
+    assert "gpu" in reasons.pop(tagged.name)
+    assert reasons == dict.fromkeys([job.name for job in waiting], "its slot is busy")
+
+
 async def test_jobs_are_found_by_the_engine_that_had_them(farm: Farm) -> None:
     engine = await farm.engine()
     mine = await farm.job()

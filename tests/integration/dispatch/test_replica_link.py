@@ -185,3 +185,14 @@ async def test_progress_is_an_event_once_in_an_interval(pair: Pair):
                 told = event_pb2.ProgressUpdated.FromString(delivery.event.data)
                 frames_told.append(told.progress.frame_count)
         assert frames_told == [10, 20]
+
+
+async def test_why_a_job_waits_counts_the_engines_of_every_replica(pair: Pair) -> None:
+    await pair.two.engine(slots=1)
+    busy = await pair.two.job()
+    await pair.two.until_state(busy.name, job_pb2.JOB_STATE_ASSIGNED)
+    waiting = await pair.one.job()
+    assert waiting.wait_reason == "its slot is busy"
+    listed = await pair.one.client.ListJobs(pb.ListJobsRequest(filter="state = PENDING"))
+    assert [job.wait_reason for job in listed.jobs] == ["its slot is busy"]
+    assert "its slot is busy" in (await pair.one.get(waiting.name)).wait_reason

@@ -121,17 +121,17 @@ class Jobs:
         found = await self._store.list_jobs(query)
         page, more = found[:size], len(found) > size
         return JobPage(
-            jobs=[await self._listed(job, request) for job in page],
+            jobs=await self._listed(page, request),
             next_page_token=make_token(listing, page[-1].id, _ordered_by(page[-1], order))
             if more
             else "",
             total_size=await self._store.count_jobs(query) if request.with_total_size else None,
         )
 
-    async def _listed(self, job: JobRecord, request: ListRequest) -> JobView:
+    async def _listed(self, jobs: Sequence[JobRecord], request: ListRequest) -> Sequence[JobView]:
         if not request.wait_reasons:
-            return self._views.running(job)
-        return await self._views.job(job, count_ahead=False)
+            return [self._views.running(job) for job in jobs]
+        return await self._views.jobs(jobs)
 
     async def _engine_id(self, name: str) -> str | None:
         return (await self._finder.engine(name)).id if name else None

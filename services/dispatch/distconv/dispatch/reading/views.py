@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from distconv.core.clock import Clock
 from distconv.core.engine import EngineState
 from distconv.core.health import Standing
-from distconv.core.requirements import Requirements
+from distconv.core.names import LOCAL_TENANT
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.lifecycle.engine_health import health_of
@@ -17,8 +17,11 @@ from distconv.dispatch.reading.waiting import EngineLoad, wait_reason
 from distconv.dispatch.scheduling.offers import open_slots
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.queries import EngineQuery
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
 
+# So many engines of other replicas are looked at.
+_MOST_ENGINES = 1000
 _RUNNING = (JobState.TRANSCODING, JobState.COMPLETING)
 
 
@@ -65,16 +68,38 @@ class Views:
         self._clock = clock
         self._held = held
 
-    async def job(self, job: JobRecord, *, count_ahead: bool = True) -> JobView:
-        """View a job; counting who is ahead costs a query, so a list leaves it out."""
-        view = self.running(job)
-        reason = await self._wait_reason(view.job, count_ahead=count_ahead)
-        return replace(view, wait_reason=reason)
+    async def job(self, job: JobRecord) -> JobView:
+        """View a job, with how many tasks are ahead of it."""
+        return replace(self.running(job), wait_reason=await self._wait_reason(job))
 
-    def created(self, job: JobRecord, task: TaskRecord | None) -> JobView:
-        """View a job that was made this instant, with its READY task; without any query."""
-        reason = wait_reason(job, task, self._loads(), ahead=None)
-        return JobView(job=job, wait_reason=reason)
+    async def jobs(self, jobs: Sequence[JobRecord]) -> list[JobView]:
+        """View the jobs of a list: the tasks of all in one query, and nobody ahead counted."""
+        waiting = [job.id for job in jobs if job.state is JobState.PENDING]
+        ready = {
+            task.job_id: task
+            for task in await self._store.list_tasks_of(waiting)
+            if task.state is TaskState.READY
+        }
+        loads = await self._loads([task.requirement for task in ready.values()])
+        # By requirement set: with a thousand engines, each costs a look at all of them.
+        known: dict[str, str] = {}
+
+        def reason(job: JobRecord) -> str:
+            task = ready.get(job.id)
+            if task is None:
+                return wait_reason(job, None, (), ahead=None)
+            if (hold := self._held(task.id)) is not None:
+                return hold.reason
+            if task.requirement not in known:
+                known[task.requirement] = wait_reason(job, task, loads, ahead=None)
+            return known[task.requirement]
+
+        return [replace(self.running(job), wait_reason=reason(job)) for job in jobs]
+
+    async def created(self, job: JobRecord, task: TaskRecord) -> JobView:
+        """View a job that was made this instant, with its READY task; mostly without any query."""
+        loads = await self._loads([task.requirement])
+        return JobView(job=job, wait_reason=wait_reason(job, task, loads, ahead=None))
 
     def running(self, job: JobRecord) -> JobView:
         """View a job with its live progress, and without why it waits, which costs queries."""
@@ -82,20 +107,49 @@ class Views:
             job = replace(job, progress=progress)
         return JobView(job=job)
 
-    async def _wait_reason(self, job: JobRecord, *, count_ahead: bool) -> str:
+    async def _wait_reason(self, job: JobRecord) -> str:
         if job.state is not JobState.PENDING:
             return wait_reason(job, None, (), ahead=None)
         tasks = await self._store.list_tasks(job.id)
         task = next((t for t in tasks if t.state is TaskState.READY), None)
-        if task is not None and (hold := self._held(task.id)) is not None:
+        if task is None:
+            return ""
+        if (hold := self._held(task.id)) is not None:
             return hold.reason
-        loads = self._loads()
-        ahead = None
-        if count_ahead and task is not None and loads:
-            ahead = await self._ahead(task, loads)
+        loads = await self._loads([task.requirement])
+        ahead = await self._ahead(task, loads) if loads else None
         return wait_reason(job, task, loads, ahead=ahead)
 
-    def _loads(self) -> list[EngineLoad]:
+    async def _loads(self, requirements: Sequence[str]) -> list[EngineLoad]:
+        """Return the engines here; with those of other replicas where these cannot do it all."""
+        loads = self._here()
+        if all(any(load.can_do(key) for load in loads) for key in set(requirements)):
+            return loads
+        here = {load.engine_id for load in loads}
+        return loads + [load for load in await self._elsewhere() if load.engine_id not in here]
+
+    async def _elsewhere(self) -> list[EngineLoad]:
+        """Return the engines on record; a job that waits finds no free slot at another replica."""
+        query = EngineQuery(
+            tenant=LOCAL_TENANT,
+            states=frozenset(EngineState) - {EngineState.REVOKED, EngineState.OFFLINE},
+            limit=_MOST_ENGINES,
+        )
+        now = self._clock.now()
+        return [
+            EngineLoad(
+                engine_id=engine.id,
+                capabilities=engine.capabilities,
+                slot_count=engine.slot_count,
+                free_slot_count=0,
+                takes_work=engine.state is EngineState.ONLINE
+                and not engine.maintenance
+                and health_of(engine).standing(now) is not Standing.QUARANTINED,
+            )
+            for engine in await self._store.list_engines(query)
+        ]
+
+    def _here(self) -> list[EngineLoad]:
         now = self._clock.now()
         return [
             EngineLoad(
@@ -114,10 +168,7 @@ class Views:
         able = [
             key
             for key in await self._store.list_requirements()
-            if any(
-                not Requirements.of_key(key).missing_from(e.capabilities, engine_id=e.engine_id)
-                for e in loads
-            )
+            if any(load.can_do(key) for load in loads)
         ]
         return await self._store.count_ready_before(task, requirements=able)
 

@@ -19,6 +19,11 @@ class EngineLoad:
     free_slot_count: int
     takes_work: bool
 
+    def can_do(self, key: str) -> bool:
+        """Tell whether it meets a requirement set."""
+        required = Requirements.of_key(key)
+        return not required.missing_from(self.capabilities, engine_id=self.engine_id)
+
 
 def wait_reason(
     job: JobRecord, task: TaskRecord | None, engines: Sequence[EngineLoad], *, ahead: int | None

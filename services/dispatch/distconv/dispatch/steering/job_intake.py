@@ -90,7 +90,7 @@ class JobIntake:
         (job,) = await self._create(who, [order], Wrongs(of_batch=False))
         if order.validate_only:
             return self._views.running(job)
-        return self._views.created(job, plan(job, new_id=str)[0])
+        return await self._views.created(job, plan(job, new_id=str)[0])
 
     async def create_many(self, who: Principal, orders: Sequence[JobOrder]) -> Sequence[JobRecord]:
         """Create jobs, all or none, in the order given; see `create` for what it raises.

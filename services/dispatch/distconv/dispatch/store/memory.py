@@ -166,6 +166,12 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
         """Return a job's tasks in the order of the plan."""
         return tasks_of(self._t, job_id)
 
+    async def list_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Return the tasks of jobs."""
+        wanted = frozenset(job_ids)
+        found = [task for task in self._t.tasks.values() if task.job_id in wanted]
+        return sorted(found, key=lambda task: (task.job_id, task.ordinal))
+
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks."""
         return by_time(a for a in self._t.attempts.values() if a.job_id == job_id)

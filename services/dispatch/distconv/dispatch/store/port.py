@@ -92,6 +92,10 @@ class Store(Protocol):
         """Return a job's tasks in the order of the plan."""
         ...
 
+    async def list_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Return the tasks of jobs, of each in the order of its plan; at most 10,000 jobs."""
+        ...
+
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks, oldest first."""
         ...

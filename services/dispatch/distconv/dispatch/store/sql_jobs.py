@@ -110,6 +110,12 @@ class SqlJobReads(SqlReader):
         query = TASKS.where(t.tasks.c.job_id == job_id).order_by(t.tasks.c.ordinal)
         return await self._read_all(query, TaskRecord)
 
+    async def list_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
+        """Return the tasks of jobs."""
+        of = t.tasks.c
+        query = TASKS.where(of.job_id.in_(job_ids)).order_by(of.job_id, of.ordinal)
+        return await self._read_all(query, TaskRecord) if job_ids else ()
+
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks."""
         query = ATTEMPTS.where(t.attempts.c.job_id == job_id).order_by(*IN_TIME)
