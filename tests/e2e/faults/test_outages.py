@@ -1,6 +1,8 @@
 """What a fleet does while its database or its bus is away, and when a replica goes."""
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable
 from contextlib import aclosing
@@ -131,6 +133,24 @@ async def test_engines_of_a_killed_replica_come_to_another_within_seconds(
             await asyncio.sleep(0.05)
         done = await _until(client, job.name, JobState.COMPLETED)
     assert done.attempt_count == 2
+    assert engine.log_count("attempt_stale") == 0
+
+
+async def test_a_frozen_replica_that_goes_on_takes_nothing_away(
+    fleet: Fleet, clips: Clips, steady_profile: Path
+) -> None:
+    replica = fleet.add_replica(**PACE)
+    engine = fleet.add_engine()
+    async with Client(fleet.addresses, reconnect=timedelta(seconds=60)) as client:
+        job = await _begin(client, clips, steady_profile)
+        os.kill(replica.pid, signal.SIGSTOP)
+        try:
+            await asyncio.sleep(OUTAGE_S)
+        finally:
+            os.kill(replica.pid, signal.SIGCONT)
+        done = await _until(client, job.name, JobState.COMPLETED)
+    assert done.attempt_count == 2  # the probe and the encode, which went on meanwhile
+    assert replica.log_count("lease_expired") == 0
     assert engine.log_count("attempt_stale") == 0
 
 
