@@ -206,17 +206,18 @@ class Auditor:
         if job.output is not None and (known is None or known.output is None):
             self._published(job)
         if job.state is JobState.FAILED and (known is None or known.state is not job.state):
-            self._given_up(job)
+            self._given_up(job, known)
 
-    def _given_up(self, job: JobRecord) -> None:
+    def _given_up(self, job: JobRecord, known: JobRecord | None) -> None:
         """Check that a job was not given up too early: lost and returned work is no failure."""
         error = job.error
         if error is None:
             self._violated(Invariant.JUST, f"job {job.id} failed and nobody says why")
         elif error.reason == "EXPIRED":
-            ttl_over = job.expire_time is not None and job.expire_time <= job.update_time
-            if not ttl_over:
-                self._violated(Invariant.JUST, f"job {job.id} expired before {job.expire_time}")
+            # One that ended has no such time any more: what counts is what it had before.
+            due = job.expire_time or (known and known.expire_time)
+            if due is None or due > job.update_time:
+                self._violated(Invariant.JUST, f"job {job.id} expired before {due}")
         elif error.retryable:
             attempts = list(self._attempts_of_job[job.id].values())
             counted = attempts[self._attempts_before_retry[job.id] :]
