@@ -215,7 +215,7 @@ class Auditor:
             self._violated(Invariant.JUST, f"job {job.id} failed and nobody says why")
         elif error.reason == "EXPIRED":
             # One that ended has no such time any more: what counts is what it had before.
-            due = job.expire_time or (known and known.expire_time)
+            due = job.expire_time or (None if known is None else known.expire_time)
             if due is None or due > job.update_time:
                 self._violated(Invariant.JUST, f"job {job.id} expired before {due}")
         elif error.retryable:
