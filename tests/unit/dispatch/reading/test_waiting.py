@@ -6,6 +6,7 @@ from distconv.core.failure import Failure
 from distconv.core.profiles import load_catalogue
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.placement.matching import Matching
 from distconv.dispatch.reading.waiting import EngineLoad, wait_reason
 from distconv.dispatch.store.records import JobRecord, TaskRecord
 
@@ -42,7 +43,7 @@ def load(*encoders: str, slots: int = 1, free: int = 0, takes_work: bool = True)
     info = TranscoderInfo(name="ffmpeg", version="9", build_id="b", encoders=encoders)
     return EngineLoad(
         engine_id="e",
-        capabilities=EngineCapabilities(transcoders=(info,)),
+        matching=Matching(EngineCapabilities(transcoders=(info,)), engine_id="e"),
         slot_count=slots,
         free_slot_count=free,
         takes_work=takes_work,

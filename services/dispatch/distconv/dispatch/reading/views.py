@@ -1,20 +1,19 @@
 """What clients see: records with what only this process knows laid over them."""
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from distconv.core.clock import Clock
 from distconv.core.engine import EngineState
-from distconv.core.health import Standing
 from distconv.core.names import LOCAL_TENANT
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
-from distconv.dispatch.lifecycle.engine_health import health_of
 from distconv.dispatch.lifecycle.progress_board import ProgressBoard
 from distconv.dispatch.placement.choice import Hold
-from distconv.dispatch.reading.waiting import EngineLoad, wait_reason
-from distconv.dispatch.scheduling.offers import open_slots
+from distconv.dispatch.placement.matching import Matching
+from distconv.dispatch.reading.waiting import ABOUT_TO_BE_ASSIGNED, EngineLoad, wait_reason
+from distconv.dispatch.scheduling.offers import is_quarantined, open_slots
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.queries import EngineQuery
@@ -98,6 +97,9 @@ class Views:
 
     async def created(self, job: JobRecord, task: TaskRecord) -> JobView:
         """View a job that was made this instant, with its READY task; mostly without any query."""
+        if any(load.can_begin(task.requirement) for load in self._here()):
+            # The first free one of maybe a thousand engines tells.
+            return JobView(job=job, wait_reason=ABOUT_TO_BE_ASSIGNED)
         loads = await self._loads([task.requirement])
         return JobView(job=job, wait_reason=wait_reason(job, task, loads, ahead=None))
 
@@ -122,7 +124,7 @@ class Views:
 
     async def _loads(self, requirements: Sequence[str]) -> list[EngineLoad]:
         """Return the engines here; with those of other replicas where these cannot do it all."""
-        loads = self._here()
+        loads = list(self._here())
         if all(any(load.can_do(key) for load in loads) for key in set(requirements)):
             return loads
         here = {load.engine_id for load in loads}
@@ -139,29 +141,26 @@ class Views:
         return [
             EngineLoad(
                 engine_id=engine.id,
-                capabilities=engine.capabilities,
+                matching=Matching(engine.capabilities, engine_id=engine.id),
                 slot_count=engine.slot_count,
                 free_slot_count=0,
                 takes_work=engine.state is EngineState.ONLINE
                 and not engine.maintenance
-                and health_of(engine).standing(now) is not Standing.QUARANTINED,
+                and not is_quarantined(engine, now),
             )
             for engine in await self._store.list_engines(query)
         ]
 
-    def _here(self) -> list[EngineLoad]:
+    def _here(self) -> Iterator[EngineLoad]:
         now = self._clock.now()
-        return [
-            EngineLoad(
+        for session in self._hub.sessions():
+            yield EngineLoad(
                 engine_id=session.engine.id,
-                capabilities=session.capabilities,
+                matching=session.matching,
                 slot_count=session.engine.slot_count,
                 free_slot_count=open_slots(session, now),
-                takes_work=session.takes_work
-                and health_of(session.engine).standing(now) is not Standing.QUARANTINED,
+                takes_work=session.takes_work and not is_quarantined(session.engine, now),
             )
-            for session in self._hub.sessions()
-        ]
 
     async def _ahead(self, task: TaskRecord, loads: Sequence[EngineLoad]) -> int:
         """Count the tasks before `task` that the engines here can do."""

@@ -1,28 +1,31 @@
 """Say in a sentence why a job waits. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from distconv.core.engine import EngineCapabilities
-from distconv.core.requirements import Requirements
 from distconv.core.states import JobState
+from distconv.dispatch.placement.matching import Matching
 from distconv.dispatch.store.records import JobRecord, TaskRecord
 
+ABOUT_TO_BE_ASSIGNED = "it is about to be assigned"
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EngineLoad:
-    """A connected engine as the reason sees it."""
+
+class EngineLoad(NamedTuple):
+    """A connected engine as the reason sees it: a light value, made of a thousand at a time."""
 
     engine_id: str
-    capabilities: EngineCapabilities
+    matching: Matching
     slot_count: int
     free_slot_count: int
     takes_work: bool
 
     def can_do(self, key: str) -> bool:
         """Tell whether it meets a requirement set."""
-        required = Requirements.of_key(key)
-        return not required.missing_from(self.capabilities, engine_id=self.engine_id)
+        return not self.matching.missing(key)
+
+    def can_begin(self, key: str) -> bool:
+        """Tell whether it would be given work of a requirement set now."""
+        return self.takes_work and self.free_slot_count > 0 and self.can_do(key)
 
 
 def wait_reason(
@@ -47,10 +50,7 @@ def wait_reason(
 
 
 def _of_engines(task: TaskRecord, engines: Sequence[EngineLoad], ahead: int | None) -> str:
-    required = Requirements.of_key(task.requirement)
-    missing = [
-        required.missing_from(engine.capabilities, engine_id=engine.engine_id) for engine in engines
-    ]
+    missing = [engine.matching.missing(task.requirement) for engine in engines]
     able = [engine for engine, lacks in zip(engines, missing, strict=True) if not lacks]
     if not able:
         # What every engine lacks tells most; where they lack different things, the shortest list.
@@ -65,7 +65,7 @@ def _of_engines(task: TaskRecord, engines: Sequence[EngineLoad], ahead: int | No
             f"{'it takes' if len(able) == 1 else 'all take'} no new work now"
         )
     if any(engine.free_slot_count for engine in working) and not ahead:
-        return "it is about to be assigned"
+        return ABOUT_TO_BE_ASSIGNED
     slots = sum(engine.slot_count for engine in working)
     busy = "its slot is busy" if slots == 1 else f"all {slots} slots are busy"
     if ahead is None:

@@ -8,6 +8,7 @@ from distconv.core.health import HealthPolicy, Standing
 from distconv.dispatch.lifecycle.engine_health import health_of
 from distconv.dispatch.placement.offer import Offer
 from distconv.dispatch.sessions.session import EngineSession, Held
+from distconv.dispatch.store.records import EngineRecord
 from distconv.dispatch.wording import count
 
 # An attempt that is late is expected to take so much longer of what it has taken already.
@@ -42,9 +43,14 @@ def open_slots(session: EngineSession, now: datetime) -> int:
     """Return how many attempts more an engine may be given: on probation it has one slot."""
     if session.engine.quarantine_time is None:
         return session.free_slot_count
-    if now < session.engine.quarantine_time:
+    if is_quarantined(session.engine, now):
         return 0
     return 0 if session.held else 1
+
+
+def is_quarantined(engine: EngineRecord, now: datetime) -> bool:
+    """Tell whether an engine is given nothing; asked of every session, so it makes no Health."""
+    return engine.quarantine_time is not None and now < engine.quarantine_time
 
 
 def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> Offer:
