@@ -754,6 +754,31 @@ async def test_tasks_are_found_over_jobs(store: Store) -> None:
     assert await store.list_tasks_of([]) in ([], ())
 
 
+async def test_jobs_that_an_engine_had_are_listed_once_each(store: Store) -> None:
+    jobs = [job(k, priority=k % 2) for k in range(5)]
+    tasks = [task(j) for j in jobs]
+    mine, other = "00000000000000ee", "00000000000000ef"
+    tries = [(0, mine), (1, other), (2, mine), (2, other), (2, mine), (4, mine)]
+    attempts = [
+        attempt(tasks[k], number, engine_id=engine, lease_expire_time=None)
+        for number, (k, engine) in enumerate(tries, 1)
+    ]
+    await put(store, *jobs, *tasks, *attempts)
+
+    async def found(limit: int = 10, **query: Any) -> list[int]:
+        asked = JobQuery(tenant="local", engine_id=mine, limit=limit, **query)
+        assert await store.count_jobs(asked) == 3
+        return [jobs.index(j) for j in await store.list_jobs(asked)]
+
+    assert await found() == [4, 2, 0]
+    assert await found(limit=2) == [4, 2]
+    assert await found(after=jobs[2].id) == [0]
+    oldest = Order("create_time")
+    assert await found(order=oldest) == [0, 2, 4]
+    assert await found(order=oldest, after=jobs[0].id) == [2, 4]
+    assert await found(order=Order("priority desc")) == [4, 2, 0]
+
+
 async def test_lines_give_their_heads_by_rank(store: Store) -> None:
     plan = [("", 0, 5.0), ("", 0, 3.0), ("", 0, 4.0), ("", 7, 9.0), ("m", 0, 1.0), ("n", 0, 0.0)]
     jobs = [job(k) for k in range(len(plan))]

@@ -36,6 +36,9 @@ _ID_SLACK = timedelta(minutes=1)
 # Before and after these, ids cannot be made: they narrow nothing.
 _FIRST_ID_TIME = datetime(1971, 1, 1, tzinfo=UTC)
 _LAST_ID_TIME = datetime(3000, 1, 1, tzinfo=UTC)
+# Where jobs are looked for along what an engine had.
+_LAST = t.attempts.alias("of_engine")
+_OF_ENGINE = _LAST.c
 
 
 class SqlJobReads(SqlReader):
@@ -52,8 +55,11 @@ class SqlJobReads(SqlReader):
 
     async def list_jobs(self, query: JobQuery) -> Sequence[JobRecord]:
         """Return a page of jobs, in the query's order."""
-        column = t.jobs.c.id if query.order.field == "create_time" else t.jobs.c[query.order.field]
-        value = query.after if column is t.jobs.c.id else query.after_value
+        by_id = query.order.field == "create_time"
+        column = t.jobs.c.id if by_id else t.jobs.c[query.order.field]
+        if _along_engine(query):
+            column = _OF_ENGINE.job_id
+        value = query.after if by_id else query.after_value
         select = JOBS.select_from(_source(query)).where(*_matches(query)).limit(query.limit)
         if query.order.is_descending:
             select = select.order_by(column.desc(), t.jobs.c.id.desc())
@@ -177,6 +183,8 @@ class SqlJobReads(SqlReader):
 
 def _source(query: JobQuery) -> sa.FromClause:
     """Return where jobs are looked for: everywhere, or along a term of the inverted index."""
+    if _along_engine(query):
+        return t.jobs.join(_LAST, _OF_ENGINE.job_id == t.jobs.c.id)
     if not query.terms:
         return t.jobs
     of = t.job_terms.c
@@ -196,7 +204,7 @@ def _matches(query: JobQuery) -> list[sa.ColumnElement[bool]]:
     if query.profile_name is not None:
         found.append(jobs.profile_name == query.profile_name)
     if query.engine_id is not None:
-        found.append(_tried(t.attempts.c.job_id, jobs.id, query.engine_id))
+        found.extend(_had(query, query.engine_id))
     found.extend(_has_term(query.tenant, term) for term in query.terms[1:])
     if query.created_after is not None:
         found.append(jobs.create_time >= query.created_after)
@@ -207,6 +215,31 @@ def _matches(query: JobQuery) -> list[sa.ColumnElement[bool]]:
         if query.created_before < _LAST_ID_TIME:
             found.append(jobs.id <= _first_id(query.created_before + _ID_SLACK))
     return found
+
+
+def _along_engine(query: JobQuery) -> bool:
+    """Tell whether jobs are looked for along the attempts of an engine, newest or oldest first.
+
+    An engine that had few jobs of a million is so found at what these few cost.
+    """
+    return query.engine_id is not None and not query.terms and query.order.field == "create_time"
+
+
+def _had(query: JobQuery, engine_id: str) -> Sequence[sa.ColumnElement[bool]]:
+    if _along_engine(query):
+        return (_OF_ENGINE.engine_id == engine_id, _is_last(engine_id))
+    return (_tried(t.attempts.c.job_id, t.jobs.c.id, engine_id),)
+
+
+def _is_last(engine_id: str) -> sa.ColumnElement[bool]:
+    """Tell that it is the last attempt of the engine at its job: each job is listed once."""
+    later = t.attempts.alias().c
+    there = sa.select(sa.literal(1)).where(
+        later.engine_id == engine_id,
+        later.job_id == _OF_ENGINE.job_id,
+        later.id > _OF_ENGINE.id,
+    )
+    return ~there.exists()
 
 
 def _first_id(time: datetime) -> str:
