@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import av
+import nats
 import pytest
 from tests.e2e.conftest import Clips
 from tests.e2e.faults.chaos import Chaos, plan_kills
@@ -75,6 +76,7 @@ async def test_a_batch_survives_the_death_of_every_process(
         frames = [await _decode(client, name, fleet.folder / "out.mp4") for name in outputs]
     wanted = {*outputs, *(job.source.object for job in jobs)}
     left = await _settled_objects(fleet, wanted)
+    untold = await _untold(fleet, {job.name for job in jobs})
     duplicates = sum(count - 1 for count in winners if count > 1) + len(left - wanted)
     with capsys.disabled():
         kills = ", ".join(f"{name} × {count}" for name, count in sorted(chaos.made.items()))
@@ -89,6 +91,7 @@ async def test_a_batch_survives_the_death_of_every_process(
     assert len(set(outputs)) == JOB_COUNT, told
     assert frames == [FRAME_COUNT] * JOB_COUNT, told
     assert left == wanted, told
+    assert untold == set(), told
 
 
 async def _submit_and_follow(client: Client, path: Path, profile: object, number: int) -> Job:
@@ -121,6 +124,25 @@ async def _decode(client: Client, name: str, path: Path) -> int:
     await client.download(name, path, overwrite=True)
     with av.open(str(path)) as container:
         return sum(1 for _ in container.decode(video=0))
+
+
+async def _untold(fleet: Fleet, names: set[str]) -> set[str]:
+    """Return the jobs of whose end the bus does not tell, though database and bus are back."""
+    untold = set(names)
+    connection = await nats.connect(fleet.nats.url)
+    try:
+        stream = await connection.jetstream().pull_subscribe(
+            "distconv.events.JobFinished.>", durable="test", stream="DISTCONV_EVENTS"
+        )
+        while untold:
+            for message in await stream.fetch(JOB_COUNT, timeout=20):
+                untold.discard((message.headers or {})["ce-subject"])
+                await message.ack()
+    except TimeoutError:
+        pass  # nothing more comes
+    finally:
+        await connection.close()
+    return untold
 
 
 async def _settled_objects(fleet: Fleet, wanted: set[str]) -> set[str]:
