@@ -194,3 +194,15 @@ async def test_it_says_when_it_is_ready_and_ends_when_it_is_told(tmp_path: Path)
         async with asyncio.timeout(30):
             assert await process.wait() == 0
         assert await process.stdout.read() == b""
+
+
+async def test_it_starts_without_a_stdin(tmp_path: Path) -> None:
+    """libuv aborts a process in which its own files became 0, 1 or 2."""
+    command = f'exec "$0" -m distconv.dispatch.main --bind 127.0.0.1:0 --data-dir {tmp_path} <&-'
+    process = await asyncio.create_subprocess_exec(
+        "/bin/sh", "-c", command, sys.executable, stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert json.loads(await process.stdout.readline())["event"] == "ready"
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == os.EX_OK

@@ -11,7 +11,7 @@ import click
 from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.version import __version__
 from distconv.process.logs import configure_logs
-from distconv.process.run import run
+from distconv.process.run import MakeLoop, run
 from distconv.process.settings import LogLevel, ProcessSettings, load, show
 
 EXIT_FAILED = 1
@@ -68,10 +68,12 @@ def run_daemon(
     table: str,
     options: Mapping[str, Any],
     serve: Callable[[_Settings, asyncio.Event], Awaitable[int]],
+    make_loop: MakeLoop | None = None,
 ) -> int:
     """Load the settings, run `serve(settings, stop)` and return the exit code.
 
-    `options` are those of the command, named as the settings are. An error of
+    `options` are those of the command, named as the settings are, and
+    `make_loop` is that of `run`. An error of
     the tree becomes one sentence on stderr and EXIT_FAILED, or EXIT_USAGE
     when what was asked for is invalid.
     """
@@ -87,7 +89,7 @@ def run_daemon(
             click.echo(show(settings, sources))
             return 0
         configure_logs(level=settings.log_level)
-        return run(lambda stop: serve(settings, stop), with_parent=with_parent)
+        return run(lambda stop: serve(settings, stop), with_parent=with_parent, make_loop=make_loop)
     except DistconvError as error:
         click.echo(f"error: {error.message}", err=True)
         return EXIT_USAGE if isinstance(error, InvalidArgumentError) else EXIT_FAILED

@@ -1,10 +1,25 @@
 """Run a process's main coroutine until it ends or is asked to."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Awaitable, Callable
 
 from distconv.process.parent import watch_parent
+
+_STDERR = 2
+
+MakeLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def _fill_standard_streams() -> None:
+    """Open /dev/null where stdin, stdout or stderr is closed.
+
+    What is opened first would become it otherwise; libuv aborts a process whose loop did.
+    """
+    while (last := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(last, True)  # noqa: FBT003  # its only form
+    os.close(last)
 
 
 async def _until_stopped(
@@ -19,10 +34,18 @@ async def _until_stopped(
     return await main(stop)
 
 
-def run(main: Callable[[asyncio.Event], Awaitable[int]], *, with_parent: bool = False) -> int:
+def run(
+    main: Callable[[asyncio.Event], Awaitable[int]],
+    *,
+    with_parent: bool = False,
+    make_loop: MakeLoop | None = None,
+) -> int:
     """Run `main(stop)` and return its exit code.
 
     SIGINT and SIGTERM set `stop`; so does the end of standard input when the
-    process is to end with its parent.
+    process is to end with its parent. `make_loop` makes another event loop than
+    asyncio's own.
     """
-    return asyncio.run(_until_stopped(main, with_parent=with_parent))
+    _fill_standard_streams()
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        return runner.run(_until_stopped(main, with_parent=with_parent))
