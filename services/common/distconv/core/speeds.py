@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from functools import lru_cache
 
 from distconv.core.profile import VideoCodec
 from distconv.core.work import PIXELS_PER_UNIT, UNITS_PER_CORE_S, codec_factor
@@ -59,6 +60,7 @@ class Speed:
         return timedelta(seconds=min(cost / max(self.units_per_s, 1e-6), 1e9))
 
 
+@lru_cache(maxsize=4096)
 def height_class(height: int) -> int:
     """Return the class of a picture `height` lines high: the nearest by ratio."""
     lines = max(height, 1)

@@ -11,16 +11,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from distconv.dispatch.placement.offer import Estimate, Offer, estimated, objection
+from distconv.dispatch.placement.offer import (
+    Estimate,
+    Offer,
+    estimated,
+    kind_objection,
+    objection,
+    unit_time,
+)
+from distconv.dispatch.placement.pool import Fit, Pool
 from distconv.dispatch.store.records import TaskRecord
 from distconv.dispatch.wording import clock, count, span
 
-# Of a task that is done in a moment so many free engines are compared, however many there are.
-_CHOICES = 64
-_SMALL_COST = 500.0
 # Estimates closer than this are no reason to prefer one engine to another.
 _NEAR_FACTOR = 1.15
-_NEAR_SPAN = timedelta(seconds=1)
+_NEAR_SPAN_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,27 @@ class _Candidate:
     objection: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Pools:
+    """The free engines for one kind of work: without and with an objection to them."""
+
+    good: Pool
+    poor: Pool
+
+    def __len__(self) -> int:
+        return len(self.good) + len(self.poor)
+
+    def best(self, avoided: Sequence[str]) -> Pool:
+        """Return those without objection; where it failed before comes after every other."""
+        skipped = frozenset(avoided)
+        good = self.good.without(skipped)
+        return good or self.poor.without(skipped) or self.good.joined(self.poor)
+
+    def fill(self, engine_id: str, *, before: float, load: float) -> None:
+        self.good.fill(engine_id, before=before, load=load)
+        self.poor.fill(engine_id, before=before, load=load)
+
+
 class _Round:
     """One round: what is left of each engine as tasks are placed."""
 
@@ -111,14 +137,14 @@ class _Round:
         self._left = {offer.engine_id: offer.free_slot_count for offer in offers}
         self._slots_left = sum(self._left.values())
         self._times: dict[str, list[datetime]] = {}
-        self._fitting: dict[str, list[Offer]] = {}
+        self._kinds: dict[tuple[str, int], _Pools] = {}
 
     def run(self, tasks: Sequence[TaskRecord]) -> Placed:
         placements, holds = [], []
         for task in tasks:
             if not self._slots_left:
                 break
-            free = self._free(task)
+            free = self._pools(task)
             if not free:
                 continue
             best, reason = self._choose(task, free)
@@ -139,43 +165,49 @@ class _Round:
             )
         return Placed(placements=placements, holds=holds)
 
-    def _free(self, task: TaskRecord) -> list[_Candidate]:
-        fitting = self._fitting.get(task.requirement)
-        if fitting is None:
-            fitting = [o for o in self._offers if not o.matching.missing(task.requirement)]
-            self._fitting[task.requirement] = fitting
-        most = _CHOICES if task.cost < _SMALL_COST else len(fitting)
-        found = []
-        for offer in fitting:
-            if self._left[offer.engine_id]:
-                found.append(self._candidate(task, offer))
-                if len(found) == most:
-                    break
-        return found
+    def _pools(self, task: TaskRecord) -> _Pools:
+        """Return the free engines that can do a task's kind of work."""
+        kind = (task.requirement, task.height)
+        pools = self._kinds.get(kind)
+        if pools is None:
+            good: list[tuple[Fit, float]] = []
+            poor: list[tuple[Fit, float]] = []
+            for offer in self._offers:
+                if self._left[offer.engine_id] and not offer.matching.missing(task.requirement):
+                    fit = Fit(offer=offer, unit_s=unit_time(task, offer))
+                    against = kind_objection(task, offer, self._now)
+                    (poor if against else good).append((fit, self._load(offer)))
+            pools = self._kinds[kind] = _Pools(Pool.of(good), Pool.of(poor))
+        return pools
+
+    def _load(self, offer: Offer) -> float:
+        return 1 - self._left[offer.engine_id] / offer.slot_count
 
     def _candidate(self, task: TaskRecord, offer: Offer) -> _Candidate:
         return _Candidate(offer, estimated(task, offer), objection(task, offer, self._now))
 
-    def _choose(self, task: TaskRecord, free: list[_Candidate]) -> tuple[_Candidate, str]:
+    def _choose(self, task: TaskRecord, free: _Pools) -> tuple[_Candidate, str]:
         """Return the best of the free engines and what speaks for it."""
-        good = [c for c in free if not c.objection] or free
-        # Where it failed before comes after every other objection.
-        good = [c for c in good if c.offer.engine_id not in task.avoided_engine_ids] or good
-        soonest = min(c.estimate.duration for c in good)
-        enough = max(soonest * _NEAR_FACTOR, soonest + _NEAR_SPAN)
-        near = [c for c in good if c.estimate.duration <= enough]
-        best = min(near, key=lambda c: self._order(task, c.offer))
-        return best, _why(task, best, free=free, good=good, near=near)
-
-    def _order(self, task: TaskRecord, offer: Offer) -> tuple[bool, float, str]:
-        busy = 1 - self._left[offer.engine_id] / offer.slot_count
-        return offer.engine_id != task.preferred_engine_id, busy, offer.engine_id
+        good = free.best(task.avoided_engine_ids)
+        enough_s = good.fastest_s * _NEAR_FACTOR
+        if task.cost:
+            enough_s = max(enough_s, good.fastest_s + _NEAR_SPAN_S / task.cost)
+        else:
+            enough_s = good.slowest_s
+        preferred = good.fits.get(task.preferred_engine_id)
+        if preferred is None or preferred.unit_s > enough_s:
+            preferred = good.least_busy(within_s=enough_s)
+        best = self._candidate(task, preferred.offer)
+        return best, _why(task, best, free=len(free), all_near=good.slowest_s <= enough_s)
 
     def _take(self, best: _Candidate) -> None:
-        engine_id = best.offer.engine_id
-        self._left[engine_id] -= 1
+        offer = best.offer
+        before = self._load(offer)
+        self._left[offer.engine_id] -= 1
         self._slots_left -= 1
-        self._expected(best.offer).append(self._now + best.estimate.duration)
+        for pools in self._kinds.values():
+            pools.fill(offer.engine_id, before=before, load=self._load(offer))
+        self._expected(offer).append(self._now + best.estimate.duration)
 
     def _expected(self, offer: Offer) -> list[datetime]:
         """Return when the slots of an engine are expected to be free, to be changed."""
@@ -246,18 +278,11 @@ class _Round:
         return [*self._busy, *full]
 
 
-def _why(
-    task: TaskRecord,
-    best: _Candidate,
-    *,
-    free: list[_Candidate],
-    good: list[_Candidate],
-    near: list[_Candidate],
-) -> str:
-    there = f"{count(len(free), 'engine')} with a free slot that {_meet(len(free))} it"
-    if len(free) == 1:
+def _why(task: TaskRecord, best: _Candidate, *, free: int, all_near: bool) -> str:
+    there = f"{count(free, 'engine')} with a free slot that {_meet(free)} it"
+    if free == 1:
         reason = "the one engine with a free slot that meets it"
-    elif len(near) < len(good):
+    elif not all_near:
         reason = f"done soonest of {there}"
     elif best.offer.engine_id == task.preferred_engine_id:
         reason = f"it probed the source; one of {there}"

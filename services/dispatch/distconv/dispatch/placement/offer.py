@@ -60,17 +60,32 @@ def satisfied(keys: Sequence[str], offers: Sequence[Offer]) -> list[str]:
 def estimated(task: TaskRecord, offer: Offer) -> Estimate:
     """Return how long an engine is expected to take for a task."""
     speed = offer.speeds.of(codec_of(task.requirement), task.height)
-    duration = speed.time_for(task.cost)
+    return Estimate(duration=speed.time_for(task.cost) / _share(offer), basis=speed.basis)
+
+
+def unit_time(task: TaskRecord, offer: Offer) -> float:
+    """Return how long an engine takes for a unit of a task's kind of work, seconds."""
+    speed = offer.speeds.of(codec_of(task.requirement), task.height)
+    return 1 / (max(speed.units_per_s, 1e-6) * _share(offer))
+
+
+def _share(offer: Offer) -> float:
+    """Return how much of an engine's speed is left for one more attempt, 0..1."""
     if offer.free_slot_count == offer.slot_count and offer.cpu_fraction > 0:
         # Nothing of ours runs there: the load is somebody else's.
-        duration /= 1 - _FOREIGN_LOAD_SHARE * min(offer.cpu_fraction, 1.0)
-    return Estimate(duration=duration, basis=speed.basis)
+        return 1 - _FOREIGN_LOAD_SHARE * min(offer.cpu_fraction, 1.0)
+    return 1.0
 
 
 def objection(task: TaskRecord, offer: Offer, now: datetime) -> str:
     """Return why an engine that could do a task is a last resort for it; empty: it is none."""
     if offer.engine_id in task.avoided_engine_ids:
         return "an attempt at it failed there"
+    return kind_objection(task, offer, now)
+
+
+def kind_objection(task: TaskRecord, offer: Offer, now: datetime) -> str:
+    """Return why an engine is a last resort for all work of a task's kind; empty: it is none."""
     if offer.resort_time is not None and now < offer.resort_time:
         return offer.resort_reason
     codec: VideoCodec | None = codec_of(task.requirement)
