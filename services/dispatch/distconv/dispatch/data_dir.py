@@ -22,10 +22,7 @@ def owned(path: Path) -> Iterator[None]:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise UnavailableError(
-            f"the data folder {path} cannot be used ({error.strerror}); "
-            "choose another with --data-dir"
-        ) from error
+        raise _unusable(path, error) from error
     try:
         _take(descriptor, path)
         yield
@@ -42,5 +39,14 @@ def _take(descriptor: int, path: Path) -> None:
             f"another dispatch (process {owner}) runs on the data folder {path}; stop it, or "
             "choose another with --data-dir"
         ) from None
-    os.ftruncate(descriptor, 0)
-    os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    try:
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+    except OSError as error:
+        raise _unusable(path, error) from error
+
+
+def _unusable(path: Path, error: OSError) -> UnavailableError:
+    return UnavailableError(
+        f"the data folder {path} cannot be used ({error.strerror}); choose another with --data-dir"
+    )

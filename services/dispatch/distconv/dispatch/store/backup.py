@@ -100,7 +100,12 @@ def _copy(database: Path, target: Path) -> int:
         partial.rename(target)
         _sync(target.parent)
     except sqlite3.Error as error:
-        raise sqlite.unusable(database, error) from error
+        failure = sqlite.unusable(database, error)
+        if isinstance(failure, DiskFullError):  # a backup writes to its target alone
+            failure = DiskFullError(
+                f"no room left for the backup {target}; free some, or choose another place"
+            )
+        raise failure from error
     finally:
         partial.unlink(missing_ok=True)
     return target.stat().st_size

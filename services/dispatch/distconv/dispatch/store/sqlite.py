@@ -53,7 +53,10 @@ def damage(path: Path) -> str | None:
         raise unusable(path, error) from error
     except sqlite3.DatabaseError as error:
         return str(error)
-    return None if problems == ["ok"] else "; ".join(problems)
+    if problems == ["ok"]:
+        return None
+    lines = [line for problem in problems for line in problem.splitlines()]
+    return "; ".join(line for line in lines if not line.startswith("***")) or "; ".join(lines)
 
 
 def unusable(path: Path, error: Exception) -> UnavailableError | DiskFullError:
