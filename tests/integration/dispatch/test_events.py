@@ -78,7 +78,12 @@ async def test_events_of_another_tenant_are_not_told(farm: Farm):
 
 
 async def test_what_cannot_be_watched_is_refused(client: Client):
-    for wrong in ({"types": ["no such"]}, {"subject": "profiles/a"}, {"subject": "jobs/1"}):
+    for wrong in (
+        {"types": ["no such"]},
+        {"types": ["JobDone"]},
+        {"subject": "profiles/a"},
+        {"subject": "jobs/1"},
+    ):
         with pytest.raises(InvalidArgumentError):
             await anext(client.watch_events(**wrong))
 

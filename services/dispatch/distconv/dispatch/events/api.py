@@ -9,6 +9,7 @@ import structlog
 
 from distconv.core.errors import InvalidArgumentError, UnavailableError
 from distconv.core.names import parse_id
+from distconv.dispatch.events.wire import EVENT_NAMES
 from distconv.events.event import CloudEvent
 from distconv.events.filter import EventFilter
 from distconv.events.port import DeadLetter, EventBus
@@ -111,9 +112,10 @@ def _names(types: Sequence[str]) -> frozenset[str]:
         )
     names = frozenset(text.rpartition(".")[2] for text in types)
     for name in names:
-        if not name.isidentifier() or len(name) > 64:
+        if name not in EVENT_NAMES:
             raise InvalidArgumentError(
-                f"'{name[:80]}' is not a type of event; write one as JobFinished", field="types"
+                f"'{name[:80]}' is not a type of event; there are {', '.join(sorted(EVENT_NAMES))}",
+                field="types",
             )
     return names
 

@@ -154,6 +154,8 @@ def _kinds() -> Iterator[tuple[str, _Kind]]:
 
 _KINDS = dict(_kinds())
 
+EVENT_NAMES = frozenset({*_KINDS, event_pb2.ProgressUpdated.DESCRIPTOR.name})
+
 
 def _time(text: str) -> object:
     return timestamp(datetime.fromisoformat(text))

@@ -30,6 +30,11 @@ from distconv.dispatch.store.records import AttemptRecord, EngineRecord
 
 _log = structlog.get_logger()
 
+_REVOKED = (
+    "this engine was revoked by an operator; to let the machine join as a new one, delete the file "
+    "engine-id in the engine's data folder"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionPace:
@@ -141,7 +146,7 @@ class SessionHub:
                     "this engine id belongs to someone else; remove it, and a new one is made"
                 )
             if known is not None and known.state is EngineState.REVOKED:
-                raise PermissionDeniedError("this engine was revoked by an operator")
+                raise PermissionDeniedError(_REVOKED)
             engine = self._present(tenant, hello, known, change)
             await change.put_engine(engine, known, cause="it connected")
             change.steer(engine)  # a replica that holds an older session ends it
@@ -188,7 +193,7 @@ class SessionHub:
         if session is None:
             return
         if engine.state is EngineState.REVOKED:
-            session.end(PermissionDeniedError("this engine was revoked by an operator"))
+            session.end(PermissionDeniedError(_REVOKED))
         elif not engine.session_id:
             # Taken for gone while nobody could hear it.
             session.end(UnavailableError("the session was given up meanwhile; connect again"))
