@@ -54,6 +54,7 @@ def parse_id_prefix(text: str) -> str:
     cleaned = text.strip().lower().replace("-", "").translate(_MISREAD)
     if not cleaned or len(cleaned) > ID_LENGTH or any(c not in _ALPHABET for c in cleaned):
         raise InvalidArgumentError(
-            f"'{text}' is not an id: ids are up to {ID_LENGTH} letters and digits", field="name"
+            f"'{text[:80]}' is not an id: ids are up to {ID_LENGTH} letters and digits",
+            field="name",
         )
     return cleaned

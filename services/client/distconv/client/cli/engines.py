@@ -128,7 +128,11 @@ def drain_command(*, engines: tuple[str, ...], wait: bool) -> int:
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 @common_options
 def revoke_command(*, engines: tuple[str, ...], yes: bool) -> int:
-    """Never let engines connect again; what they run goes to others. Cannot be undone."""
+    """Never let engines connect again.
+
+    What they run goes to others. It cannot be undone; a machine whose file
+    engine-id was deleted joins as a new engine.
+    """
     count = len(engines)
     confirm(f"Revoke {count} engine{'' if count == 1 else 's'} for good?", yes=yes)
     return do_each(

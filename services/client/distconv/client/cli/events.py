@@ -80,7 +80,10 @@ def show_command(*, letter: str) -> int:
 @click.argument("letters", metavar="ID...", nargs=-1, required=True)
 @common_options
 def replay_command(*, letters: tuple[str, ...]) -> int:
-    """Deliver dead letters anew, each to the subscription that gave it up."""
+    """Deliver dead letters anew.
+
+    Each goes to the subscription that gave it up, and to no other.
+    """
     run(_each(Common.current(), letters, replay=True))
     return 0
 

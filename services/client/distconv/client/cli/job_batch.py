@@ -35,6 +35,8 @@ def batch(*, file: IO[str]) -> int:
     """
     common = Common.current()
     jobs = [_job(line, number) for number, line in _lines(file)]
+    if not jobs:
+        click.echo(f"no jobs: {file.name} has no lines", err=True)
     names = run(_created(common, jobs))
     if common.as_json:
         print_json({"jobs": [{"name": name} for name in names]})

@@ -68,7 +68,9 @@ def print_table(
     kept = _kept(columns, shown, dispensable, width())
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index in kept:
-        table.add_column(columns[index], no_wrap=index == 0, overflow="fold")
+        table.add_column(
+            columns[index], no_wrap=index == 0 or columns[index] == "STATE", overflow="fold"
+        )
     for row in shown:
         cells = [row[index] for index in kept]
         table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in cells))
