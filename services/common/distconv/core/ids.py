@@ -6,9 +6,11 @@ characters (35 bits) of randomness. Two ids of the same millisecond collide
 with a chance of 1 in 3.4e10; a unique key in the store catches that.
 """
 
-import secrets
+import os
+import struct
 from collections.abc import Callable
 from datetime import datetime
+from functools import lru_cache
 
 from distconv.core.errors import InvalidArgumentError
 
@@ -39,11 +41,32 @@ def _encode(value: int, length: int) -> str:
     return "".join(parts)
 
 
+# Randomness of the system for ids to come: asking for it costs more than all else about an id.
+_NOISE_AT_ONCE = 256
+_noise: list[int] = []
+if hasattr(os, "register_at_fork"):
+    # A child must not make the ids that its parent makes.
+    os.register_at_fork(after_in_child=_noise.clear)
+
+
+def _next_noise() -> int:
+    while True:
+        try:
+            return _noise.pop() >> (64 - 5 * _RANDOM_CHARS)
+        except IndexError:  # at first, and when another thread took the last
+            _noise.extend(struct.unpack(f"{_NOISE_AT_ONCE}Q", os.urandom(8 * _NOISE_AT_ONCE)))
+
+
+# The ids of one change are of one instant.
+@lru_cache(maxsize=64)
+def _time_part(now: datetime) -> str:
+    return _encode(int(now.timestamp() * 1000), _TIME_CHARS)
+
+
 def new_id(now: datetime, *, randomness: int | None = None) -> str:
     """Make an id for the instant `now`; `randomness` (35 bits) is for tests and simulation."""
-    milliseconds = int(now.timestamp() * 1000)
-    noise = secrets.randbits(5 * _RANDOM_CHARS) if randomness is None else randomness
-    return _encode(milliseconds, _TIME_CHARS) + _encode(noise, _RANDOM_CHARS)
+    noise = _next_noise() if randomness is None else randomness
+    return _time_part(now) + _encode(noise, _RANDOM_CHARS)
 
 
 def parse_id_prefix(text: str) -> str:

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.bulk import BulkTable, Statement, bulk_table, execute
+from distconv.dispatch.store.bulk import BulkTable, Copy, Statement, bulk_table, execute
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import JobRecord, TaskRecord
 from distconv.dispatch.store.rows import Writes
@@ -79,11 +79,11 @@ class SqlWriter:
         return used
 
 
-def _written(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement]:
+def _written(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement | Copy]:
     if not written:
         return []
     return [
-        *bulk.insert.statements(bulk.values(row.new) for row in written if row.is_new),
+        *bulk.inserts(bulk.values(row.new) for row in written if row.is_new),
         *(
             statement
             for names, rows in _changed(bulk, written).items()
@@ -121,22 +121,30 @@ def _removed(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Stat
     return bulk.delete.statements(_key(row.key) for row in written if row.new is None)
 
 
-def _appended(bulk: BulkTable, records: Sequence[Any]) -> list[Statement]:
-    return bulk.insert.statements(map(bulk.values, records))
+def _appended(bulk: BulkTable, records: Sequence[Any]) -> Sequence[Statement | Copy]:
+    return bulk.inserts(map(bulk.values, records))
 
 
-def _terms(bulk: BulkTable, jobs: Sequence[Written[str, JobRecord]]) -> list[Statement]:
+def _terms(bulk: BulkTable, jobs: Sequence[Written[str, JobRecord]]) -> Sequence[Statement | Copy]:
     stale: list[tuple[str, str, str]] = []
     fresh: list[tuple[str, str, str]] = []
-    for _, old, job, _ in jobs:
+    first: list[tuple[str, str, str]] = []
+    for _, old, job, is_new in jobs:
         if job is None or (old is not None and old.labels == job.labels):
             continue
         terms = terms_of(job.labels, job.source_file_name)
+        if is_new:
+            first += [(job.tenant, term, job.id) for term in sorted(terms)]
+            continue
         had = terms_of(old.labels, old.source_file_name) if old is not None else frozenset()
         stale += [(job.tenant, term, job.id) for term in sorted(had - terms)]
         fresh += [(job.tenant, term, job.id) for term in sorted(terms - had)]
-    # By upsert: a job that was saved without being read has some of them.
-    return [*bulk.delete.statements(stale), *bulk.insert_new.statements(fresh)]
+    return [
+        *bulk.inserts(first),
+        *bulk.delete.statements(stale),
+        # By upsert: a job that was saved without being read has some of them.
+        *bulk.insert_new.statements(fresh),
+    ]
 
 
 def _key(key: Any) -> tuple[Any, ...]:
