@@ -5,7 +5,11 @@ import os
 import signal
 from collections.abc import Awaitable, Callable
 
+import structlog
+
 from distconv.process.parent import watch_parent
+
+_log = structlog.get_logger()
 
 _STDERR = 2
 
@@ -49,3 +53,18 @@ def run(
     _fill_standard_streams()
     with asyncio.Runner(loop_factory=make_loop) as runner:
         return runner.run(_until_stopped(main, with_parent=with_parent))
+
+
+def end_within(seconds: float) -> None:
+    """End this process by force, with exit code 1, if it still runs so much later.
+
+    For a daemon that was asked to stop: whatever hangs on to a server that went
+    away at the same time must not keep it for ever. Names what it waited for.
+    """
+    asyncio.get_running_loop().call_later(seconds, _end, seconds)
+
+
+def _end(seconds: float) -> None:
+    names = sorted(f"{task.get_name()}: {task.get_coro()}" for task in asyncio.all_tasks())
+    _log.error("stop_took_too_long", after_s=seconds, tasks=names)
+    os._exit(1)

@@ -14,11 +14,14 @@ from distconv.dispatch.backup_commands import backup_command, restore_command
 from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import TABLE, DispatchSettings
 from distconv.process.command import daemon_command, run_daemon, tell_ready
+from distconv.process.run import end_within
 
 # Objects made and not freed before a collection looks for cycles; Python's own is 700. A busy
 # server makes thousands in a moment, hardly ever in cycles: looking each time took a tenth of its
 # processor time.
 _COLLECT_AFTER = 50_000
+# How much longer than its drain a stop may take before it is forced, seconds.
+_LAST_RESORT_S = 20.0
 
 
 @daemon_command("distconv-dispatch")
@@ -55,6 +58,7 @@ def serve_command(**options: Any) -> None:
         async with serving(settings, SystemClock(), config_file=config_file) as address:
             tell_ready(address=address)
             await stop.wait()
+            end_within(settings.drain_grace_s + _LAST_RESORT_S)
         return 0
 
     gc.set_threshold(_COLLECT_AFTER)

@@ -35,13 +35,26 @@ async def keep(duty: Duty, wake: asyncio.Event, clock: Clock) -> None:
         try:
             due = await duty.run()
         except DistconvError as error:
+            _heed_cancellation()
             _log.warning("duty_failed", duty=duty.name, why=error.message)
             due = clock.now() + _AFTER_FAILURE
         except Exception:  # noqa: BLE001  # logged with its traceback
+            _heed_cancellation()
             # One duty's fault must not end the process; it is logged and tried again.
             _log.exception("duty_failed", duty=duty.name)
             due = clock.now() + _AFTER_FAILURE
         await _until(due, wake, clock)
+
+
+def _heed_cancellation() -> None:
+    """End the duty when it was cancelled.
+
+    A driver that is cancelled while its server goes away may answer with the
+    error of that instead: a duty that went on then would never end.
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def _until(due: datetime | None, wake: asyncio.Event, clock: Clock) -> None:
