@@ -76,11 +76,15 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
                 "lock_timeout": str(int(options.lock_timeout_s * 1000)),
                 # A transaction that its process forgot must not hold its locks for ever.
                 "idle_in_transaction_session_timeout": "60000",
-                # Compiling costs more than these statements take.
+                # Compiling costs more than these statements take, and so does a second process.
                 "jit": "off",
+                "max_parallel_workers_per_gather": "0",
                 # Every statement has its index. A plan that was made while a table was small
-                # must not scan it when it is large.
+                # must not scan it when it is large; nor must a list along a rare label read
+                # every job of a tenant on the way, as a join of two sorted or hashed wholes does.
                 "enable_seqscan": "off",
+                "enable_mergejoin": "off",
+                "enable_hashjoin": "off",
                 "timezone": "UTC",
             },
         },

@@ -86,7 +86,7 @@ jobs = sa.Table(
     sa.Index(None, "tenant", "profile_name", "id"),
     sa.Index(None, "tenant", "priority", "id"),
     sa.Index(None, "tenant", "end_time", "id"),
-    sa.Index(None, "source_object_id"),
+    sa.Index(None, "tenant", "source_object_id"),
     sa.Index(None, "expire_time"),
     sa.Index(None, "delete_time"),
 )

@@ -66,6 +66,7 @@ _INDEXES: list[tuple[str, str, list[str]]] = [
     ("ix_jobs_tenant_priority_id", "jobs", ["tenant", "priority", "id"]),
     ("ix_jobs_tenant_end_time_id", "jobs", ["tenant", "end_time", "id"]),
     ("ix_jobs_delete_time", "jobs", ["delete_time"]),
+    ("ix_jobs_tenant_source_object_id", "jobs", ["tenant", "source_object_id"]),
     ("ix_tasks_tenant_id", "tasks", ["tenant", "id"]),
     ("ix_tasks_tenant_state_id", "tasks", ["tenant", "state", "id"]),
     ("ix_tasks_promote_time", "tasks", ["promote_time"]),
@@ -98,6 +99,7 @@ def upgrade() -> None:
             op.add_column(table, column())
     for name, table, on in _INDEXES:
         op.create_index(name, table, on)
+    op.drop_index("ix_jobs_source_object_id", "jobs")
     op.drop_index("ix_tasks_turn", "tasks")
     op.create_index(
         "ix_tasks_line",
@@ -289,6 +291,7 @@ def downgrade() -> None:
     op.create_index("ix_tasks_turn", "tasks", ["state", sa.text("priority DESC"), "id"])
     for name, table, _ in _INDEXES:
         op.drop_index(name, table)
+    op.create_index("ix_jobs_source_object_id", "jobs", ["source_object_id"])
     for table, columns in _ADDED.items():
         for column in columns:
             op.drop_column(table, column().name)
