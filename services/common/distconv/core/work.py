@@ -13,6 +13,7 @@ another until the engine has a history of its own.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 
 from distconv.core.fair_queue import MIN_COST
 from distconv.core.media import MediaInfo, StreamInfo, StreamKind
@@ -148,6 +149,7 @@ def codec_factor(codec: VideoCodec, preset: str = "") -> float:
     return CODEC_FACTORS[codec] * presets.get(preset or _DEFAULT_PRESETS[codec], 1.0)
 
 
+@lru_cache(maxsize=1024)
 def memory_bytes(codec: VideoCodec | None, height: int) -> int:
     """Return about how much memory encoding pictures of `height` lines takes, bytes."""
     if codec is None or not height:

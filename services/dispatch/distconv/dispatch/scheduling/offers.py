@@ -54,7 +54,32 @@ def is_quarantined(engine: EngineRecord, now: datetime) -> bool:
 
 
 def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> Offer:
-    """Return what one engine offers."""
+    """Return what one engine offers: the last value again while it would be the same."""
+    free = open_slots(session, now)
+    free_times = tuple(
+        _end(held, now) for held in session.held.values() if held.end_time is not None
+    )
+    basis = (
+        policy,
+        free,
+        free_times,
+        session.engine,
+        session.metrics,
+        session.speeds,
+        session.failures_in_row,
+        session.failure_time,
+    )
+    if session.offered is None or session.offered[0] != basis:
+        session.offered = basis, _made(session, policy, free, free_times)
+    return session.offered[1]
+
+
+def _made(
+    session: EngineSession,
+    policy: HealthPolicy,
+    free_slot_count: int,
+    free_times: tuple[datetime, ...],
+) -> Offer:
     engine, metrics = session.engine, session.metrics
     failures = session.failures_in_row
     resort_time = None
@@ -65,10 +90,8 @@ def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> 
         display_name=engine.display_name,
         matching=session.matching,
         slot_count=engine.slot_count,
-        free_slot_count=open_slots(session, now),
-        free_times=tuple(
-            _end(held, now) for held in session.held.values() if held.end_time is not None
-        ),
+        free_slot_count=free_slot_count,
+        free_times=free_times,
         speeds=session.speeds,
         memory_bytes=engine.capabilities.memory_bytes,
         memory_used_bytes=metrics.memory_used_bytes if metrics else 0,

@@ -103,6 +103,11 @@ class EngineMessages:
         if isinstance(message, AttemptResult):
             self._result(session, message)
             return True
+        if isinstance(message, Heartbeat) and not message.attempts:
+            # Most of a fleet is idle most of the time.
+            self._note_heartbeat(session, message)
+            session.send(HeartbeatAck())
+            return True
         if isinstance(message, AssignmentReply) and message.accepted:
             held = session.held.get(message.ref.attempt)
             # One that is stopped or lost meanwhile is told so by the next heartbeat.
@@ -146,18 +151,23 @@ class EngineMessages:
 
     async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
         now = self._clock.now()
-        session.heartbeat_time = now
+        tokens = self._note_heartbeat(session, beat)
+        known = self._all_fresh(session, tokens, now) or await self._renew(session, tokens, now)
+        session.send(_ack(session, beat) if known else HeartbeatAck())
+        if not self._circuit.is_open:
+            await self.take_reports(session, tuple(beat.attempts))
+
+    def _note_heartbeat(self, session: EngineSession, beat: Heartbeat) -> dict[str, int]:
+        """Note what an engine says of itself; return the fencing tokens of its attempts."""
+        session.heartbeat_time = self._clock.now()
         session.metrics = beat.metrics or session.metrics
         was_taking = session.takes_work
         session.draining, session.resting = beat.draining, False
-        tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
-        self._forget_stopped(session, tokens)
-        known = self._all_fresh(session, tokens, now) or await self._renew(session, tokens, now)
-        session.send(_ack(session, beat) if known else HeartbeatAck())
         if session.takes_work and not was_taking:
             self._signals.wake(Topic.WORK)
-        if not self._circuit.is_open:
-            await self.take_reports(session, tuple(beat.attempts))
+        tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
+        self._forget_stopped(session, tokens)
+        return tokens
 
     def _all_fresh(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
         """Tell whether every attempt is known to hold and was renewed of late.

@@ -11,6 +11,7 @@ from distconv.core.engine import EngineCapabilities, EngineMetrics
 from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.speeds import EngineSpeeds
 from distconv.dispatch.placement.matching import Matching
+from distconv.dispatch.placement.offer import Offer
 from distconv.dispatch.sessions.messages import ToEngine
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord
 
@@ -64,6 +65,8 @@ class EngineSession:
         self._out: asyncio.Queue[ToEngine | None] = asyncio.Queue(
             _SPARE_MESSAGES + _MESSAGES_PER_SLOT * engine.slot_count
         )
+        # What it last offered, and what that was made of: a thousand are asked at every pass.
+        self.offered: tuple[tuple[object, ...], Offer] | None = None
         self._error: DistconvError | None = None
         self.ended = False
 
