@@ -30,6 +30,7 @@ _MOST_SLOTS = 256
 _AFTER_LOSING = timedelta(milliseconds=50)
 # A task that is held back is looked at again when its engine should be free, not sooner than this.
 _LEAST_HOLD = timedelta(seconds=1)
+_NOTHING = Placed(placements=(), holds=())
 
 
 class Scheduler:
@@ -65,8 +66,8 @@ class Scheduler:
     async def run(self) -> datetime | None:
         """Assign what can be assigned now; return when to look again without an event."""
         while True:
-            claims, lost = await self._pass()
-            if not claims:
+            again, lost = await self._pass()
+            if not again:
                 break
         self._on_pass()
         now = self._clock.now()
@@ -76,27 +77,32 @@ class Scheduler:
             return None  # a slot that becomes free is an event
         return max(min(hold.until for hold in self._holds.values()), now + _LEAST_HOLD)
 
-    async def _pass(self) -> tuple[int, int]:
-        """Return how many tasks were claimed, and how many someone else took first."""
+    async def _pass(self) -> tuple[bool, int]:
+        """Tell whether another pass may place more, and how many tasks someone else took first.
+
+        What becomes ready or free meanwhile is an event, and needs no other look here.
+        """
         now = self._clock.now()
         offers = self._free(now)
-        placed = await self._place(offers, now) if offers else Placed(placements=(), holds=())
+        placed, is_all = await self._place(offers, now) if offers else (_NOTHING, True)
         self._note_holds(placed.holds, looked=bool(offers))
         placements = [p for p in placed.placements if self._takes_work(p.engine_id)]
         if not placements:
-            return 0, 0
+            return False, 0
         claims = await self._leasing.claim(placements)
         for claim in claims:
             await self._send(claim)
-        return len(claims), len(placements) - len(claims)
+        is_all = is_all and len(claims) == len(placed.placements)
+        return bool(claims) and not is_all, len(placements) - len(claims)
 
     def _free(self, now: datetime) -> list[Offer]:
         return free_offers(self._hub.sessions(), policy=self._policy.health, now=now)
 
-    async def _place(self, offers: Sequence[Offer], now: datetime) -> Placed:
+    async def _place(self, offers: Sequence[Offer], now: datetime) -> tuple[Placed, bool]:
+        """Place what is ready; tell too whether that was looked at to the last task."""
         able = satisfied(await self._store.list_requirements(), offers)
         if not able:
-            return Placed(placements=(), holds=())
+            return _NOTHING, True
         slots = sum(offer.free_slot_count for offer in offers)
         limit = min(slots, _MOST_SLOTS) + _SPARE_HEADS
         while True:
@@ -109,7 +115,7 @@ class Scheduler:
                 policy=self._policy.placement,
             )
             if placed.placements or len(heads) < limit or limit >= _MOST_HEADS:
-                return placed
+                return placed, len(heads) < limit
             limit = min(limit * _MORE_HEADS, _MOST_HEADS)
 
     def _takes_work(self, engine_id: str) -> bool:
