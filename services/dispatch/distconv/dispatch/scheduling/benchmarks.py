@@ -13,6 +13,13 @@ from distconv.dispatch.sessions.session import EngineSession
 
 _log = structlog.get_logger()
 
+# Each encoder with a codec and height that it is measured for.
+_WANTED = tuple(
+    (encoder, (codec.value, height))
+    for codec, encoder in VIDEO_ENCODERS.items()
+    for height in HEIGHT_CLASSES
+)
+
 
 class Benchmarks:
     """Ask each engine that has been idle for a while; another build is measured anew."""
@@ -45,12 +52,12 @@ class Benchmarks:
             self._idle_since.pop(session.session_id, None)
             return None  # the end of an attempt is an event
         since = self._idle_since.setdefault(session.session_id, now)
-        missing = missing_benchmarks(session)
-        if not missing:
-            return None
         asked = self._asked.get(session.session_id)
         if asked is not None and session.measured_time is not None:
             return None  # it answered: what is still missing, it cannot do in time
+        missing = missing_benchmarks(session)
+        if not missing:
+            return None
         due = since + self._idle if asked is None else max(since, asked) + self._again
         if due > now:
             return due
@@ -74,13 +81,11 @@ class Benchmarks:
 
 def missing_benchmarks(session: EngineSession) -> list[tuple[str, int]]:
     """Return the codecs and heights that an engine can do and was not measured for."""
-    encoders = {name for tool in session.capabilities.transcoders for name in tool.encoders}
     if not session.capabilities.build_id:
         return []  # it could not be told which build a result is of
+    encoders = {name for tool in session.capabilities.transcoders for name in tool.encoders}
     return [
-        (codec.value, height)
-        for codec, encoder in VIDEO_ENCODERS.items()
-        if encoder in encoders
-        for height in HEIGHT_CLASSES
-        if (codec.value, height) not in session.measured
+        wanted
+        for encoder, wanted in _WANTED
+        if encoder in encoders and wanted not in session.measured
     ]
