@@ -383,6 +383,28 @@ async def test_a_cancelled_change_leaves_nothing_behind(store: Store) -> None:
     assert found.priority == 77
 
 
+async def test_many_rows_at_once_are_whole_or_refused(store: Store) -> None:
+    many = [job(number, labels={"show": f"n{number}"}) for number in range(100, 300)]
+    async with store.transaction() as tx:
+        for record in many:
+            await tx.add_job(record)
+    for record in (many[0], many[-1]):
+        assert await store.get_job(record.id) == record
+    found = await store.list_jobs(
+        JobQuery(tenant="local", terms=(label_term("show", "n200"),), limit=5)
+    )
+    assert [record.id for record in found] == [many[100].id]
+
+    async def add_some_again() -> None:
+        async with store.transaction() as tx:
+            for number in range(250, 450):
+                await tx.add_job(job(number))
+
+    with pytest.raises(AlreadyExistsError):
+        await add_some_again()
+    assert await store.get_job(job(449).id) is None
+
+
 async def test_the_same_id_twice_is_refused(store: Store) -> None:
     await put(store, job())
     with pytest.raises(AlreadyExistsError):

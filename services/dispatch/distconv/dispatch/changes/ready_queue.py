@@ -10,6 +10,7 @@ from distconv.core import fair_queue
 from distconv.core.task_states import TaskKind, TaskState
 from distconv.core.urgency import UrgencyPolicy, urgency
 from distconv.core.work import UNITS_PER_CORE_S, Work, probe_work, transcode_work
+from distconv.dispatch.store.altered import altered
 from distconv.dispatch.store.records import JobRecord, TaskRecord, TenantRecord
 from distconv.dispatch.store.transaction import Transaction
 
@@ -72,7 +73,7 @@ class ReadyQueue:
             needed=timedelta(seconds=min(cost / (UNITS_PER_CORE_S * _USUAL_CORES), 1e8)),
             now=self._now,
         )
-        return replace(
+        return altered(
             task,
             priority=priority,
             deadline=deadline,
@@ -113,7 +114,7 @@ class ReadyQueue:
             cost=cost,
             weight=self._weight(tenant),
         )
-        await self._tx.put_tenant(replace(account, finish_rank=charged.finish_rank))
+        await self._tx.put_tenant(altered(account, finish_rank=charged.finish_rank))
         return charged.rank
 
     def _weight(self, tenant: str) -> float:

@@ -36,9 +36,6 @@ _PRAGMAS = (
     # written anew for every few rows of a batch. Each connection has its own, and fills it
     # only as far as it needs.
     f"PRAGMA cache_size = -{64 * 1024}",
-    # A checkpoint writes each page once however often it was changed: the later the cheaper.
-    # 16,000 pages of 4 KiB in the log, which is read back within a second after a crash.
-    "PRAGMA wal_autocheckpoint = 16000",
 )
 
 
