@@ -1,6 +1,7 @@
 """Backups of the embedded database: while it is in use, on a schedule, and the way back."""
 
 import sqlite3
+import stat
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,6 +52,18 @@ def _damage(path: Path) -> bytes:
     content[4096:12288] = b"\xde\xad" * 4096
     path.write_bytes(content)
     return bytes(content)
+
+
+async def test_database_and_backups_are_for_their_owner_alone(path: Path) -> None:
+    store = await SqlStore.open_sqlite(path)
+    await _add(store, 1)
+    modes = [stat.S_IMODE(file.stat().st_mode) for file in backup.leftovers(path)]
+    await store.close()
+    assert modes == [0o600] * 3
+    target = backup.folder_of(path) / backup.name_at(NOW)
+    backup.make(path, target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert stat.S_IMODE(target.parent.stat().st_mode) == 0o700
 
 
 async def test_a_backup_is_made_while_the_database_is_in_use(path: Path) -> None:

@@ -74,7 +74,7 @@ def make(database: Path, target: Path) -> int:
     if target.exists():
         raise AlreadyExistsError(f"{target} is there already; choose another name")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         return _copy(database, target)
     except OSError as error:
         raise UnavailableError(
@@ -85,6 +85,7 @@ def make(database: Path, target: Path) -> int:
 def _copy(database: Path, target: Path) -> int:
     partial = target.with_name(f".{target.name}.partial")
     partial.unlink(missing_ok=True)
+    sqlite.make_private(partial)
     try:
         with closing(sqlite.connect(database)) as source, closing(sqlite.connect(partial)) as copy:
             # All pages in one step: a snapshot that writers neither wait for nor disturb.

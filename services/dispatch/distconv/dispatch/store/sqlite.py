@@ -1,7 +1,8 @@
 """SQLite's own side of the SQL store: how to open a database, and how to tell that it is sound."""
 
+import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,16 @@ _PRAGMAS = (
     # only as far as it needs.
     f"PRAGMA cache_size = -{64 * 1024}",
 )
+
+
+def make_private(path: Path) -> None:
+    """Make an empty file for a database that is not there, for its owner alone.
+
+    SQLite gives what it keeps beside a database the mode of the database, and
+    would make that readable for everyone. What cannot be made, SQLite says better.
+    """
+    with suppress(OSError):
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -107,9 +118,14 @@ class SqliteFailures:
 
 def make_engine(path: Path) -> AsyncEngine:
     """Return an engine for the database at `path`, which is made when it is not there."""
+
+    def connection() -> OneHopConnection:
+        make_private(path)
+        return OneHopConnection(path, busy_timeout_s=BUSY_TIMEOUT_S)
+
     engine = create_async_engine(
         f"sqlite+aiosqlite:///{path}",
-        async_creator=lambda: OneHopConnection(path, busy_timeout_s=BUSY_TIMEOUT_S),
+        async_creator=connection,
         # Transactions are ended where they are begun; a returned connection has none.
         pool_reset_on_return=None,
     )
