@@ -1,4 +1,5 @@
 import asyncio
+import json
 import os
 import sys
 from pathlib import Path
@@ -6,7 +7,12 @@ from pathlib import Path
 import pytest
 
 from distconv.client.cli.children import Child, ChildSpec
-from distconv.core.errors import UnavailableError
+from distconv.core.errors import (
+    DataLossError,
+    DistconvError,
+    FailedPreconditionError,
+    UnavailableError,
+)
 
 
 def _spec(code: str, log: Path) -> ChildSpec:
@@ -26,6 +32,19 @@ async def test_a_child_that_ends_early_leaves_its_last_words(tmp_path: Path) -> 
     child = await Child.start(_spec("raise SystemExit('no luck today')", tmp_path / "log"))
     with pytest.raises(UnavailableError, match=r"ended with exit code 1 .*: no luck today"):
         await child.ready()
+
+
+@pytest.mark.parametrize(
+    ("reason", "kind"), [("DATA_LOSS", DataLossError), ("UNAVAILABLE", FailedPreconditionError)]
+)
+async def test_a_child_that_tells_why_it_ends_is_quoted(
+    tmp_path: Path, reason: str, kind: type[DistconvError]
+) -> None:
+    event = {"event": "failed", "reason": reason, "message": "the port is taken"}
+    child = await Child.start(_spec(f"print({json.dumps(event)!r})", tmp_path / "log"))
+    with pytest.raises(kind, match=r"^the port is taken$"):
+        await child.ready()
+    assert child.last_words() == ": the port is taken"
 
 
 async def test_a_child_that_will_not_end_is_made_to(tmp_path: Path) -> None:

@@ -65,3 +65,14 @@ def test_an_error_is_one_sentence_and_an_exit_code(error: Exception, code: int) 
     ended = CliRunner().invoke(_command(serve), [])
     assert ended.exit_code == code
     assert ended.stderr == f"error: {error}\n"
+
+
+def test_a_parent_hears_the_error_in_its_place() -> None:
+    async def serve(settings: _Settings, stop: asyncio.Event) -> int:
+        raise UnavailableError("gone")
+
+    ended = CliRunner().invoke(_command(serve), ["--exit-on-stdin-eof"])
+    assert (ended.exit_code, ended.stderr) == (1, "")
+    assert json.loads(ended.stdout) == {
+        "event": "failed", "reason": "UNAVAILABLE", "message": "gone",
+    }  # fmt: skip

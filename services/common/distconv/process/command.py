@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -75,7 +76,8 @@ def run_daemon(
     `options` are those of the command, named as the settings are, and
     `make_loop` is that of `run`. An error of
     the tree becomes one sentence on stderr and EXIT_FAILED, or EXIT_USAGE
-    when what was asked for is invalid.
+    when what was asked for is invalid. A parent that watches over us gets the
+    error on stdout instead, as `tell_failed` writes it, and says it in its own way.
     """
     flags = dict(options)
     config_file = flags.pop("config_file")
@@ -91,10 +93,21 @@ def run_daemon(
         configure_logs(level=settings.log_level)
         return run(lambda stop: serve(settings, stop), with_parent=with_parent, make_loop=make_loop)
     except DistconvError as error:
-        click.echo(f"error: {error.message}", err=True)
+        if with_parent:
+            tell_failed(error)
+        else:
+            click.echo(f"error: {error.message}", err=True)
         return EXIT_USAGE if isinstance(error, InvalidArgumentError) else EXIT_FAILED
 
 
 def tell_ready(**fields: Any) -> None:
     """Print the line on stdout that whoever started this process may wait for: one JSON object."""
     click.echo(json.dumps({"event": "ready", **fields, "version": __version__}))
+
+
+def tell_failed(error: DistconvError) -> None:
+    """Print the line on stdout that tells the parent why this process ends: one JSON object."""
+    with suppress(OSError):  # the parent may have gone
+        click.echo(
+            json.dumps({"event": "failed", "reason": error.reason, "message": error.message})
+        )

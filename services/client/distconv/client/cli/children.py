@@ -10,11 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distconv.core.errors import UnavailableError
+from distconv.core.errors import (
+    DataLossError,
+    DiskFullError,
+    DistconvError,
+    FailedPreconditionError,
+    InvalidArgumentError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 
 # Importing, migrating and listening take about a second; a laden machine may take many.
 _READY_S = 60.0
 _KEPT_LOG_BYTES = 4096
+# What a child's own error is to us; any other is that it could not run as things stand.
+_FAILURES: dict[str, type[DistconvError]] = {
+    cls.reason: cls
+    for cls in (DataLossError, DiskFullError, InvalidArgumentError, PermissionDeniedError)
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +93,8 @@ class Child:
     def __init__(self, spec: ChildSpec, process: asyncio.subprocess.Process) -> None:
         self.spec = spec
         self._process = process
+        # Why it ended, in its own words; None while it runs, and when it said nothing.
+        self.failure: DistconvError | None = None
         self._ready: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         self._reading = asyncio.create_task(self._read())
 
@@ -97,6 +112,8 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
+                # gRPC's own lines say less than the errors that follow them, and are no sentences.
+                env={"GRPC_VERBOSITY": "NONE", **os.environ},
                 start_new_session=True,
             )
         finally:
@@ -107,7 +124,8 @@ class Child:
     async def ready(self) -> dict[str, Any]:
         """Wait for its ready line and return it.
 
-        Raises UnavailableError when it ends, or takes too long, before that.
+        Raises the error that it told of when it ends before that, UnavailableError
+        when it told of none or takes too long.
         """
         try:
             return await asyncio.wait_for(asyncio.shield(self._ready), _READY_S)
@@ -133,7 +151,9 @@ class Child:
             await self.ended()
 
     def last_words(self) -> str:
-        """Return the end of its log, to be put behind a sentence; nothing when there is none."""
+        """Return why it ended or the end of its log, to be put behind a sentence; else nothing."""
+        if self.failure is not None:
+            return f": {self.failure.message}"
         if self.spec.log is None:
             return ""
         with suppress(OSError):
@@ -151,10 +171,13 @@ class Child:
             event = _event(line)
             if event.get("event") == "ready" and not self._ready.done():
                 self._ready.set_result(event)
+            elif event.get("event") == "failed":
+                self.failure = _failure(event)
         code = await self._process.wait()
         if not self._ready.done():
             self._ready.set_exception(
-                UnavailableError(
+                self.failure
+                or UnavailableError(
                     f"{self.spec.title} ended with exit code {code} before it was ready"
                     f"{self.last_words()}"
                 )
@@ -168,3 +191,8 @@ def _event(line: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def _failure(event: dict[str, Any]) -> DistconvError:
+    kind = _FAILURES.get(str(event.get("reason")), FailedPreconditionError)
+    return kind(str(event.get("message")))

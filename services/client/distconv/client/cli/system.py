@@ -7,13 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from distconv.client.cli.children import Child, ChildSpec, dispatch_spec, engine_spec
 from distconv.core.errors import (
     DistconvError,
     FailedPreconditionError,
     InvalidArgumentError,
+    PermissionDeniedError,
     UnavailableError,
 )
 
@@ -84,7 +85,7 @@ class System:
         return bool(self._ready) and not any(event.is_set() for event in self._ready)
 
     async def engines_ready(self) -> None:
-        """Wait until every engine has had its session."""
+        """Wait until every engine has had its session, or was refused one for good."""
         for event in self._ready:
             await event.wait()
 
@@ -92,23 +93,26 @@ class System:
         """Wait until the system cannot go on, and return why."""
         assert self._dispatch is not None  # noqa: S101  # entered
         ended = asyncio.create_task(self._dispatch.ended())
-        waiting: set[asyncio.Task[object]] = {ended, *self._tasks}
+        waiting: set[asyncio.Task[Any]] = {ended, *self._tasks}
         try:
-            done, _ = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            while not ended.done():
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {ended}:
+                    if isinstance(error := task.exception(), DistconvError):
+                        return error
+                    task.result()
         finally:
             ended.cancel()
-        for task in done:
-            if task is not ended and (error := task.exception()) is not None:
-                if isinstance(error, DistconvError):
-                    return error
-                raise error
         return UnavailableError(
             f"dispatch ended unexpectedly with exit code {ended.result()}"
             f"{self._dispatch.last_words()}"
         )
 
     async def _keep_engine(self, number: int) -> None:
-        """Keep the engine running; one that never got ready is not worth another try."""
+        """Keep the engine running until it is refused for good.
+
+        One that never got ready is not worth another try.
+        """
         pause_s = _FIRST_PAUSE_S
         clock = asyncio.get_running_loop().time
         while True:
@@ -117,13 +121,17 @@ class System:
             started = clock()
             try:
                 event = await child.ready()
-            except UnavailableError:
-                if not self._ready[number - 1].is_set():
+            except DistconvError:
+                refused = isinstance(child.failure, PermissionDeniedError)
+                if not refused and not self._ready[number - 1].is_set():
                     raise
             else:
                 self._ready[number - 1].set()
                 self._note(f"engine {number} is ready: {event.get('engine', '')}")
             code = await child.ended()
+            if isinstance(child.failure, PermissionDeniedError):
+                self._give_up(number, child.failure)
+                return
             if clock() - started > _STEADY_S:
                 pause_s = _FIRST_PAUSE_S
             self._note(
@@ -132,6 +140,15 @@ class System:
             )
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _give_up(self, number: int, why: DistconvError) -> None:
+        """Say that an engine is not started again, and how to get one in its place."""
+        identity = self._spec.data_dir / f"engine-{number}" / "engine-id"
+        self._note(
+            f"engine {number} is not started again, all else goes on; dispatch refused it: "
+            f"{why.message} ({identity}), and start dcctl up again"
+        )
+        self._ready[number - 1].set()
 
     async def _end(self) -> None:
         for task in self._tasks:
@@ -168,7 +185,8 @@ def _take(data_dir: Path) -> int:
     Raises FailedPreconditionError when another system runs in it.
     """
     try:
-        (data_dir / "logs").mkdir(parents=True, exist_ok=True, mode=0o700)
+        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (data_dir / "logs").mkdir(exist_ok=True, mode=0o700)
         descriptor = os.open(data_dir / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise InvalidArgumentError(
