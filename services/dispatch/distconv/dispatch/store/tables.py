@@ -85,10 +85,7 @@ jobs = sa.Table(
     sa.Index(None, "tenant", "state", "id"),
     sa.Index(None, "tenant", "profile_name", "id"),
     sa.Index(None, "tenant", "priority", "id"),
-    sa.Index(None, "tenant", "end_time", "id"),
     sa.Index(None, "tenant", "source_object_id"),
-    sa.Index(None, "expire_time"),
-    sa.Index(None, "delete_time"),
 )
 
 job_terms = sa.Table(
@@ -148,8 +145,6 @@ tasks = sa.Table(
     sa.UniqueConstraint("job_id", "ordinal"),
     sa.Index(None, "tenant", "id"),
     sa.Index(None, "tenant", "state", "id"),
-    sa.Index(None, "retry_time"),
-    sa.Index(None, "promote_time"),
 )
 # The head of a line is the first row of a range of this index, however long the line is. It
 # holds the waiting tasks alone. Their state is no column of it: PostgreSQL takes a condition that
@@ -307,6 +302,22 @@ replicas = sa.Table(
     _required("start_time", UtcTime()),
     _required("heartbeat_time", UtcTime()),
 )
+
+# Times that most rows do not have: who has none is not in the index, and pays nothing for it.
+for _table, *_names in (
+    (jobs, "tenant", "end_time", "id"),
+    (jobs, "expire_time"),
+    (jobs, "delete_time"),
+    (tasks, "retry_time"),
+    (tasks, "promote_time"),
+):
+    _time = next(name for name in _names if name.endswith("_time"))
+    sa.Index(
+        f"ix_{_table.name}_{'_'.join(_names)}",
+        *(_table.c[name] for name in _names),
+        postgresql_where=sa.text(f"{_time} IS NOT NULL"),
+        sqlite_where=sa.text(f"{_time} IS NOT NULL"),
+    )
 
 # Who locks a row here does that duty for all replicas.
 duties = sa.Table("duties", metadata, sa.Column("name", sa.String(64), primary_key=True))

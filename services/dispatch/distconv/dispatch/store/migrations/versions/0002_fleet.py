@@ -64,15 +64,22 @@ _ADDED: dict[str, list[Callable[[], sa.Column[Any]]]] = {
 _INDEXES: list[tuple[str, str, list[str]]] = [
     ("ix_jobs_tenant_profile_name_id", "jobs", ["tenant", "profile_name", "id"]),
     ("ix_jobs_tenant_priority_id", "jobs", ["tenant", "priority", "id"]),
-    ("ix_jobs_tenant_end_time_id", "jobs", ["tenant", "end_time", "id"]),
-    ("ix_jobs_delete_time", "jobs", ["delete_time"]),
     ("ix_jobs_tenant_source_object_id", "jobs", ["tenant", "source_object_id"]),
     ("ix_tasks_tenant_id", "tasks", ["tenant", "id"]),
     ("ix_tasks_tenant_state_id", "tasks", ["tenant", "state", "id"]),
-    ("ix_tasks_promote_time", "tasks", ["promote_time"]),
     ("ix_attempts_engine_id_job_id", "attempts", ["engine_id", "job_id"]),
     ("ix_requests_expire_time", "requests", ["expire_time"]),
 ]
+
+# Of the rows alone that have such a time. Those of the first revision hold every row.
+_TIMES: list[tuple[str, str, list[str]]] = [
+    ("end_time", "jobs", ["tenant", "end_time", "id"]),
+    ("expire_time", "jobs", ["expire_time"]),
+    ("delete_time", "jobs", ["delete_time"]),
+    ("retry_time", "tasks", ["retry_time"]),
+    ("promote_time", "tasks", ["promote_time"]),
+]
+_WHOLE = (("jobs", "expire_time"), ("tasks", "retry_time"))
 
 
 # Rows that change several times in their life: room on their page for the next version, so
@@ -99,6 +106,16 @@ def upgrade() -> None:
             op.add_column(table, column())
     for name, table, on in _INDEXES:
         op.create_index(name, table, on)
+    for table, time in _WHOLE:
+        op.drop_index(f"ix_{table}_{time}", table)
+    for time, table, on in _TIMES:
+        op.create_index(
+            f"ix_{table}_{'_'.join(on)}",
+            table,
+            on,
+            postgresql_where=sa.text(f"{time} IS NOT NULL"),
+            sqlite_where=sa.text(f"{time} IS NOT NULL"),
+        )
     op.drop_index("ix_jobs_source_object_id", "jobs")
     op.drop_index("ix_tasks_turn", "tasks")
     op.create_index(
@@ -291,6 +308,10 @@ def downgrade() -> None:
     op.create_index("ix_tasks_turn", "tasks", ["state", sa.text("priority DESC"), "id"])
     for name, table, _ in _INDEXES:
         op.drop_index(name, table)
+    for _, table, on in _TIMES:
+        op.drop_index(f"ix_{table}_{'_'.join(on)}", table)
+    for table, time in _WHOLE:
+        op.create_index(f"ix_{table}_{time}", table, [time])
     op.create_index("ix_jobs_source_object_id", "jobs", ["source_object_id"])
     for table, columns in _ADDED.items():
         for column in columns:
