@@ -846,10 +846,16 @@ class EngineFit(_message.Message):
     FITS_FIELD_NUMBER: _builtins.int
     REASONS_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    RUNS_FIELD_NUMBER: _builtins.int
+    BUSY_FIELD_NUMBER: _builtins.int
     engine: _builtins.str
     """The engine, `engines/{id}`."""
     fits: _builtins.bool
     """Whether it could do the job now."""
+    runs: _builtins.bool
+    """Whether it does the job at this moment; it fits then."""
+    busy: _builtins.bool
+    """Whether it would fit if it had a free slot."""
     @_builtins.property
     def reasons(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """What is missing, or why it is preferred: a sentence each."""
@@ -865,10 +871,12 @@ class EngineFit(_message.Message):
         fits: _builtins.bool = ...,
         reasons: _abc.Iterable[_builtins.str] | None = ...,
         estimate: _duration_pb2.Duration | None = ...,
+        runs: _builtins.bool = ...,
+        busy: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["estimate", b"estimate"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["engine", b"engine", "estimate", b"estimate", "fits", b"fits", "reasons", b"reasons"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["busy", b"busy", "engine", b"engine", "estimate", b"estimate", "fits", b"fits", "reasons", b"reasons", "runs", b"runs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

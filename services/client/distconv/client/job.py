@@ -191,11 +191,14 @@ class EngineFit:
     """What speaks for or against an engine for a job, a sentence each.
 
     `estimate` is how long the next task is expected to take there, None when
-    nothing is known to go by.
+    nothing is known to go by. `runs`: it does the job at this moment, which counts
+    as fitting. `busy`: it would fit if it had a free slot.
     """
 
     engine: str
     fits: bool
+    runs: bool = False
+    busy: bool = False
     reasons: tuple[str, ...] = ()
     estimate: timedelta | None = None
 

@@ -1,6 +1,6 @@
 """Numbers, times and sizes in sentences for people. Pure."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 
 def count(number: int, noun: str) -> str:
@@ -11,20 +11,6 @@ def count(number: int, noun: str) -> str:
 def clock(time: datetime) -> str:
     """Say a time of day, in UTC."""
     return f"{time:%H:%M:%S} UTC"
-
-
-def span(length: timedelta) -> str:
-    """Say how long: `42 s`, `12 min`, `3.5 h`."""
-    seconds = length.total_seconds()
-    if seconds < 10:
-        return f"{seconds:.1f} s"
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    if seconds < 7200:
-        return f"{seconds / 60:.0f} min"
-    if seconds < 48 * 3600:
-        return f"{seconds / 3600:.1f} h"
-    return f"{seconds / 86_400:.1f} days"
 
 
 def size(size_bytes: float) -> str:

@@ -57,6 +57,8 @@ def test_busy_engines_say_when_they_are_free_and_what_is_ahead() -> None:
         "the next should be free at 00:01:30 UTC; 7 tasks ahead of it in line"
     )
     assert found.engines[0].reasons[0] == "its slot is busy; one should be free at 00:01:30 UTC"
+    assert found.engines[0].busy
+    assert not said(engine("a")).engines[0].busy
 
 
 def test_engines_out_of_service_say_why() -> None:
@@ -124,6 +126,9 @@ def test_running_and_ended_jobs_tell_the_decision() -> None:
         running.summary
     )
     assert "about 60 s, until 00:01:00 UTC" in running.summary
+    assert running.engines[0].runs
+    assert running.engines[0].fits
+    assert running.engines[0].reasons[0] == "it runs it"
     ended = replace(attempt, state=AttemptState.SUCCEEDED, end_time=NOW + timedelta(seconds=50))
     done = said(
         engine("a", AV1),
@@ -132,9 +137,17 @@ def test_running_and_ended_jobs_tell_the_decision() -> None:
         attempts=[ended],
     )
     assert done.summary.startswith(
-        "it was completed at box a (a) in 50 s (expected: 60 s), after 1 attempt in all"
+        "it was completed at box a (a) in 50 s (expected: 60 s). It went"
     )
     assert not done.engines
+    probe, lost = replace(ended, id="p", task_id="p"), replace(ended, id="l")
+    again = said(
+        engine("a", AV1),
+        job=replace(JOB, state=JobState.COMPLETED),
+        tasks=[],
+        attempts=[probe, lost, ended],
+    )
+    assert "(expected: 60 s) after 2 attempts. It went" in again.summary
 
 
 def test_paused_and_retrying_jobs_say_so() -> None:

@@ -14,7 +14,8 @@ from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_fields, print_table
-from distconv.client.job import Attempt, Explanation, JobHistory, JobTransition, Task
+from distconv.client.job import Attempt, EngineFit, Explanation, JobHistory, JobTransition, Task
+from distconv.core.durations import span
 from distconv.core.names import bare
 from distconv.core.task_states import TaskState
 
@@ -31,12 +32,18 @@ def explain(*, job: str) -> int:
         return 0
     print(explained.summary)
     for fit in explained.engines:
-        verdict = "fits" if fit.fits else "does not fit"
-        lasts = "" if fit.estimate is None else f", about {text.span(fit.estimate)}"
-        print(f"\n{bare(fit.engine, 'engines')}  {verdict}{lasts}")
+        print(f"\n{bare(fit.engine, 'engines')}  {_verdict(fit)}")
         for reason in fit.reasons:
             print(f"  {reason}")
     return 0
+
+
+def _verdict(fit: EngineFit) -> str:
+    if fit.runs:
+        return "runs it"
+    if fit.fits:
+        return "fits"
+    return "could do it, but is busy" if fit.busy else "does not fit"
 
 
 async def _explained(common: Common, name: str) -> Explanation:
@@ -82,11 +89,11 @@ def _attempt(number: int, attempt: Attempt) -> Iterator[tuple[str, str]]:
     yield "because", attempt.decision
     if attempt.transfer_mode is not None:
         yield "media", attempt.transfer_mode.value.lower()
-    yield "expected", "" if attempt.estimate is None else text.span(attempt.estimate)
+    yield "expected", "" if attempt.estimate is None else span(attempt.estimate)
     yield "began", _time(attempt.start_time)
     yield "ended", _time(attempt.end_time)
     if attempt.start_time is not None and attempt.end_time is not None:
-        yield "took", text.span(attempt.end_time - attempt.start_time)
+        yield "took", span(attempt.end_time - attempt.start_time)
     if attempt.error is not None:
         yield "error", f"{attempt.error.reason}: {attempt.error.message}"
     yield from (("", f"| {line}") for line in attempt.log_excerpt[-10:])

@@ -94,6 +94,8 @@ def to_explanation(message: dispatch.ExplainJobResponse) -> Explanation:
             EngineFit(
                 engine=fit.engine,
                 fits=fit.fits,
+                runs=fit.runs,
+                busy=fit.busy,
                 reasons=tuple(fit.reasons),
                 estimate=optional_span(fit, "estimate"),
             )

@@ -248,6 +248,8 @@ def explanation(value: Explanation) -> dispatch_service_pb2.ExplainJobResponse:
             dispatch_service_pb2.EngineFit(
                 engine=engine_name(fit.engine_id),
                 fits=fit.fits,
+                runs=fit.runs,
+                busy=fit.busy,
                 reasons=fit.reasons,
                 estimate=duration(fit.estimate),
             )

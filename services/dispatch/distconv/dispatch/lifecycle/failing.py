@@ -7,6 +7,7 @@ from datetime import timedelta
 from distconv.core import retry, retry_budget
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
+from distconv.core.durations import span
 from distconv.core.failure import Failure
 from distconv.core.retry import RetryPolicy
 from distconv.core.retry_budget import BudgetPolicy
@@ -16,7 +17,6 @@ from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.lifecycle.engine_health import EngineHealth
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
-from distconv.dispatch.wording import span
 
 
 class Failing:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from distconv.core.durations import about
 from distconv.dispatch.placement.offer import (
     Estimate,
     Offer,
@@ -21,7 +22,7 @@ from distconv.dispatch.placement.offer import (
 )
 from distconv.dispatch.placement.pool import Fit, Pool
 from distconv.dispatch.store.records import TaskRecord
-from distconv.dispatch.wording import clock, count, span
+from distconv.dispatch.wording import clock, count
 
 # Estimates closer than this are no reason to prefer one engine to another.
 _NEAR_FACTOR = 1.15
@@ -299,7 +300,7 @@ def _meet(number: int) -> str:
 
 def _sentence(best: _Candidate, reason: str) -> str:
     although = f", although {best.objection}" if best.objection else ""
-    about = ""
+    lasts = ""
     if best.estimate.basis.is_measured:
-        about = f"; about {span(best.estimate.duration)} by {best.estimate.basis.value}"
-    return f"{best.offer.name}: {reason}{although}{about}"
+        lasts = f"; {about(best.estimate.duration)} by {best.estimate.basis.value}"
+    return f"{best.offer.name}: {reason}{although}{lasts}"

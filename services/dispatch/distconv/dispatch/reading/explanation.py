@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from distconv.core.durations import about, span
 from distconv.core.engine import EngineState
 from distconv.core.health import Standing
 from distconv.core.states import JobState
@@ -15,7 +16,7 @@ from distconv.dispatch.lifecycle.engine_health import health_of
 from distconv.dispatch.placement.choice import Hold
 from distconv.dispatch.placement.offer import Offer, estimated, objection
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
-from distconv.dispatch.wording import clock, count, span
+from distconv.dispatch.wording import clock, count
 
 _ON_ENGINE = (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING)
 _NAMED = 3  # so many engines are named in a sentence, the rest are counted
@@ -39,11 +40,17 @@ class EngineFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFit:
-    """What speaks for or against an engine; `estimate` None: nothing known to go by."""
+    """What speaks for or against an engine; `estimate` None: nothing known to go by.
+
+    `runs`: it does the job at this moment, which counts as fitting. `busy`: it
+    would fit if it had a free slot.
+    """
 
     engine_id: str
     fits: bool
     reasons: Sequence[str]
+    runs: bool = False
+    busy: bool = False
     estimate: timedelta | None = None
 
 
@@ -80,46 +87,59 @@ class JobFacts:
 def explain(facts: JobFacts, engines: Sequence[EngineFacts], *, now: datetime) -> Explanation:
     """Explain a job."""
     task = facts.next_task
-    fits = [] if task is None else [fit(task, engine, now=now) for engine in engines]
-    fits.sort(key=lambda found: not found.fits)
+    at = {a.engine_id for a in facts.attempts if a.state.is_live}
+    fits = [
+        fit(task, engine, now=now, runs=engine.engine.id in at)
+        for engine in engines
+        if task is not None
+    ]
+    fits.sort(key=lambda found: (not found.runs, not found.fits, not found.busy))
     return Explanation(summary=_summary(facts, task, engines, now), engines=fits)
 
 
-def fit(task: TaskRecord, facts: EngineFacts, *, now: datetime) -> EngineFit:
+def fit(task: TaskRecord, facts: EngineFacts, *, now: datetime, runs: bool = False) -> EngineFit:
     """Tell whether an engine could do a task now, and all that speaks for or against it."""
-    against = _obstacles(task, facts, now)
-    reasons = list(against)
+    never = [] if runs else _obstacles(task, facts, now)
+    busy = [] if runs else _busy(facts)
+    # Why it takes nothing at all says more than that its slots are taken.
+    against = never if _away(facts, now) is not None else [*never, *busy]
+    reasons, lasts = ["it runs it"] if runs else list(against), None
     if not facts.offer.matching.missing(task.requirement):
-        if (why := objection(task, facts.offer, now)) and not against:
+        if not runs and not against and (why := objection(task, facts.offer, now)):
             reasons.append(f"a last resort: {why}")
         if task.preferred_engine_id == facts.engine.id:
             reasons.append("preferred among equals: it probed the source")
         found = estimated(task, facts.offer)
         if found.basis.is_measured:
-            reasons.append(f"it would take about {span(found.duration)} by {found.basis.value}")
-            return EngineFit(
-                engine_id=facts.engine.id,
-                fits=not against,
-                reasons=reasons,
-                estimate=found.duration,
-            )
-    if not against:
+            reasons.append(f"it would take {about(found.duration)} by {found.basis.value}")
+            lasts = found.duration
+    if not against and not runs and lasts is None:
         reasons.append("it has what is needed and a free slot")
-    return EngineFit(engine_id=facts.engine.id, fits=not against, reasons=reasons)
+    return EngineFit(
+        engine_id=facts.engine.id,
+        fits=not against,
+        runs=runs,
+        busy=bool(busy) and not never,
+        reasons=reasons,
+        estimate=lasts,
+    )
 
 
 def _obstacles(task: TaskRecord, facts: EngineFacts, now: datetime) -> list[str]:
     lacks = facts.offer.matching.missing(task.requirement)
     found = [f"it lacks {', '.join(lacks)}"] if lacks else []
     if (away := _away(facts, now)) is not None:
-        return [*found, away]
-    if not facts.offer.free_slot_count:
-        slots = facts.offer.slot_count
-        busy = "its slot is busy" if slots == 1 else f"its {slots} slots are busy"
-        times = facts.offer.free_times
-        expected = f"; one should be free at {clock(min(times))}" if times else ""
-        found.append(busy + expected)
+        found.append(away)
     return found
+
+
+def _busy(facts: EngineFacts) -> list[str]:
+    if facts.offer.free_slot_count:
+        return []
+    slots = facts.offer.slot_count
+    busy = "its slot is busy" if slots == 1 else f"its {slots} slots are busy"
+    times = facts.offer.free_times
+    return [busy + (f"; one should be free at {clock(min(times))}" if times else "")]
 
 
 def _away(facts: EngineFacts, now: datetime) -> str | None:  # noqa: PLR0911  # one per reason
@@ -244,7 +264,7 @@ def _running(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
     if attempt.estimate is not None:
         since = attempt.start_time or attempt.create_time
         until = (
-            f" It was expected to take about {span(attempt.estimate)}, "
+            f" It was expected to take {about(attempt.estimate)}, "
             f"until {clock(since + attempt.estimate)}."
         )
     where = _name(attempt.engine_id, engines)
@@ -255,10 +275,12 @@ def _running(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
 
 def _ended(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
     job = facts.job
-    tries = count(len(facts.attempts), "attempt")
+    # One task after another is how a job goes; more than one attempt at the same is worth a word.
+    number = sum(a.task_id == facts.attempts[-1].task_id for a in facts.attempts)
+    after = f" after {count(number, 'attempt')}" if number > 1 else ""
     if job.state is not JobState.COMPLETED or not facts.attempts:
         why = f": {job.error.message}" if job.error is not None else ""
-        return f"it is {job.state.value.lower()} after {tries}{why}"
+        return f"it is {job.state.value.lower()}{after}{why}"
     last = facts.attempts[-1]
     took = ""
     if last.end_time is not None:
@@ -266,7 +288,7 @@ def _ended(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
         if last.estimate is not None:
             took += f" (expected: {span(last.estimate)})"
     return (
-        f"it was completed at {_name(last.engine_id, engines)}{took}, after {tries} in all. "
+        f"it was completed at {_name(last.engine_id, engines)}{took}{after}. "
         f"It went there as {last.decision}"
     )
 
