@@ -119,6 +119,15 @@ def test_a_batch_is_created_from_lines(idle: Up, jobs: Sequence[str], tmp_path: 
     assert (
         "line 1 is not a job: it has no 'profile'" in _refused(idle, "jobs", "batch", file).stderr
     )
+    for bad, words in (
+        ({"profile": "nope"}, "no profile is named 'nope'"),
+        ({"priority": 999}, "priority is not acceptable: 999"),
+        ({"source": "objects/1zzzzzzzzzzzzzzz"}, "there is no object"),
+    ):
+        file.write_text(f"{json.dumps(lines[0])}\n\n{json.dumps(lines[1] | bad)}")
+        said = _refused(idle, "jobs", "batch", file).stderr
+        assert said.startswith(f"error: line 3: {words}")
+        assert "requests[" not in said
     _ok(idle, "jobs", "cancel", *jobs, *made)
 
 

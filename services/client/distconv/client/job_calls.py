@@ -12,7 +12,7 @@ from distconv.client.job import Explanation, Job, JobHistory, JobPage, Task
 from distconv.client.new_job import NewJob, batches
 from distconv.client.stored import StoredObject
 from distconv.client.watch import watch
-from distconv.core.errors import InvalidArgumentError
+from distconv.core.errors import DistconvError
 from distconv.core.names import bare, job_name
 from distconv.core.profile import Container, Profile
 from distconv.v1 import dispatch_service_pb2 as dispatch
@@ -86,7 +86,7 @@ class JobCalls(Calls):
                     ),
                     timeout_s=_BATCH_TIMEOUT_S,
                 )
-            except InvalidArgumentError as error:
+            except DistconvError as error:
                 raise _counted_from(error, done) from error
             for job in response.jobs:
                 yield job.name
@@ -229,13 +229,14 @@ def _job_name(name: str) -> str:
     return job_name(bare(name, "jobs"))
 
 
-def _counted_from(error: InvalidArgumentError, start: int) -> InvalidArgumentError:
+def _counted_from(error: DistconvError, start: int) -> DistconvError:
     """Return the error with the index of its request counted over all calls."""
-    head, bracket, tail = error.field.partition("requests[")
+    named = error.metadata.get("field", "")
+    head, bracket, tail = named.partition("requests[")
     index, closing, rest = tail.partition("]")
     if not start or head or not bracket or not closing or not index.isdecimal():
         return error
     field = f"requests[{int(index) + start}]{rest}"
     return type(error)(
-        error.message.replace(error.field, field), metadata={**error.metadata, "field": field}
+        error.message.replace(named, field), metadata={**error.metadata, "field": field}
     )

@@ -1,7 +1,8 @@
 """dcctl jobs batch: create many jobs on sources that are uploaded already."""
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import IO, Any
@@ -13,10 +14,12 @@ from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
 from distconv.client.new_job import NewJob
-from distconv.core.errors import InvalidArgumentError
+from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.names import bare
 from distconv.core.profile import Container
 
+# The field of a server's error begins with the index of its request.
+_REQUEST = re.compile(r"requests\[(\d+)\]")
 _TEXTS = ("source", "profile", "file_name", "container", "deadline", "request_id")
 _NUMBERS = ("priority", "ttl_s", "max_retries")
 _KEYS = (*_TEXTS, *_NUMBERS, "labels", "engine_tags")
@@ -32,12 +35,19 @@ def batch(*, file: IO[str]) -> int:
     wanted "file_name", "container", "priority", "deadline" (ISO 8601), "ttl_s",
     "max_retries", "labels", "engine_tags", "request_id". Up to 10,000 lines are
     created all or none.
+
+    An upload makes the ID: 'dcctl jobs get JOB --json' of any job on that source shows
+    it as job.source.object, and in Python Client.upload() returns it.
     """
     common = Common.current()
-    jobs = [_job(line, number) for number, line in _lines(file)]
+    numbered = [(number, _job(line, number)) for number, line in _lines(file)]
+    jobs = [job for _, job in numbered]
     if not jobs:
         click.echo(f"no jobs: {file.name} has no lines", err=True)
-    names = run(_created(common, jobs))
+    try:
+        names = run(_created(common, jobs))
+    except DistconvError as error:
+        raise _at_line(error, [number for number, _ in numbered]) from error
     if common.as_json:
         print_json({"jobs": [{"name": name} for name in names]})
     return 0
@@ -58,6 +68,19 @@ def _job(line: str, number: int) -> NewJob:
         raise InvalidArgumentError(
             f"line {number} is not a job: {why}; see 'dcctl jobs batch --help'", field="file"
         ) from error
+
+
+def _at_line(error: DistconvError, numbers: Sequence[int]) -> DistconvError:
+    """Return the server's error with the line that its request came from, if it names one."""
+    field = error.metadata.get("field", "")
+    found = _REQUEST.match(field)
+    if found is None or int(found[1]) >= len(numbers):
+        return error
+    number = numbers[int(found[1])]
+    message = error.message.removeprefix(f"{field}: ").removeprefix("job.")
+    return type(error)(
+        f"line {number}: {message}", metadata={**error.metadata, "line": str(number)}
+    )
 
 
 def _read(raw: Any) -> NewJob:
