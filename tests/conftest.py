@@ -7,9 +7,9 @@ import os
 from collections.abc import Iterator
 from contextlib import ExitStack
 
-# Imported here, at the top of the stack, though nothing here uses it: CPython 3.11 raises
-# "AST constructor recursion depth mismatch" when hypothesis is first imported deep inside asyncio.
-import hypothesis  # noqa: F401
+# Imported here, at the top of the stack: CPython 3.11 raises "AST constructor recursion depth
+# mismatch" when hypothesis is first imported deep inside asyncio.
+import hypothesis
 import pytest
 
 from servers import (
@@ -19,6 +19,10 @@ from servers import (
     nats_server,
     postgresql_server,
 )
+
+# How long an example takes tells of the machine's load, and nothing of the code.
+hypothesis.settings.register_profile("distconv", deadline=None)
+hypothesis.settings.load_profile("distconv")
 
 
 @pytest.fixture(scope="session")
