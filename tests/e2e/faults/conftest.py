@@ -108,14 +108,17 @@ class Daemon:
     def children(self, word: str) -> list[psutil.Process]:
         """Return its descendants whose command line has a word."""
         found = []
+        process = self.process  # a kill in another thread may forget it at any time
+        if process is None:
+            return []
         try:
-            below = psutil.Process(self.pid).children(recursive=True)
+            below = psutil.Process(process.pid).children(recursive=True)
         except psutil.NoSuchProcess:
             return []
-        for process in below:
+        for child in below:
             try:
-                if any(word in part for part in process.cmdline()):
-                    found.append(process)
+                if any(word in part for part in child.cmdline()):
+                    found.append(child)
             except psutil.Error:
                 continue
         return found
