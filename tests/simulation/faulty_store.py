@@ -39,17 +39,17 @@ class FaultyStore:
     @asynccontextmanager
     async def duty(self, name: str) -> AsyncIterator[bool]:
         """Hold a duty while the block lasts."""
-        duties = self._database.duties
         await self._travel()
-        if name in duties:
+        # The table is made anew when a process dies: it is looked up each time.
+        if name in self._database.duties:
             yield False
             return
-        duties[name] = self._process
+        self._database.duties[name] = self._process
         try:
             yield True
         finally:
-            if duties.get(name) is self._process:
-                del duties[name]
+            if self._database.duties.get(name) is self._process:
+                del self._database.duties[name]
 
     @asynccontextmanager
     async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Unit]:
