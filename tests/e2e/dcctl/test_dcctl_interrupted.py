@@ -221,6 +221,6 @@ def test_two_systems_do_not_share_a_folder(farm: Up) -> None:
 
 def test_a_port_that_is_taken(farm: Up, tmp_path: Path) -> None:
     done = dcctl("up", "--bind", farm.address, "--data-dir", tmp_path)
-    assert done.returncode == 5
+    assert done.returncode == 11
     assert os.listdir(tmp_path)  # noqa: PTH208
-    assert "ended" in done.stderr
+    assert "the port is taken" in done.stderr
