@@ -73,10 +73,12 @@ class Daemon:
         self._reader = threading.Thread(target=_drain, args=(stdout,), daemon=True)
         # An engine tells of every welcome: nobody may hang for want of a reader.
         self._reader.start()
-        if not line:
+        said = json.loads(line) if line else {}
+        if said.get("event") != "ready":
             self._reap()
-            raise AssertionError(f"{self.name} ended before it was ready:\n{self.log_tail()}")
-        self.ready = json.loads(line)
+            why = said.get("message") or self.log_tail()
+            raise AssertionError(f"{self.name} ended before it was ready:\n{why}")
+        self.ready = said
 
     @property
     def pid(self) -> int:
