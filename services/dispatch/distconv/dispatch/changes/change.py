@@ -198,11 +198,13 @@ class Change:
         """Leave an attempt's object to the collector.
 
         An engine that `may_still_write` may make the object anew until its
-        token expires, so it is deleted once more then.
+        token expires, so it is deleted once more then. The token was made when
+        the attempt was, which lies ahead of a clock that was put back since.
         """
         if not attempt.object_id:
             return
-        final = self.now + self.media_ttl if may_still_write else self.now
+        latest = max(self.now, attempt.create_time)
+        final = latest + self.media_ttl if may_still_write else self.now
         await self.tx.put_garbage(
             GarbageRecord(
                 object_id=attempt.object_id,
