@@ -46,13 +46,16 @@ class FairShare:
     def _moved(self, task: TaskRecord, *, backlogged: bool) -> None:
         self._longest = max(self._longest, task.cost)
         ready = self._ready[task.tenant]
-        if task.state is TaskState.READY and task.id not in self._begun:
+        if task.id in self._begun:
+            return  # it comes back with its rank and was counted when it was first given out
+        if task.state is TaskState.READY:
             ready.add(task.id)
             return
         ready.discard(task.id)
-        if backlogged and task.state is TaskState.LEASED and task.id not in self._begun:
-            self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
-        self._begun.add(task.id)
+        if task.state is TaskState.LEASED:
+            self._begun.add(task.id)
+            if backlogged:
+                self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
 
     def _compare(self) -> None:
         shares = {tenant: self._served[tenant] for tenant in WEIGHTS}

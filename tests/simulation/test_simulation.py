@@ -7,34 +7,21 @@ from pathlib import Path
 
 import pytest
 from tests.simulation.runner import describe, run_seeds, summarise
-from tests.simulation.world import Outcome, Shape
+from tests.simulation.world import Shape
 
 ROOT = Path(__file__).parents[2]
 SEED_COUNT = int(os.environ.get("DISTCONV_SIM_SEEDS", "300"))
 MIN_JOBS = 100
-# Defects that are known and not mended yet: the seeds that show them, and by which invariant. They
-# are told in docs/simulation.md. A seed that breaks another invariant fails, and so does any other
-# seed. Every change of dispatch makes other worlds of the same seeds, so this list must be made
-# anew, or better emptied, with the next one.
-KNOWN_DEFECTS = {46: "FAIR", 118: "FAIR", 276: "FAIR", 279: "FAIR", 122: "CLEAN"}
 
 
 @pytest.mark.timeout(900)
 def test_no_world_breaks_an_invariant():
     summary = summarise(run_seeds(range(SEED_COUNT), Shape(job_count=MIN_JOBS)))
 
-    surprises = [outcome for outcome in summary.failed if not _is_known(outcome)]
-    assert not surprises, describe(surprises[0])
+    assert not summary.failed, describe(summary.failed[0])
     assert summary.seed_count == SEED_COUNT
     assert summary.job_count >= MIN_JOBS * SEED_COUNT
     assert len(summary.faults) > 15, summary.table()
-
-
-def _is_known(outcome: Outcome) -> bool:
-    invariant = KNOWN_DEFECTS.get(outcome.seed)
-    return invariant is not None and all(
-        f" {invariant}: " in violation for violation in outcome.violations
-    )
 
 
 @pytest.mark.timeout(300)
