@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from distconv.core.errors import NotFoundError
 from distconv.core.names import object_name
-from distconv.storage.names import Place, objects_prefix
+from distconv.storage.names import Place, UploadId, objects_prefix
 from distconv.storage.providers.port import Provider, Reader
 from distconv.storage.records import ObjectRecord, dump, load_object
 
@@ -38,6 +38,11 @@ class Objects:
         if record is None:
             raise missing(place)
         return record
+
+    async def find_of_upload(self, tenant: str, upload_id: UploadId) -> ObjectRecord | None:
+        """Return the object that an upload became, None when it is not committed."""
+        record = await self.find(Place(tenant=tenant, object_id=upload_id.object_id))
+        return record if record is not None and record.nonce == upload_id.nonce else None
 
     async def open(self, place: Place) -> Opened:
         """Open the object's content. Raises NotFoundError."""

@@ -1,0 +1,98 @@
+"""The uploads that are open: their records at the provider, and what is in memory of them."""
+
+from distconv.core.clock import Clock
+from distconv.core.errors import NotFoundError
+from distconv.storage.digest import FrontierDigest
+from distconv.storage.limits import Limits
+from distconv.storage.names import Place, UploadId, uploads_prefix
+from distconv.storage.owners import Owners
+from distconv.storage.providers.port import Provider
+from distconv.storage.records import UploadRecord, dump, load_upload
+from distconv.storage.threads import Threads
+from distconv.storage.upload import Upload
+
+
+class UploadTable:
+    """Find, open and forget uploads; whoever changes one owns its place (`owners`).
+
+    An object has one upload at a time. Its record and its staging outlive the
+    process; an `Upload` in memory is made of them when somebody asks.
+    """
+
+    def __init__(
+        self, *, provider: Provider, threads: Threads, limits: Limits, clock: Clock
+    ) -> None:
+        self.owners = Owners()
+        self.open: dict[Place, Upload] = {}
+        self._provider = provider
+        self._threads = threads
+        self._limits = limits
+        self._clock = clock
+
+    async def create(self, record: UploadRecord) -> Upload:
+        """Put a record down and open its upload."""
+        place = Place(tenant=record.tenant, object_id=record.object_id)
+        # The staging first: one without a record is removed at the next start.
+        upload = await self.opened(place, record)
+        try:
+            await self._provider.put(place.upload_key, dump(record))
+        except BaseException:
+            await self.forget(place)
+            raise
+        return upload
+
+    async def find(self, place: Place) -> UploadRecord | None:
+        """Return the record of the object's upload under way, None when there is none."""
+        if place in self.open:
+            return self.open[place].record
+        try:
+            text = await self._provider.get(place.upload_key)
+        except NotFoundError:
+            return None
+        return load_upload(text, key=place.upload_key)
+
+    async def opened(self, place: Place, record: UploadRecord) -> Upload:
+        """Return the upload of a record, with what an earlier process took of it."""
+        now = self._clock.now()
+        if place not in self.open:
+            key = place.staging_key(UploadId(object_id=place.object_id, nonce=record.nonce))
+            self.open[place] = Upload(
+                record,
+                await self._provider.stage(key),
+                digest=FrontierDigest(self._threads),
+                limits=self._limits,
+                clock=self._clock,
+                active_time=now,
+            )
+        upload = self.open[place]
+        upload.active_time = now
+        return upload
+
+    async def ids(self, tenant: str) -> list[str]:
+        """Return the ids of the objects of a tenant that are being uploaded, sorted."""
+        prefix = uploads_prefix(tenant)
+        return [key.removeprefix(prefix) for key in await self._provider.keys(prefix)]
+
+    async def forget(self, place: Place) -> None:
+        """Remove what is left of an upload: its record, then its bytes."""
+        await self._provider.delete(place.upload_key)
+        upload = self.open.pop(place, None)
+        if upload is not None:
+            await upload.give_up()
+
+    async def drop(self, place: Place, nonce: str) -> None:
+        """Forget an upload, and free the bytes of it that nobody has open."""
+        await self.forget(place)
+        upload_id = UploadId(object_id=place.object_id, nonce=nonce)
+        await self._provider.discard_staging(place.staging_key(upload_id))
+
+    async def rest(self, place: Place) -> None:
+        """Close the files of an upload and keep its bytes."""
+        upload = self.open.pop(place, None)
+        if upload is not None:
+            await upload.close()
+
+    async def close(self) -> None:
+        """Close every file; what arrived is kept."""
+        for place in list(self.open):
+            await self.rest(place)
