@@ -137,9 +137,9 @@ async def _open_accounts(connection: "asyncpg.Connection[asyncpg.Record]") -> No
     """Charge the tenants for what they have waiting."""
     await connection.execute(
         """
-        INSERT INTO tenants (tenant, finish_rank, claimed_rank)
-        SELECT tenant, max(rank + cost), 0 FROM tasks
-        WHERE state = 'READY' AND tenant LIKE 'tenant-%' GROUP BY tenant
-        ON CONFLICT (tenant) DO UPDATE SET finish_rank = EXCLUDED.finish_rank
+        INSERT INTO accounts (tenant, urgency, finish_rank, claimed_rank)
+        SELECT tenant, urgency, max(rank + cost), 0 FROM tasks
+        WHERE state = 'READY' AND tenant LIKE 'tenant-%' GROUP BY tenant, urgency
+        ON CONFLICT (tenant, urgency) DO UPDATE SET finish_rank = EXCLUDED.finish_rank
         """
     )

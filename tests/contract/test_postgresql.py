@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,7 +17,7 @@ from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.store import migrate
 from distconv.dispatch.store.keys import NO_KEYS
 from distconv.dispatch.store.postgresql import PostgresqlOptions
-from distconv.dispatch.store.records import RequestRecord, TenantRecord
+from distconv.dispatch.store.records import AccountRecord, RequestRecord
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.store.tables import metadata
 from distconv.dispatch.store.transaction import Transaction
@@ -63,7 +64,7 @@ class Body:
 
 async def test_many_processes_may_start_at_once(url: str) -> None:
     stores = await asyncio.gather(*(SqlStore.open_postgresql(url) for _ in range(5)))
-    assert [await store.list_tenants() for store in stores] == [[]] * 5
+    assert [await store.list_accounts() for store in stores] == [[]] * 5
     for store in stores:
         await store.close()
 
@@ -162,24 +163,24 @@ async def test_changes_that_block_one_another_are_both_made(url: str) -> None:
     def body(first: str, second: str) -> Body:
         async def make(tx: Transaction) -> None:
             nonlocal met
-            one = await tx.get_tenant(first)
+            one = await tx.get_account(first, 0)
             if not met:
                 await meeting.wait()  # each holds what the other wants
                 met = True
-            two = await tx.get_tenant(second)
-            await tx.put_tenant(TenantRecord(tenant=first, finish_rank=one.finish_rank + 1))
-            await tx.put_tenant(TenantRecord(tenant=second, finish_rank=two.finish_rank + 1))
+            two = await tx.get_account(second, 0)
+            await tx.put_account(replace(one, finish_rank=one.finish_rank + 1))
+            await tx.put_account(replace(two, finish_rank=two.finish_rank + 1))
 
         return Body(make)
 
     async with stores[0].transaction() as tx:
         for name in "ab":
-            await tx.get_tenant(name)
+            await tx.get_account(name, 0)
     await asyncio.gather(
         GroupCommit(stores[0]).run(body("a", "b"), NO_KEYS),
         GroupCommit(stores[1]).run(body("b", "a"), NO_KEYS),
     )
-    assert [tenant.finish_rank for tenant in await stores[0].list_tenants()] == [2, 2]
+    assert [tenant.finish_rank for tenant in await stores[0].list_accounts()] == [2, 2]
     for store in stores:
         await store.close()
 
@@ -211,27 +212,27 @@ async def test_a_server_that_died_is_told_of_and_used_again_when_it_is_back(
     group = GroupCommit(store)
 
     async def count(tx: Transaction) -> float:
-        known = await tx.get_tenant("t")
-        await tx.put_tenant(TenantRecord(tenant="t", finish_rank=known.finish_rank + 1))
+        known = await tx.get_account("t", 0)
+        await tx.put_account(replace(known, finish_rank=known.finish_rank + 1))
         return known.finish_rank
 
     assert await group.run(Body(count), NO_KEYS) == 0
     await asyncio.to_thread(mortal.kill)
     for _ in range(3):
         with pytest.raises(UnavailableError, match="cannot be reached"):
-            await store.list_tenants()
+            await store.list_accounts()
         with pytest.raises(UnavailableError, match="cannot be reached"):
             await group.run(Body(count), NO_KEYS)
     await asyncio.to_thread(mortal.start)
     assert await group.run(Body(count), NO_KEYS) == 1
-    assert await store.list_tenants() == [TenantRecord(tenant="t", finish_rank=2)]
+    assert await store.list_accounts() == [AccountRecord(urgency=0, tenant="t", finish_rank=2)]
     # A connection that broke unnoticed: the next change and the next read mend it by themselves.
     await asyncio.to_thread(mortal.kill)
     await asyncio.to_thread(mortal.start)
     assert await group.run(Body(count), NO_KEYS) == 2
     await asyncio.to_thread(mortal.kill)
     await asyncio.to_thread(mortal.start)
-    assert len(await store.list_tenants()) == 1
+    assert len(await store.list_accounts()) == 1
     await store.close()
 
 
@@ -239,7 +240,7 @@ async def test_a_pool_that_is_exhausted_says_so(url: str) -> None:
     options = PostgresqlOptions(pool_size=1, checkout_timeout_s=0.05)
     store = await SqlStore.open_postgresql(url, options)
     async with store.transaction() as tx:
-        await tx.get_tenant("t")
+        await tx.get_account("t", 0)
         with pytest.raises(UnavailableError, match=r"all connections .* are busy"):
-            await store.list_tenants()
+            await store.list_accounts()
     await store.close()

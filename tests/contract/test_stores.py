@@ -34,6 +34,7 @@ from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, Order, TaskQuery
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -46,7 +47,6 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.sql import SqlStore
@@ -860,24 +860,24 @@ async def test_two_claimers_get_different_tasks(store: Store) -> None:
 async def test_ranks_of_a_tenant_add_up_under_concurrency(store: Store) -> None:
     async def charge(tenant: str, cost: float) -> None:
         async with store.transaction() as tx:
-            start = await tx.get_virtual_time()
-            known = await tx.get_tenant(tenant)
+            start = await tx.get_virtual_time(0)
+            known = await tx.get_account(tenant, 0)
             await asyncio.sleep(0)
-            await tx.put_tenant(
+            await tx.put_account(
                 replace(known, finish_rank=known.finish_rank + cost, claimed_rank=start)
             )
 
     async with asyncio.TaskGroup() as group:
         for k in range(24):
             group.create_task(charge("ab"[k % 2], 1.5))
-    assert await store.list_tenants() == [
-        TenantRecord(tenant="a", finish_rank=18, claimed_rank=0),
-        TenantRecord(tenant="b", finish_rank=18, claimed_rank=0),
+    assert await store.list_accounts() == [
+        AccountRecord(urgency=0, tenant="a", finish_rank=18, claimed_rank=0),
+        AccountRecord(urgency=0, tenant="b", finish_rank=18, claimed_rank=0),
     ]
     async with store.transaction() as tx:
-        await tx.put_tenant(TenantRecord(tenant="b", finish_rank=18, claimed_rank=7))
-        assert await tx.get_virtual_time() == 7
-        assert await tx.get_tenant("new") == TenantRecord(tenant="new")
+        await tx.put_account(AccountRecord(urgency=0, tenant="b", finish_rank=18, claimed_rank=7))
+        assert await tx.get_virtual_time(0) == 7
+        assert await tx.get_account("new", 0) == AccountRecord(urgency=0, tenant="new")
 
 
 async def test_events_are_removed_once_published(store: Store) -> None:

@@ -458,11 +458,11 @@ async def test_a_ttl_of_the_server_holds_for_jobs_that_name_none(tmp_path: Path)
 async def test_a_tenant_pays_once_for_a_job_cancelled_and_retried_over_and_over(farm: Farm) -> None:
     await farm.job()
     job = await farm.job()
-    (before,) = [t.finish_rank for t in await farm.store.list_tenants()]
+    (before,) = [t.finish_rank for t in await farm.store.list_accounts()]
     for _ in range(3):
         await _cancel(farm, job)
         await farm.client.RetryJob(pb.RetryJobRequest(name=job.name))
-    (after,) = [t.finish_rank for t in await farm.store.list_tenants()]
+    (after,) = [t.finish_rank for t in await farm.store.list_accounts()]
     assert after == pytest.approx(before)
 
 
@@ -472,4 +472,4 @@ async def test_a_tenant_is_not_charged_for_what_expired_before_an_engine_had_it(
     job = (await farm.client.CreateJob(request)).job
     await farm.pass_time(seconds=61)
     await farm.until_state(job.name, job_pb2.JOB_STATE_FAILED)
-    assert [t.finish_rank for t in await farm.store.list_tenants()] == [0]
+    assert [t.finish_rank for t in await farm.store.list_accounts()] == [0]

@@ -85,12 +85,17 @@ class World:
 
         return await self.dispatch.changes.make(make)
 
-    async def engine(self, slots: int = 1, engine_id: str = "") -> EngineSession:
+    async def engine(
+        self,
+        slots: int = 1,
+        engine_id: str = "",
+        capabilities: EngineCapabilities = CAPABILITIES,
+    ) -> EngineSession:
         hello = Hello(
             engine_id=engine_id or new_id(self.clock.now(), randomness=next(self._noise)),
             display_name="box",
             version="1",
-            capabilities=CAPABILITIES,
+            capabilities=capabilities,
             slot_count=slots,
         )
         return await self.dispatch.hub.open("local", hello)
@@ -118,6 +123,15 @@ class World:
             fencing_token=attempt.fencing_token,
             outcome=failure or done,
         )
+
+    async def reprioritise(self, job_id: str, *, priority: int) -> None:
+        """Change the priority of a job's tasks."""
+
+        async def make(change: Change) -> None:
+            for task in await change.tx.list_tasks(job_id):
+                await change.reprioritise(task, priority=priority, deadline=task.deadline)
+
+        await self.dispatch.changes.make(make)
 
     async def refresh(self) -> None:
         """Have the sessions follow their engines' records."""
@@ -299,21 +313,21 @@ async def test_a_task_taken_back_keeps_its_rank_and_is_not_charged_again() -> No
     session = await world.engine()
     (attempt,) = await world.assigned(session)
     (before,) = await world.store.list_tasks(job_id)
-    (account,) = await world.store.list_tenants()
+    (account,) = await world.store.list_accounts()
     world.clock.advance(timedelta(minutes=1))
     assert await world.dispatch.leasing.expire(attempt.id)
     (after,) = await world.store.list_tasks(job_id)
     assert (after.rank, after.cost, after.lost_count) == (before.rank, before.cost, 1)
-    assert list(await world.store.list_tenants()) == [account]
+    assert list(await world.store.list_accounts()) == [account]
     assert (await world.store.list_attempts(job_id))[0].state is AttemptState.LOST
 
 
 async def test_what_is_cancelled_before_it_ran_is_given_back() -> None:
     world = World()
     first = await world.job()
-    (before,) = await world.store.list_tenants()
+    (before,) = await world.store.list_accounts()
     second = await world.job()
     await world.dispatch.concluding.cancel(second, by="u")
-    (after,) = await world.store.list_tenants()
+    (after,) = await world.store.list_accounts()
     assert after.finish_rank == pytest.approx(before.finish_rank)
     assert first != second

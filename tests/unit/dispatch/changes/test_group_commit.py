@@ -17,7 +17,12 @@ from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.memory import MemoryStore
-from distconv.dispatch.store.records import GarbageRecord, OutboxRecord, RequestRecord, TenantRecord
+from distconv.dispatch.store.records import (
+    AccountRecord,
+    GarbageRecord,
+    OutboxRecord,
+    RequestRecord,
+)
 from distconv.dispatch.store.transaction import Transaction
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
@@ -70,8 +75,8 @@ class CountingStore(MemoryStore):
 
 def count_up(by: float = 1, *, fails: bool = False) -> Body:
     async def fn(tx: Transaction) -> float:
-        known = await tx.get_tenant("t")
-        await tx.put_tenant(replace(known, finish_rank=known.finish_rank + by))
+        known = await tx.get_account("t", 0)
+        await tx.put_account(replace(known, finish_rank=known.finish_rank + by))
         await tx.add_event(OutboxRecord(tenant="t", type="x", subject="s", payload={}, time=NOW))
         await tx.put_garbage(
             GarbageRecord(object_id=str(by), tenant="t", due_time=NOW, final_time=NOW)
@@ -90,7 +95,7 @@ async def run_all(group: GroupCommit, bodies: list[Body]) -> list[Any]:
 
 
 async def rank(store: MemoryStore) -> float:
-    return sum(tenant.finish_rank for tenant in await store.list_tenants())
+    return sum(tenant.finish_rank for tenant in await store.list_accounts())
 
 
 async def test_changes_that_meet_share_a_transaction() -> None:
@@ -140,7 +145,7 @@ async def test_a_refused_group_is_parted_until_the_culprit_stands_alone(
 
     def repeating() -> Body:
         async def fn(tx: Transaction) -> None:
-            await tx.put_tenant(TenantRecord(tenant="t", finish_rank=-1000))
+            await tx.put_account(AccountRecord(urgency=0, tenant="t", finish_rank=-1000))
             await tx.add_request(request)  # told of at the commit alone
 
         return Body(fn)

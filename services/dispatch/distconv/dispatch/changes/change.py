@@ -154,7 +154,7 @@ class Change:
         self, task: TaskRecord, *, priority: int, deadline: datetime | None
     ) -> TaskRecord:
         """Give a task another priority and deadline, without moving it."""
-        moved = self.queue.urgent(
+        moved = await self.queue.reprioritise(
             replace(task, update_time=self.now), priority=priority, deadline=deadline
         )
         await self.tx.save_task(moved)

@@ -78,3 +78,19 @@ FROM lines WHERE lines.urgency >= :urgency AND lines.requirement IN :requirement
     sa.bindparam("urgency", type_=sa.Integer()),
     sa.bindparam("id", type_=sa.String()),
 )
+
+CLAIMED_RANK = sa.text(
+    "SELECT claimed_rank FROM accounts WHERE urgency = :urgency ORDER BY claimed_rank DESC LIMIT 1"
+)
+
+LINE_FRONTS = sa.text("""
+SELECT (
+    SELECT tasks."rank" FROM tasks
+    WHERE state = 'READY'
+    AND tasks.requirement = lines.requirement AND tasks.urgency = lines.urgency
+    ORDER BY tasks."rank", tasks.id LIMIT 1
+) AS head_rank, claim_time
+FROM lines WHERE urgency = :urgency AND claim_time IS NOT NULL
+""").columns(
+    sa.column("head_rank", sa.Double()), sa.column("claim_time", t.lines.c.claim_time.type)
+)

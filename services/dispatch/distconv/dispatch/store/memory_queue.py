@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.memory_tables import Tables, turn
 from distconv.dispatch.store.queries import Line
-from distconv.dispatch.store.records import TaskRecord, TenantRecord
+from distconv.dispatch.store.records import AccountRecord, TaskRecord
 
 
 class MemoryQueue:
@@ -14,9 +14,9 @@ class MemoryQueue:
 
     _t: Tables
 
-    async def list_tenants(self) -> Sequence[TenantRecord]:
-        """Return every tenant's place in the fair queue."""
-        return [row for _, row in sorted(self._t.tenants.items())]
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """Return every tenant's accounts in the fair queue."""
+        return [row for _, row in sorted(self._t.accounts.items())]
 
     async def list_lines(self) -> Sequence[Line]:
         """Return the lines in which a READY task may stand."""

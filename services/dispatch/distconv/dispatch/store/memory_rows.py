@@ -7,18 +7,19 @@ from typing import Any
 
 from distconv.core.errors import AlreadyExistsError
 from distconv.core.task_states import TaskState
+from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.memory_tables import ABSENT, Tables, expiry, live, tasks_of
+from distconv.dispatch.store.memory_tables import ABSENT, LineUse, Tables, expiry, live, tasks_of
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     EngineRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
 )
-from distconv.dispatch.store.rows import Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
 from distconv.dispatch.store.shelf import Written
 
 
@@ -40,7 +41,7 @@ class MemoryRows:
             attempts=attempts + _found(self._t.attempts, keys.leases),
             engines=_found(self._t.engines, keys.engines),
             requests=_found(self._t.requests, keys.requests),
-            tenants=[self._t.tenants.get(key) or TenantRecord(tenant=key) for key in keys.tenants],
+            accounts=[a for a in self._t.accounts.values() if a.tenant in keys.tenants],
         )
 
     async def load_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
@@ -96,7 +97,9 @@ class MemoryRows:
             if t.state is TaskState.READY
         }
         return [
-            line for line, used in self._t.lines.items() if line not in held and used < unused_since
+            line
+            for line, use in self._t.lines.items()
+            if line not in held and use.use_time < unused_since
         ]
 
     async def claim(self, task_ids: Sequence[str]) -> Loaded:
@@ -104,9 +107,27 @@ class MemoryRows:
         tasks = [t for t in _found(self._t.tasks, task_ids) if t.state is TaskState.READY]
         return Loaded(tasks=tasks, jobs=_found(self._t.jobs, [task.job_id for task in tasks]))
 
-    async def get_virtual_time(self) -> float:
-        """Read the highest rank that was ever taken."""
-        return max((t.claimed_rank for t in self._t.tenants.values()), default=0.0)
+    async def load_account(self, key: AccountKey) -> AccountRecord:
+        """Read an account."""
+        tenant, urgency = key
+        return self._t.accounts.get(key) or AccountRecord(tenant=tenant, urgency=urgency)
+
+    async def load_front(self, urgency: int) -> Front:
+        """Read how far the tasks of an urgency have been served."""
+        heads: dict[Line, float] = {}
+        for task in self._t.tasks.values():
+            if task.state is TaskState.READY and task.urgency == urgency:
+                line = Line(task.requirement, task.urgency)
+                heads[line] = min(task.rank, heads.get(line, task.rank))
+        accounts = (a for a in self._t.accounts.values() if a.urgency == urgency)
+        return Front.of(
+            max((a.claimed_rank for a in accounts), default=0.0),
+            (
+                LineFront(head_rank=heads.get(line), claim_time=use.claim_time)
+                for line, use in self._t.lines.items()
+                if line.urgency == urgency
+            ),
+        )
 
     async def write(self, writes: Writes) -> None:
         """Write everything, or nothing when an id stands already."""
@@ -115,7 +136,7 @@ class MemoryRows:
             (self._t.tasks, writes.tasks),
             (self._t.attempts, writes.attempts),
             (self._t.engines, writes.engines),
-            (self._t.tenants, writes.tenants),
+            (self._t.accounts, writes.accounts),
             (self._t.requests, writes.requests),
             (self._t.speeds, writes.speeds),
             (self._t.garbage, writes.garbage),
@@ -139,8 +160,17 @@ class MemoryRows:
         for line in writes.idle_lines:
             self._t.lines.pop(line, None)
         for row in writes.tasks:
-            if row.new is not None and row.new.state is TaskState.READY:
-                self._t.lines[Line(row.new.requirement, row.new.urgency)] = row.new.update_time
+            if row.new is not None:
+                self._note_use(row.new)
+
+    def _note_use(self, task: TaskRecord) -> None:
+        line, lines = Line(task.requirement, task.urgency), self._t.lines
+        if task.state is TaskState.READY:
+            known = lines.get(line)
+            claim_time = None if known is None else known.claim_time
+            lines[line] = LineUse(use_time=task.update_time, claim_time=claim_time)
+        elif task.state is TaskState.LEASED and line in lines:
+            lines[line] = replace(lines[line], claim_time=task.update_time)
 
     def _remove_with(self, job_ids: set[str]) -> None:
         if not job_ids:

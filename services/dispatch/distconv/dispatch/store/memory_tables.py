@@ -7,6 +7,7 @@ from datetime import datetime
 from distconv.core.engine import EngineState
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -17,9 +18,16 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineUse:
+    """When a task last came to stand in a line, and when one was last taken from it."""
+
+    use_time: datetime
+    claim_time: datetime | None = None
 
 
 @dataclass(slots=True)
@@ -33,8 +41,8 @@ class Tables:
     replicas: dict[str, ReplicaRecord] = field(default_factory=dict)
     requests: dict[tuple[str, str], RequestRecord] = field(default_factory=dict)
     garbage: dict[str, GarbageRecord] = field(default_factory=dict)
-    lines: dict[Line, datetime] = field(default_factory=dict)
-    tenants: dict[str, TenantRecord] = field(default_factory=dict)
+    lines: dict[Line, LineUse] = field(default_factory=dict)
+    accounts: dict[tuple[str, int], AccountRecord] = field(default_factory=dict)
     speeds: dict[tuple[str, str, int, str], SpeedRecord] = field(default_factory=dict)
     benchmarks: list[BenchmarkRecord] = field(default_factory=list)
     transitions: list[TransitionRecord] = field(default_factory=list)

@@ -13,6 +13,7 @@ from typing import Protocol
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, TaskQuery
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -24,7 +25,6 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.transaction import Transaction
@@ -204,8 +204,8 @@ class Store(Protocol):
         """Return how fast an engine has been, or every engine."""
         ...
 
-    async def list_tenants(self) -> Sequence[TenantRecord]:
-        """Return every tenant's place in the fair queue."""
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """Return every tenant's accounts in the fair queue, by tenant and urgency."""
         ...
 
     async def list_lines(self) -> Sequence[Line]:

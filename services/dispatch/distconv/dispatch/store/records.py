@@ -273,14 +273,15 @@ class GarbageRecord:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TenantRecord:
-    """A tenant's place in the fair queue, in units of cost.
+class AccountRecord:
+    """A tenant's account in the fair queue of one urgency, in units of cost.
 
     `finish_rank` is the finish tag of the last task that was ranked;
     `claimed_rank` is the highest rank of its tasks that were taken.
     """
 
     tenant: str
+    urgency: int
     finish_rank: float = 0.0
     claimed_rank: float = 0.0
 

@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from distconv.dispatch.store.front import Front
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -17,12 +19,12 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.shelf import Written
 
 RequestKey = tuple[str, str]
+AccountKey = tuple[str, int]
 SpeedKey = tuple[str, str, int, str]
 
 
@@ -34,7 +36,7 @@ class Loaded:
     tasks: Sequence[TaskRecord] = ()
     attempts: Sequence[AttemptRecord] = ()
     engines: Sequence[EngineRecord] = ()
-    tenants: Sequence[TenantRecord] = ()
+    accounts: Sequence[AccountRecord] = ()
     requests: Sequence[RequestRecord] = ()
 
 
@@ -46,7 +48,7 @@ class Writes:
     tasks: list[Written[str, TaskRecord]] = field(default_factory=list)
     attempts: list[Written[str, AttemptRecord]] = field(default_factory=list)
     engines: list[Written[str, EngineRecord]] = field(default_factory=list)
-    tenants: list[Written[str, TenantRecord]] = field(default_factory=list)
+    accounts: list[Written[AccountKey, AccountRecord]] = field(default_factory=list)
     requests: list[Written[RequestKey, RequestRecord]] = field(default_factory=list)
     speeds: list[Written[SpeedKey, SpeedRecord]] = field(default_factory=list)
     garbage: list[Written[str, GarbageRecord]] = field(default_factory=list)
@@ -66,10 +68,7 @@ class Rows(Protocol):
     broken: bool
 
     async def load(self, keys: Keys) -> Loaded:
-        """Read what the keys name, with the jobs and tasks that belong to it.
-
-        A tenant that there is no row for is made one.
-        """
+        """Read what the keys name, with the jobs and tasks that belong to it."""
         ...
 
     async def load_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
@@ -116,8 +115,12 @@ class Rows(Protocol):
         """Read those of the tasks that are READY, and their jobs; wait for no lock."""
         ...
 
-    async def get_virtual_time(self) -> float:
-        """Read the highest rank that was ever taken, without a lock."""
+    async def load_account(self, key: AccountKey) -> AccountRecord:
+        """Read an account; one that there is no row for is made."""
+        ...
+
+    async def load_front(self, urgency: int) -> Front:
+        """Read how far the tasks of an urgency have been served; locks nothing."""
         ...
 
     async def write(self, writes: Writes) -> None:

@@ -127,7 +127,7 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
                 await whole(rows.write(unit.writes()))
                 committing = True
                 await whole(transaction.commit())
-                self._writer.committed(rows.used_lines)
+                self._writer.committed(rows.line_times)
         except self._failures.kinds as error:
             raise self._failures.explain(error, committing=committing) from error
         finally:

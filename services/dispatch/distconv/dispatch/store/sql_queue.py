@@ -10,15 +10,16 @@ from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.line_queries import COUNT_BEFORE, heads
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     GarbageRecord,
     JobRecord,
     TaskRecord,
-    TenantRecord,
 )
 from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
 from distconv.dispatch.store.sql_reader import SqlReader
 from distconv.dispatch.store.statements import (
+    ACCOUNTS,
     ATTEMPTS,
     JOBS,
     TASKS,
@@ -34,10 +35,10 @@ _LINES_PER_QUERY = 100
 class SqlQueueReads(SqlReader):
     """The part of a store that tells what waits, in which order, and what is due."""
 
-    async def list_tenants(self) -> Sequence[TenantRecord]:
-        """Return every tenant's place in the fair queue."""
-        query = select_of(t.tenants, TenantRecord).order_by(t.tenants.c.tenant)
-        return await self._read_all(query, TenantRecord)
+    async def list_accounts(self) -> Sequence[AccountRecord]:
+        """Return every tenant's accounts in the fair queue."""
+        query = ACCOUNTS.order_by(t.accounts.c.tenant, t.accounts.c.urgency)
+        return await self._read_all(query, AccountRecord)
 
     async def list_lines(self) -> Sequence[Line]:
         """Return the lines in which a READY task may stand."""

@@ -1,6 +1,6 @@
 """A transaction on a SQL database: what a unit of work reads and locks."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from functools import cache
 from typing import Any, NamedTuple, TypeVar
@@ -11,27 +11,30 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
+from distconv.dispatch.store.line_queries import CLAIMED_RANK, LINE_FRONTS
+from distconv.dispatch.store.line_times import LineTimes
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     EngineRecord,
     JobRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
 )
-from distconv.dispatch.store.rows import Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import (
+    ACCOUNTS,
     ATTEMPTS,
     ENGINES,
     JOBS,
     LIVE,
     SPEEDS,
     TASKS,
-    TENANTS,
     insert_new,
     list_value,
     listed,
@@ -54,7 +57,7 @@ class _Statements(NamedTuple):
     attempts: sa.Select[Any]
     leases: sa.Select[Any]
     engines: sa.Select[Any]
-    tenants: sa.Select[Any]
+    accounts: sa.Select[Any]
     requests: sa.Select[Any]
     plans: sa.Select[Any]
     claim: sa.Select[Any]
@@ -84,10 +87,10 @@ def _statements(dialect: str) -> _Statements:
         engines=_locked(
             ENGINES.where(t.engines.c.id.in_(listed(dialect, "engines"))).order_by(t.engines.c.id)
         ),
-        tenants=_locked(
-            TENANTS.where(
-                t.tenants.c.tenant.in_(listed(dialect, "tenants", of_ids=False))
-            ).order_by(t.tenants.c.tenant)
+        accounts=_locked(
+            ACCOUNTS.where(
+                t.accounts.c.tenant.in_(listed(dialect, "tenants", of_ids=False))
+            ).order_by(t.accounts.c.tenant, t.accounts.c.urgency)
         ),
         requests=select_of(t.requests, RequestRecord).where(
             t.requests.c.tenant.in_(listed(dialect, "tenants", of_ids=False)),
@@ -115,7 +118,7 @@ class SqlRows:
         self._dialect = connection.dialect.name
         self._writer = writer
         self.broken = False
-        self.used_lines: Mapping[Line, datetime] = {}
+        self.line_times = LineTimes()
 
     async def load(self, keys: Keys) -> Loaded:
         """Read what the keys name, with the jobs and tasks that belong to it."""
@@ -139,18 +142,18 @@ class SqlRows:
         if keys.requests:
             found.requests = await self._load_requests(keys.requests)
         if keys.tenants:
-            found.tenants = await self._load_tenants(keys.tenants)
+            found.accounts = await self._all(q.accounts, AccountRecord, tenants=keys.tenants)
         return found
 
-    async def _load_tenants(self, tenants: Sequence[str]) -> Sequence[TenantRecord]:
-        query = _statements(self._dialect).tenants
-        found = await self._all(query, TenantRecord, tenants=tenants)
-        if missing := sorted(set(tenants) - {tenant.tenant for tenant in found}):
-            # Made first, whoever makes them: so that there is a row to lock.
-            new = [{"tenant": key, "finish_rank": 0.0, "claimed_rank": 0.0} for key in missing]
-            await self._run(insert_new(self._dialect, t.tenants), new)
-            found += await self._all(query, TenantRecord, tenants=missing)
-        return found
+    async def load_account(self, key: AccountKey) -> AccountRecord:
+        """Read an account, made first when it is not there, so that there is a row to lock."""
+        tenant, urgency = key
+        new = {"tenant": tenant, "urgency": urgency, "finish_rank": 0.0, "claimed_rank": 0.0}
+        await self._run(insert_new(self._dialect, t.accounts), [new])
+        of = t.accounts.c
+        query = _locked(ACCOUNTS.where(of.tenant == tenant, of.urgency == urgency))
+        found = await self._one(query, AccountRecord)
+        return found or AccountRecord(tenant=tenant, urgency=urgency)
 
     async def _load_requests(self, keys: Sequence[RequestKey]) -> Sequence[RequestRecord]:
         wanted = set(keys)
@@ -240,16 +243,15 @@ class SqlRows:
         job_ids = sorted({task.job_id for task in tasks})
         return Loaded(tasks=tasks, jobs=await self._all(q.of_claimed, JobRecord, jobs=job_ids))
 
-    async def get_virtual_time(self) -> float:
-        """Read the highest rank that was ever taken."""
-        highest = t.tenants.c.claimed_rank
-        query = sa.select(highest).order_by(highest.desc()).limit(1)
-        found: float | None = (await self._run(query)).scalar()
-        return found or 0.0
+    async def load_front(self, urgency: int) -> Front:
+        """Read how far the tasks of an urgency have been served."""
+        claimed = (await self._run(CLAIMED_RANK, {"urgency": urgency})).scalar()
+        lines = await self._run(LINE_FRONTS, {"urgency": urgency})
+        return Front.of(claimed or 0.0, [LineFront(head_rank=h, claim_time=c) for h, c in lines])
 
     async def write(self, writes: Writes) -> None:
         """Write everything."""
-        self.used_lines = await self._writer.write(self._connection, writes)
+        self.line_times = await self._writer.write(self._connection, writes)
 
     async def _all(self, query: sa.Select[Any], kind: type[_R], **lists: Sequence[str]) -> list[_R]:
         values = {name: list_value(self._dialect, keys) for name, keys in lists.items()}

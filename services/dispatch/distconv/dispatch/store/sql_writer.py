@@ -5,26 +5,20 @@ never wait for one another in a ring.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Sequence
 from functools import partial
 from itertools import repeat
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.bulk import BulkTable, Copy, Statement, bulk_table, execute
-from distconv.dispatch.store.queries import Line
-from distconv.dispatch.store.records import JobRecord, TaskRecord
+from distconv.dispatch.store.line_times import LineBook, LineTimes, rows
+from distconv.dispatch.store.records import JobRecord
 from distconv.dispatch.store.rows import Writes
 from distconv.dispatch.store.shelf import Written
 from distconv.dispatch.store.terms import terms_of
-
-# A line's `use_time` is renewed when it is older. What is younger is not forgotten by any
-# replica (`remove_idle_lines` is asked with much longer spans), so it may be taken for known.
-LINE_FRESHNESS = timedelta(minutes=10)
 
 _Changes = dict[tuple[str, ...], list[tuple[Any, ...]]]
 # What no value is equal to.
@@ -35,20 +29,22 @@ class SqlWriter:
     """Write to one database, and remember which lines it has."""
 
     def __init__(self) -> None:
-        self._known_lines: dict[Line, datetime] = {}
+        self._book = LineBook()
 
-    async def write(self, connection: AsyncConnection, writes: Writes) -> Mapping[Line, datetime]:
+    async def write(self, connection: AsyncConnection, writes: Writes) -> LineTimes:
         """Write everything; return the lines to be told of to `committed`."""
         of = partial(bulk_table, connection.dialect)
-        used = self._fresh_lines(writes.tasks)
-        lines = [(line.requirement, line.urgency, time) for line, time in sorted(used.items())]
+        times = self._book.worn(writes.tasks)
+        used, lines = rows(times.used), of(t.lines)
         script = [
-            *of(t.lines).upsert.statements(lines),
+            *lines.insert_new.statements((*key, time, None) for time, *key in used),
+            *lines.update(("use_time",)).statements(used),
+            *lines.update(("claim_time",)).statements(rows(times.claimed)),
             *_written(of(t.jobs), writes.jobs),
             *_written(of(t.tasks), writes.tasks),
             *_written(of(t.attempts), writes.attempts),
             *_written(of(t.engines), writes.engines),
-            *_written(of(t.tenants), writes.tenants),
+            *_written(of(t.accounts), writes.accounts),
             *_written(of(t.requests), writes.requests),
             *_replaced(of(t.speeds), writes.speeds),
             *_replaced(of(t.garbage), writes.garbage),
@@ -60,23 +56,11 @@ class SqlWriter:
             *of(t.lines).delete.statements(writes.idle_lines),
         ]
         await execute(connection, script)
-        return used
+        return times
 
-    def committed(self, used: Mapping[Line, datetime]) -> None:
+    def committed(self, times: LineTimes) -> None:
         """Note that lines are there for good."""
-        self._known_lines.update(used)
-
-    def _fresh_lines(self, tasks: Iterable[Written[str, TaskRecord]]) -> dict[Line, datetime]:
-        """Return the lines that tasks came to stand in and that are not known or worn."""
-        used: dict[Line, datetime] = {}
-        for _, _, task, _ in tasks:
-            if task is None or task.state is not TaskState.READY:
-                continue
-            line = Line(task.requirement, task.urgency)
-            known = self._known_lines.get(line)
-            if known is None or task.update_time - known > LINE_FRESHNESS:
-                used[line] = max(task.update_time, used.get(line, task.update_time))
-        return used
+        self._book.committed(times)
 
 
 def _written(bulk: BulkTable, written: Sequence[Written[Any, Any]]) -> list[Statement | Copy]:

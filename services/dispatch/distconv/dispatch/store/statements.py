@@ -11,13 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     EngineRecord,
     JobRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
 )
 from distconv.dispatch.store.whole import whole
 
@@ -84,7 +84,7 @@ JOBS = select_of(t.jobs, JobRecord)
 TASKS = select_of(t.tasks, TaskRecord)
 ATTEMPTS = select_of(t.attempts, AttemptRecord)
 ENGINES = select_of(t.engines, EngineRecord)
-TENANTS = select_of(t.tenants, TenantRecord)
+ACCOUNTS = select_of(t.accounts, AccountRecord)
 SPEEDS = select_of(t.speeds, SpeedRecord)
 LIVE = t.attempts.c.lease_expire_time.is_not(None)
 IN_TIME = (t.attempts.c.create_time, t.attempts.c.fencing_token, t.attempts.c.id)

@@ -105,15 +105,17 @@ lines = sa.Table(
     sa.Column("requirement", sa.String(255), primary_key=True),
     sa.Column("urgency", sa.Integer(), primary_key=True, autoincrement=False),
     _required("use_time", UtcTime()),
+    sa.Column("claim_time", UtcTime()),
 )
 
-tenants = sa.Table(
-    "tenants",
+accounts = sa.Table(
+    "accounts",
     metadata,
     sa.Column("tenant", sa.String(64), primary_key=True),
+    sa.Column("urgency", sa.Integer(), primary_key=True, autoincrement=False),
     _required("finish_rank", sa.Double()),
     _required("claimed_rank", sa.Double()),
-    sa.Index(None, "claimed_rank"),
+    sa.Index(None, "urgency", "claimed_rank"),
 )
 
 tasks = sa.Table(

@@ -6,6 +6,7 @@ from typing import Protocol
 
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -15,7 +16,6 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 
@@ -81,12 +81,16 @@ class Transaction(Protocol):
         """Return what request ids were used for; those that are new are left out."""
         ...
 
-    async def get_tenant(self, tenant: str) -> TenantRecord:
-        """Return a tenant's place in the fair queue and lock it; a new one has its ranks at 0."""
+    async def get_account(self, tenant: str, urgency: int) -> AccountRecord:
+        """Return a tenant's account of an urgency and lock it; a new one has its ranks at 0."""
         ...
 
-    async def get_virtual_time(self) -> float:
-        """Return the highest rank of a task that was ever taken, 0 when none was. No lock."""
+    async def get_virtual_time(self, urgency: int) -> float:
+        """Return the rank at which a newcomer of an urgency begins, 0 at first. No lock.
+
+        It is the highest rank that was taken, but not beyond the head of any line
+        of that urgency from which tasks are being taken (`Front`).
+        """
         ...
 
     async def get_speed(
@@ -162,8 +166,8 @@ class Transaction(Protocol):
         """Insert or replace an engine."""
         ...
 
-    async def put_tenant(self, tenant: TenantRecord) -> None:
-        """Replace a tenant's place in the fair queue."""
+    async def put_account(self, account: AccountRecord) -> None:
+        """Replace a tenant's account of an urgency."""
         ...
 
     async def put_speed(self, speed: SpeedRecord) -> None:

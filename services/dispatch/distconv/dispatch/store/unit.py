@@ -15,6 +15,7 @@ from distconv.core.task_states import TaskState
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     BenchmarkRecord,
     EngineRecord,
@@ -24,7 +25,6 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
     TransitionRecord,
 )
 from distconv.dispatch.store.rows import Loaded
@@ -62,11 +62,15 @@ class Unit(UnitShelves):
             await self.prefetch(Keys(engines=(engine_id,)))
         return self._engines.get(engine_id)
 
-    async def get_tenant(self, tenant: str) -> TenantRecord:
-        """Return a tenant's place in the fair queue and lock it."""
-        if not self._tenants.knows(tenant):
+    async def get_account(self, tenant: str, urgency: int) -> AccountRecord:
+        """Return a tenant's account of an urgency and lock it."""
+        key = (tenant, urgency)
+        if not self._accounts.knows(key):
+            # All of a tenant's are locked in one order, so that no two changes wait in a ring.
             await self.prefetch(Keys(tenants=(tenant,)))
-        return self._tenants.get(tenant) or TenantRecord(tenant=tenant)
+        if not self._accounts.knows(key):
+            self._take(Loaded(accounts=[await self._rows.load_account(key)]))
+        return self._accounts.get(key) or AccountRecord(tenant=tenant, urgency=urgency)
 
     async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
         """Return what a request id was used for."""
@@ -98,12 +102,13 @@ class Unit(UnitShelves):
             self._speeds.take(key, await self._rows.load_speed(key))
         return self._speeds.get(key)
 
-    async def get_virtual_time(self) -> float:
-        """Return the highest rank of a task that was ever taken."""
-        if self._virtual_time is None:
-            self._virtual_time = await self._rows.get_virtual_time()
-        taken = (tenant.claimed_rank for tenant in self._tenants.rows())
-        return max(self._virtual_time, *taken, 0.0)
+    async def get_virtual_time(self, urgency: int) -> float:
+        """Return the rank at which a newcomer of an urgency begins."""
+        if urgency not in self._fronts:
+            self._fronts[urgency] = await self._rows.load_front(urgency)
+        front = self._fronts[urgency]
+        own = (a.claimed_rank for a in self._accounts.rows() if a.urgency == urgency)
+        return front.virtual_time(max(own, default=0.0))
 
     async def get_claimable_task(self, task_id: str) -> TaskRecord | None:
         """Return a task that is READY and that nobody else is claiming, and lock it."""
@@ -235,10 +240,10 @@ class Unit(UnitShelves):
         else:
             self._engines.put(engine.id, engine)
 
-    async def put_tenant(self, tenant: TenantRecord) -> None:
-        """Replace a tenant's place in the fair queue."""
-        await self.get_tenant(tenant.tenant)
-        self._tenants.put(tenant.tenant, tenant)
+    async def put_account(self, account: AccountRecord) -> None:
+        """Replace a tenant's account of an urgency."""
+        await self.get_account(account.tenant, account.urgency)
+        self._accounts.put((account.tenant, account.urgency), account)
 
     async def put_speed(self, speed: SpeedRecord) -> None:
         """Insert or replace how fast an engine has been."""

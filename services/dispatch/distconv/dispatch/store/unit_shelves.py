@@ -4,8 +4,10 @@ from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import Any, TypeVar
 
+from distconv.dispatch.store.front import Front
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import (
+    AccountRecord,
     AttemptRecord,
     EngineRecord,
     GarbageRecord,
@@ -13,9 +15,15 @@ from distconv.dispatch.store.records import (
     RequestRecord,
     SpeedRecord,
     TaskRecord,
-    TenantRecord,
 )
-from distconv.dispatch.store.rows import Loaded, RequestKey, Rows, SpeedKey, Writes
+from distconv.dispatch.store.rows import (
+    AccountKey,
+    Loaded,
+    RequestKey,
+    Rows,
+    SpeedKey,
+    Writes,
+)
 from distconv.dispatch.store.shelf import Shelf
 
 _K = TypeVar("_K", bound=Hashable)
@@ -30,7 +38,7 @@ class UnitShelves:
         self._tasks: Shelf[str, TaskRecord] = Shelf("task")
         self._attempts: Shelf[str, AttemptRecord] = Shelf("attempt")
         self._engines: Shelf[str, EngineRecord] = Shelf("engine")
-        self._tenants: Shelf[str, TenantRecord] = Shelf("tenant")
+        self._accounts: Shelf[AccountKey, AccountRecord] = Shelf("account")
         self._requests: Shelf[RequestKey, RequestRecord] = Shelf("request")
         self._speeds: Shelf[SpeedKey, SpeedRecord] = Shelf("speed")
         self._garbage: Shelf[str, GarbageRecord] = Shelf("piece of garbage")
@@ -39,7 +47,7 @@ class UnitShelves:
             self._tasks,
             self._attempts,
             self._engines,
-            self._tenants,
+            self._accounts,
             self._requests,
             self._speeds,
             self._garbage,
@@ -58,7 +66,7 @@ class UnitShelves:
         self._asked: set[Hashable] = set()
         self._tasks_of: dict[str, set[str]] = {}
         self._attempts_of: dict[str, set[str]] = {}
-        self._virtual_time: float | None = None
+        self._fronts: dict[int, Front] = {}
 
     @property
     def broken(self) -> bool:
@@ -86,7 +94,7 @@ class UnitShelves:
             tasks=self._tasks.written(),
             attempts=self._attempts.written(),
             engines=self._engines.written(),
-            tenants=self._tenants.written(),
+            accounts=self._accounts.written(),
             requests=self._requests.written(),
             speeds=self._speeds.written(),
             garbage=self._garbage.written(),
@@ -99,7 +107,7 @@ class UnitShelves:
             tasks=unknown(self._tasks, keys.tasks),
             attempts=unknown(self._attempts, keys.attempts),
             engines=unknown(self._engines, keys.engines),
-            tenants=unknown(self._tenants, keys.tenants),
+            tenants=tuple(t for t in keys.tenants if ("accounts", t) not in self._asked),
             leases=unknown(self._attempts, keys.leases),
             requests=unknown(self._requests, keys.requests),
         )
@@ -128,8 +136,8 @@ class UnitShelves:
             self._place(attempt)
         for engine in loaded.engines:
             self._engines.take(engine.id, engine)
-        for tenant in loaded.tenants:
-            self._tenants.take(tenant.tenant, tenant)
+        for account in loaded.accounts:
+            self._accounts.take((account.tenant, account.urgency), account)
         for request in loaded.requests:
             self._requests.take((request.tenant, request.request_id), request)
         if wanted is not None:
@@ -147,6 +155,7 @@ class UnitShelves:
         for shelf, keys in shelves:
             for key in keys:
                 shelf.take(key, None)
+        self._asked.update(("accounts", tenant) for tenant in wanted.tenants)
 
     def _place(self, attempt: AttemptRecord) -> None:
         for owner in (attempt.job_id, attempt.engine_id):

@@ -94,7 +94,7 @@ _STORAGE = {
     "tasks": _HOT,
     "attempts": _HOT,
     "engines": _BUSY,
-    "tenants": _BUSY,
+    "accounts": _BUSY,
     "lines": _BUSY,
     "outbox": "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000",
 }
@@ -150,16 +150,18 @@ def _make_tables() -> None:
         sa.Column("requirement", sa.String(255), nullable=False),
         sa.Column("urgency", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("use_time", TIME, nullable=False),
+        sa.Column("claim_time", TIME),
         sa.PrimaryKeyConstraint("requirement", "urgency", name="pk_lines"),
     )
     op.create_table(
-        "tenants",
+        "accounts",
         sa.Column("tenant", sa.String(64), nullable=False),
+        sa.Column("urgency", sa.Integer(), nullable=False, autoincrement=False),
         sa.Column("finish_rank", sa.Double(), nullable=False),
         sa.Column("claimed_rank", sa.Double(), nullable=False),
-        sa.PrimaryKeyConstraint("tenant", name="pk_tenants"),
+        sa.PrimaryKeyConstraint("tenant", "urgency", name="pk_accounts"),
     )
-    op.create_index("ix_tenants_claimed_rank", "tenants", ["claimed_rank"])
+    op.create_index("ix_accounts_urgency_claimed_rank", "accounts", ["urgency", "claimed_rank"])
     op.create_table(
         "benchmarks",
         sa.Column("number", ROW_NUMBER, autoincrement=True, nullable=False),
@@ -302,7 +304,7 @@ def downgrade() -> None:
     op.get_bind().execute(
         sa.text("UPDATE engines SET state = 'OFFLINE' WHERE state = 'QUARANTINED'")
     )
-    for table in ("duties", "speeds", "benchmarks", "tenants", "lines", "job_terms"):
+    for table in ("duties", "speeds", "benchmarks", "accounts", "lines", "job_terms"):
         op.drop_table(table)
     op.drop_index("ix_tasks_line", "tasks")
     op.create_index("ix_tasks_turn", "tasks", ["state", sa.text("priority DESC"), "id"])
