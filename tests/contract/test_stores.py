@@ -483,10 +483,6 @@ async def test_ready_tasks_come_in_their_turn(store: Store) -> None:
     await put(store, waiting)
     assert list(await store.list_requirements()) == ["", "muxer=mp4"]
     both = ["", "muxer=mp4"]
-    turn = await store.list_ready_tasks(requirements=both, limit=10)
-    assert [t.job_id for t in turn] == [high.id, early.id, late.id, low.id]
-    plain = await store.list_ready_tasks(requirements=[""], limit=2)
-    assert [t.job_id for t in plain] == [high.id, early.id]
     assert await store.count_ready_before(tasks[low.id], requirements=both) == 3
     assert await store.count_ready_before(tasks[low.id], requirements=[""]) == 2
     async with store.transaction() as tx:
@@ -812,9 +808,16 @@ async def test_lines_give_their_heads_by_rank(store: Store) -> None:
     assert list(await store.list_lines()) == [
         Line("", 0), Line("", 7), Line("m", 0), Line("n", 0),
     ]  # fmt: skip
-    heads = await store.list_ready_heads(requirements=["", "m"], limit=2)
-    assert [tasks.index(head) for head in heads] == [3, 1, 2, 4]
-    assert await store.list_ready_heads(requirements=[], limit=2) == []
+    some = [Line("", 0), Line("", 7), Line("m", 0), Line("none", 0)]
+    first = await store.list_ready_heads(lines=some, limit=2)
+    assert [tasks.index(head) for head in first] == [3, 1, 2, 4]
+    assert await store.list_ready_heads(lines=[], limit=2) == []
+    heads = await store.list_line_heads(lines=some)
+    assert [(head.id, head.rank) for head in heads] == [
+        (tasks[k].id, tasks[k].rank) for k in (1, 3, 4)
+    ]
+    assert [head.line for head in heads] == some[:3]
+    assert await store.list_line_heads(lines=[]) == []
     before = await store.count_ready_before(tasks[0], requirements=["", "m"])
     assert before == 4
     assert await store.count_ready_before(tasks[0], requirements=["", "m"], limit=2) == 2

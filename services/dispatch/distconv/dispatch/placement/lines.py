@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from distconv.core.urgency import UrgencyPolicy, aged
+from distconv.dispatch.store.queries import LineHead
 from distconv.dispatch.store.records import TaskRecord
 
 _Line = tuple[str, int]
@@ -26,7 +27,7 @@ def merged(
     lines: dict[_Line, list[TaskRecord]] = {}
     for task in heads:
         lines.setdefault((task.requirement, task.urgency), []).append(task)
-    heap = [(*_place(line[0], policy, now), key) for key, line in lines.items()]
+    heap = [(*place_of(line[0], policy=policy, now=now), key) for key, line in lines.items()]
     heapq.heapify(heap)
     positions = dict.fromkeys(lines, 0)
     while heap:
@@ -35,12 +36,16 @@ def merged(
         yield line[position - 1]
         positions[key] = position
         if position < len(line):
-            heapq.heapreplace(heap, (*_place(line[position], policy, now), key))
+            place = place_of(line[position], policy=policy, now=now)
+            heapq.heapreplace(heap, (*place, key))
         else:
             heapq.heappop(heap)
 
 
-def _place(head: TaskRecord, policy: UrgencyPolicy, now: datetime) -> tuple[int, float, str]:
+def place_of(
+    head: TaskRecord | LineHead, *, policy: UrgencyPolicy, now: datetime
+) -> tuple[int, float, str]:
+    """Return what the order over all lines is by: the least is next."""
     ready_time = head.ready_time or head.update_time
     effective = aged(policy, urgency=head.urgency, ready_time=ready_time, now=now)
     return -effective, head.rank, head.id

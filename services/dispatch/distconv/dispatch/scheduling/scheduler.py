@@ -9,10 +9,10 @@ from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.dispatch.lifecycle.leasing import Claim, Leasing
 from distconv.dispatch.placement.choice import Hold, Placed, place
-from distconv.dispatch.placement.lines import merged
 from distconv.dispatch.placement.offer import Offer, satisfied
 from distconv.dispatch.placement.policy import SchedulingPolicy
 from distconv.dispatch.scheduling.assigning import Assigning
+from distconv.dispatch.scheduling.heads import next_tasks
 from distconv.dispatch.scheduling.offers import busy_offers, free_offers
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.store.port import Store
@@ -100,22 +100,26 @@ class Scheduler:
 
     async def _place(self, offers: Sequence[Offer], now: datetime) -> tuple[Placed, bool]:
         """Place what is ready; tell too whether that was looked at to the last task."""
-        able = satisfied(await self._store.list_requirements(), offers)
-        if not able:
+        lines = await self._store.list_lines()
+        able = set(satisfied(sorted({line.requirement for line in lines}), offers))
+        lines = [line for line in lines if line.requirement in able]
+        if not lines:
             return _NOTHING, True
         slots = sum(offer.free_slot_count for offer in offers)
         limit = min(slots, _MOST_SLOTS) + _SPARE_HEADS
         while True:
-            heads = await self._store.list_ready_heads(requirements=able, limit=limit)
+            found = await next_tasks(
+                self._store, lines, limit=limit, policy=self._policy.urgency, now=now
+            )
             placed = place(
-                list(merged(heads, policy=self._policy.urgency, now=now)),
+                found.tasks,
                 offers,
                 now=now,
                 busy=lambda: busy_offers(self._hub.sessions(), policy=self._policy.health, now=now),
                 policy=self._policy.placement,
             )
-            if placed.placements or len(heads) < limit or limit >= _MOST_HEADS:
-                return placed, len(heads) < limit
+            if placed.placements or found.is_all or limit >= _MOST_HEADS:
+                return placed, found.is_all
             limit = min(limit * _MORE_HEADS, _MOST_HEADS)
 
     def _takes_work(self, engine_id: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.queries import Line, LineHead
 from distconv.dispatch.store.records import TaskRecord
 from distconv.dispatch.store.statements import field_names
 
@@ -93,4 +93,22 @@ SELECT (
 FROM lines WHERE urgency = :urgency AND claim_time IS NOT NULL
 """).columns(
     sa.column("head_rank", sa.Double()), sa.column("claim_time", t.lines.c.claim_time.type)
+)
+
+# Few columns of one row a line: there may be hundreds.
+LINE_HEADS = (
+    sa.text("""
+    SELECT tasks.id, tasks.requirement, tasks.urgency, tasks."rank", ready_time, update_time
+    FROM (
+        SELECT (
+            SELECT tasks.id FROM tasks
+            WHERE state = 'READY'
+            AND tasks.requirement = lines.requirement AND tasks.urgency = lines.urgency
+            ORDER BY tasks."rank", tasks.id LIMIT 1
+        ) AS head_id
+        FROM lines WHERE lines.requirement IN :requirements
+    ) AS first JOIN tasks ON tasks.id = first.head_id
+    """)
+    .bindparams(sa.bindparam("requirements", expanding=True))
+    .columns(*(sa.column(name, t.tasks.c[name].type) for name in field_names(LineHead)))
 )

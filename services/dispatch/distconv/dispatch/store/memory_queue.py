@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.memory_tables import Tables, turn
-from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.queries import Line, LineHead
 from distconv.dispatch.store.records import AccountRecord, TaskRecord
 
 
@@ -26,25 +26,31 @@ class MemoryQueue:
         """Return the requirement sets of the lines."""
         return sorted({line.requirement for line in self._t.lines})
 
-    async def list_ready_heads(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the heads of the lines."""
+    async def list_line_heads(self, *, lines: Sequence[Line]) -> Sequence[LineHead]:
+        """Return the first READY task of each line."""
+        heads = [
+            LineHead(
+                id=task.id,
+                requirement=task.requirement,
+                urgency=task.urgency,
+                rank=task.rank,
+                ready_time=task.ready_time,
+                update_time=task.update_time,
+            )
+            for task in await self.list_ready_heads(lines=lines, limit=1)
+        ]
+        return sorted(heads, key=lambda head: head.line)
+
+    async def list_ready_heads(self, *, lines: Sequence[Line], limit: int) -> Sequence[TaskRecord]:
+        """Return the first tasks of the lines."""
         taken: Counter[Line] = Counter()
         heads = []
-        for task in sorted((t for t in self._ready() if t.requirement in requirements), key=_head):
-            line = Line(task.requirement, task.urgency)
-            taken[line] += 1
-            if taken[line] <= limit:
+        wanted = set(lines)
+        for task in sorted((t for t in self._ready() if _line(t) in wanted), key=_head):
+            taken[_line(task)] += 1
+            if taken[_line(task)] <= limit:
                 heads.append(task)
         return heads
-
-    async def list_ready_tasks(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the next READY tasks."""
-        ready = [t for t in self._ready() if t.requirement in requirements]
-        return sorted(ready, key=turn)[:limit]
 
     async def count_ready_before(
         self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
@@ -55,6 +61,10 @@ class MemoryQueue:
 
     def _ready(self) -> Iterable[TaskRecord]:
         return (t for t in self._t.tasks.values() if t.state is TaskState.READY)
+
+
+def _line(task: TaskRecord) -> Line:
+    return Line(task.requirement, task.urgency)
 
 
 def _head(task: TaskRecord) -> tuple[int, str, float, str]:

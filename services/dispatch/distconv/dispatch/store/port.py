@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, TaskQuery
+from distconv.dispatch.store.queries import EngineQuery, JobQuery, Line, LineHead, TaskQuery
 from distconv.dispatch.store.records import (
     AccountRecord,
     AttemptRecord,
@@ -216,20 +216,16 @@ class Store(Protocol):
         """Return the requirement sets of the lines."""
         ...
 
-    async def list_ready_heads(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return up to `limit` READY tasks of every line with one of the requirement sets.
+    async def list_line_heads(self, *, lines: Sequence[Line]) -> Sequence[LineHead]:
+        """Return the first READY task of each line that has one, by line."""
+        ...
+
+    async def list_ready_heads(self, *, lines: Sequence[Line], limit: int) -> Sequence[TaskRecord]:
+        """Return up to `limit` READY tasks of every line.
 
         The most urgent line comes first, and each in the order of (rank, id). The
         cost depends on the number of lines and on `limit`, not on their length.
         """
-        ...
-
-    async def list_ready_tasks(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the next READY tasks with one of the requirement sets, the next one first."""
         ...
 
     async def count_ready_before(

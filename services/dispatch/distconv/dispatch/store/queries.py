@@ -17,6 +17,23 @@ class Line(NamedTuple):
     urgency: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineHead:
+    """The first task of a line, and no more of it than its place depends on."""
+
+    id: str
+    requirement: str
+    urgency: int
+    rank: float
+    ready_time: datetime | None
+    update_time: datetime
+
+    @property
+    def line(self) -> Line:
+        """Return the line that it is the head of."""
+        return Line(self.requirement, self.urgency)
+
+
 class Order(StrEnum):
     """The orders of a list of jobs. Ids sort by time, and break every tie.
 

@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.line_queries import COUNT_BEFORE, heads
-from distconv.dispatch.store.queries import Line
+from distconv.dispatch.store.line_queries import COUNT_BEFORE, LINE_HEADS, heads
+from distconv.dispatch.store.queries import Line, LineHead
 from distconv.dispatch.store.records import (
     AccountRecord,
     AttemptRecord,
@@ -50,31 +50,29 @@ class SqlQueueReads(SqlReader):
         """Return the requirement sets of the lines."""
         return sorted({line.requirement for line in await self.list_lines()})
 
-    async def list_ready_heads(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the heads of the lines."""
-        lines = await self._lines(requirements)
+    async def list_line_heads(self, *, lines: Sequence[Line]) -> Sequence[LineHead]:
+        """Return the first READY task of each line."""
+        wanted = set(lines)
+        parameters = {"requirements": sorted({line.requirement for line in lines})}
+
+        async def read(connection: AsyncConnection) -> list[LineHead]:
+            return await fetch_all(connection, LINE_HEADS, LineHead, parameters)
+
+        found = await self._read(read) if lines else []
+        return sorted((h for h in found if h.line in wanted), key=lambda head: head.line)
+
+    async def list_ready_heads(self, *, lines: Sequence[Line], limit: int) -> Sequence[TaskRecord]:
+        """Return the first tasks of the lines."""
         found: list[TaskRecord] = []
         for k in range(0, len(lines), _LINES_PER_QUERY):
             found += await self._heads(lines[k : k + _LINES_PER_QUERY], limit)
         return sorted(found, key=lambda h: (-h.urgency, h.requirement, h.rank, h.id))
-
-    async def _lines(self, requirements: Sequence[str]) -> list[Line]:
-        return [line for line in await self.list_lines() if line.requirement in requirements]
 
     async def _heads(self, lines: Sequence[Line], limit: int) -> list[TaskRecord]:
         query, parameters = heads(self._engine.dialect.name, lines, limit)
         return await self._read(
             lambda connection: fetch_all(connection, query, TaskRecord, parameters)
         )
-
-    async def list_ready_tasks(
-        self, *, requirements: Sequence[str], limit: int
-    ) -> Sequence[TaskRecord]:
-        """Return the next READY tasks."""
-        found = await self.list_ready_heads(requirements=requirements, limit=limit)
-        return sorted(found, key=lambda h: (-h.urgency, h.rank, h.id))[:limit]
 
     async def count_ready_before(
         self, task: TaskRecord, *, requirements: Sequence[str], limit: int = 1000
