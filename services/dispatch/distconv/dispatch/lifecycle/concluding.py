@@ -21,6 +21,7 @@ from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.lifecycle.leasing import release
 from distconv.dispatch.lifecycle.observing import observe
 from distconv.dispatch.lifecycle.plan import unblocked
+from distconv.dispatch.lifecycle.stopping import stop_attempts
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobOutput, JobRecord, TaskRecord
 
@@ -248,7 +249,7 @@ class Concluding:
                 )
             cause = f"cancelled by {by}"
             cancelled, commands = await change.move_job(job, JobEvent.CANCEL, cause=cause)
-            await self._failing.stop(change, cancelled, commands, cause=cause)
+            await stop_attempts(change, cancelled, commands, cause=cause)
             await self._failing.close_tasks(change, job.id, TaskEvent.CANCEL)
             return cancelled, True
 

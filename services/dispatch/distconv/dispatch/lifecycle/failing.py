@@ -16,6 +16,7 @@ from distconv.core.task_states import TaskEvent, TaskState
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.lifecycle.engine_health import EngineHealth
+from distconv.dispatch.lifecycle.stopping import stop_attempts
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
 
 
@@ -119,20 +120,8 @@ class Failing:
         failed, commands = await change.move_job(
             job, JobEvent.GIVEN_UP, cause=cause, error=failure, retry_count=job.retry_count
         )
-        await self.stop(change, failed, commands, cause=cause)
+        await stop_attempts(change, failed, commands, cause=cause)
         await self.close_tasks(change, job.id, TaskEvent.GIVEN_UP)
-
-    async def stop(
-        self, change: Change, job: JobRecord, commands: tuple[Command, ...], *, cause: str
-    ) -> None:
-        """Carry out STOP_ATTEMPT and DISCARD_OUTPUT of a job that ended."""
-        if Command.STOP_ATTEMPT not in commands:
-            return
-        for attempt in await change.tx.list_live_attempts(job_id=job.id):
-            await change.move_attempt(attempt, AttemptEvent.CANCEL)
-            change.stop(attempt, reason=cause)
-            if Command.DISCARD_OUTPUT in commands:
-                await change.discard_output(attempt, may_still_write=True)
 
     async def close_tasks(self, change: Change, job_id: str, event: TaskEvent) -> None:
         """End the tasks of a job that ended by `event`: GIVEN_UP or CANCEL."""
