@@ -9,6 +9,7 @@ from tests.simulation.object_world import ObjectWorld
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.states import TERMINAL, JobEvent, JobState
+from distconv.dispatch.lifecycle.leasing import silence_cause
 from distconv.dispatch.sessions.messages import ResultAck
 from distconv.dispatch.store.records import (
     AttemptRecord,
@@ -48,8 +49,7 @@ class Auditor:
         """Check what one commit wrote."""
         for transition in writes.transitions:
             self._moved(transition, process)
-            if "was silent until its lease ended" in transition.cause:
-                self._taken(transition)
+            self._taken(transition)
         for event in writes.events:
             self._recorded(event)
         attempts = [row.new for row in writes.attempts if row.new is not None]
@@ -140,7 +140,10 @@ class Auditor:
 
     def _taken(self, move: TransitionRecord) -> None:
         """Check that a lease which was taken from a silent engine had ended."""
-        for attempt in self._attempts_of_job[move.job_id].values():
+        attempts = self._attempts_of_job[move.job_id].values()
+        if not any(move.cause.startswith(silence_cause(a.engine_id)) for a in attempts):
+            return
+        for attempt in attempts:
             expiry = attempt.lease_expire_time
             if expiry is not None and expiry > move.time:
                 self._violated(

@@ -18,7 +18,7 @@ from distconv.dispatch.duties.garbage_collector import GarbageCollector
 from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
 from distconv.dispatch.duties.outbox_relay import OutboxRelay
 from distconv.dispatch.lifecycle.concluding import Concluding
-from distconv.dispatch.lifecycle.leasing import Leasing
+from distconv.dispatch.lifecycle.leasing import Leasing, silence_cause
 from distconv.dispatch.lifecycle.verifying import Verifier
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord, GarbageRecord
@@ -64,7 +64,7 @@ def _renewals_ignored() -> Any:
         now = self._clock.now()
         for attempt in await self._store.list_expired_leases(_FAR, limit=100):
             if attempt.create_time + self._leasing.lease_duration <= now:
-                cause = f"engine {attempt.engine_id} was silent until its lease ended"
+                cause = silence_cause(attempt.engine_id)
                 await self._leasing.release(attempt.id, AttemptEvent.LEASE_LOST, cause=cause)
         return now + timedelta(seconds=5)
 

@@ -179,7 +179,7 @@ class Leasing:
                 or attempt.lease_expire_time > change.now
             ):
                 return None
-            cause = f"engine {attempt.engine_id} was silent until its lease ended"
+            cause = silence_cause(attempt.engine_id)
             await self._take_back(change, attempt, AttemptEvent.LEASE_LOST, cause=cause)
             change.stop(attempt, reason=cause)
             return attempt
@@ -219,6 +219,11 @@ class Leasing:
         await self._failing.fail(change, attempt, failure)
         # The engine may be alive after all, and still write.
         await change.discard_output(attempt, may_still_write=True)
+
+
+def silence_cause(engine_id: str) -> str:
+    """Say why a lease is taken from an engine that let it end: what the cause begins with."""
+    return f"engine {engine_id} was silent until its lease ended"
 
 
 async def release(
