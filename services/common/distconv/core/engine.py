@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 
 class EngineState(StrEnum):
@@ -13,6 +14,15 @@ class EngineState(StrEnum):
     QUARANTINED = "QUARANTINED"
     OFFLINE = "OFFLINE"
     REVOKED = "REVOKED"
+
+    @property
+    def is_absent(self) -> bool:
+        """Tell whether nobody expects to hear the engine."""
+        return self in ABSENT
+
+
+# The states of engines that nobody expects to hear.
+ABSENT: Final = frozenset({EngineState.OFFLINE, EngineState.REVOKED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from distconv.core.clock import Clock
-from distconv.core.engine import EngineState
+from distconv.core.engine import ABSENT, EngineState
 from distconv.core.names import LOCAL_TENANT
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
@@ -134,7 +134,7 @@ class Views:
         """Return the engines on record; a job that waits finds no free slot at another replica."""
         query = EngineQuery(
             tenant=LOCAL_TENANT,
-            states=frozenset(EngineState) - {EngineState.REVOKED, EngineState.OFFLINE},
+            states=frozenset(EngineState) - ABSENT,
             limit=_MOST_ENGINES,
         )
         now = self._clock.now()
@@ -194,7 +194,7 @@ class Views:
         if session is not None:
             draining, busy = session.draining, bool(session.held)
             engine = replace(engine, metrics=session.metrics, heartbeat_time=session.heartbeat_time)
-        if state in (EngineState.OFFLINE, EngineState.REVOKED):
+        if state.is_absent:
             return engine
         if engine.maintenance:
             state = EngineState.DRAINING if busy else EngineState.MAINTENANCE

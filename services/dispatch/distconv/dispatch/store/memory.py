@@ -14,7 +14,6 @@ from distconv.dispatch.store.memory_queue import MemoryQueue
 from distconv.dispatch.store.memory_replicas import MemoryReplicas
 from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.memory_tables import (
-    ABSENT,
     Tables,
     by_time,
     heard,
@@ -267,7 +266,7 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
         return (
             e
             for e in self._t.engines.values()
-            if e.state not in ABSENT and e.heartbeat_time is not None
+            if not e.state.is_absent and e.heartbeat_time is not None
         )
 
     async def list_benchmarks(self, engine_id: str, *, limit: int) -> Sequence[BenchmarkRecord]:

@@ -6,11 +6,8 @@ from dataclasses import replace
 from datetime import datetime
 from itertools import islice
 
-from distconv.core.engine import EngineState
 from distconv.dispatch.store.memory_tables import Tables
 from distconv.dispatch.store.records import EngineRecord, HeartbeatRecord, ReplicaRecord
-
-_ABSENT = (EngineState.OFFLINE, EngineState.REVOKED)
 
 
 class MemoryReplicas:
@@ -41,7 +38,7 @@ class MemoryReplicas:
         held = (
             engine
             for _, engine in sorted(self._t.engines.items())
-            if engine.replica_id == replica_id and engine.state not in _ABSENT
+            if engine.replica_id == replica_id and not engine.state.is_absent
         )
         return list(islice(held, limit))
 

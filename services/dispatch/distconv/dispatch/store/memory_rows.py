@@ -9,7 +9,7 @@ from distconv.core.errors import AlreadyExistsError
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.memory_tables import ABSENT, LineUse, Tables, expiry, live, tasks_of
+from distconv.dispatch.store.memory_tables import LineUse, Tables, expiry, live, tasks_of
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AccountRecord,
@@ -64,7 +64,7 @@ class MemoryRows:
 
     async def load_present_engines(self) -> Sequence[EngineRecord]:
         """Read the engines that are neither OFFLINE nor REVOKED."""
-        return [e for e in self._t.engines.values() if e.state not in ABSENT]
+        return [e for e in self._t.engines.values() if not e.state.is_absent]
 
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from distconv.core.engine import EngineState
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AccountRecord,
@@ -48,10 +47,6 @@ class Tables:
     transitions: list[TransitionRecord] = field(default_factory=list)
     events: dict[int, OutboxRecord] = field(default_factory=dict)
     event_count: int = 0
-
-
-# The states of engines that nobody expects to hear.
-ABSENT = frozenset({EngineState.OFFLINE, EngineState.REVOKED})
 
 
 def heard(engine: EngineRecord) -> datetime:

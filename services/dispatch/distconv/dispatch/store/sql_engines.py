@@ -5,7 +5,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from distconv.core.engine import EngineState
+from distconv.core.engine import ABSENT, EngineState
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.queries import EngineQuery
 from distconv.dispatch.store.records import (
@@ -17,7 +17,7 @@ from distconv.dispatch.store.records import (
 from distconv.dispatch.store.sql_reader import SqlReader
 from distconv.dispatch.store.statements import ATTEMPTS, ENGINES, IN_TIME, LIVE, begins, select_of
 
-PRESENT = t.engines.c.state.not_in([EngineState.OFFLINE, EngineState.REVOKED])
+PRESENT = t.engines.c.state.not_in(sorted(ABSENT))
 
 
 class SqlEngineReads(SqlReader):

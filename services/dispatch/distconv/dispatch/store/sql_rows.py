@@ -8,7 +8,6 @@ from typing import Any, NamedTuple, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.front import Front, LineFront
@@ -26,6 +25,7 @@ from distconv.dispatch.store.records import (
     TaskRecord,
 )
 from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.sql_engines import PRESENT
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import (
     ACCOUNTS,
@@ -185,9 +185,8 @@ class SqlRows:
 
     async def load_present_engines(self) -> Sequence[EngineRecord]:
         """Read the engines that are neither OFFLINE nor REVOKED."""
-        of = t.engines.c
-        present = of.state.not_in([EngineState.OFFLINE, EngineState.REVOKED])
-        return await self._all(_locked(ENGINES.where(present).order_by(of.id)), EngineRecord)
+        present = ENGINES.where(PRESENT).order_by(t.engines.c.id)
+        return await self._all(_locked(present), EngineRecord)
 
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""

@@ -184,8 +184,7 @@ class Unit(UnitShelves):
     async def take_engines_offline(self) -> int:
         """Mark every engine as OFFLINE."""
         self._take(Loaded(engines=await self._rows.load_present_engines()))
-        absent = (EngineState.OFFLINE, EngineState.REVOKED)
-        present = [engine for engine in self._engines.rows() if engine.state not in absent]
+        present = [engine for engine in self._engines.rows() if not engine.state.is_absent]
         for engine in present:
             offline = replace(engine, state=EngineState.OFFLINE, session_id="", connect_time=None)
             self._engines.put(engine.id, offline)
