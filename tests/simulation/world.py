@@ -16,7 +16,7 @@ from tests.simulation.clocks import WorldClock
 from tests.simulation.database import Database
 from tests.simulation.engine import Engine
 from tests.simulation.engine_work import Vices
-from tests.simulation.ledger import Invariant, Ledger
+from tests.simulation.ledger import Invariant, Ledger, Violation
 from tests.simulation.network import Climate, Stream
 from tests.simulation.object_world import ObjectWorld
 from tests.simulation.planted import BUGS
@@ -321,7 +321,7 @@ class Outcome:
     line_count: int
     virtual_s: float
     faults: dict[str, int]
-    violations: list[str]
+    violations: list[Violation]
     tail: list[str]
 
 
@@ -343,7 +343,7 @@ def run_world(seed: int, shape: Shape) -> Outcome:
         line_count=world.ledger.line_count,
         virtual_s=world.loop.time(),
         faults=dict(world.ledger.faults),
-        violations=[str(v) for v in world.ledger.violations],
+        violations=list(world.ledger.violations),
         tail=list(world.ledger.tail),
     )
     _bury(world)
