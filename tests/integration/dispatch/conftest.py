@@ -13,7 +13,6 @@ import pytest
 from distconv.core.ids import new_id
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.changes.signals import Topic
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import FakeObjects, ManualClock
@@ -333,8 +332,7 @@ class Farm:
             self.clock.advance(step)
             self.dispatch.circuit.look()
             left -= step
-        for topic in Topic:
-            self.dispatch.signals.wake(topic)
+        self.dispatch.signals.wake_all()
 
     async def close(self) -> None:
         for engine in self._engines:

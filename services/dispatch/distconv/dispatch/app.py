@@ -154,13 +154,20 @@ class Dispatch:
             replica_id=replica_id,
             peers=presence.peers if presence is not None else tuple,
         )
-        views = Views(
-            store,
-            self.hub,
-            self.board,
+        self.scheduler = Scheduler(
+            store=store,
+            leasing=self.leasing,
+            hub=self.hub,
+            assigning=Assigning(
+                hub=self.hub,
+                mint=mint,
+                stall_timeout=timedelta(seconds=settings.stall_timeout_s),
+            ),
             clock=clock,
-            held=lambda task_id: self.scheduler.hold(task_id),  # noqa: PLW0108  # made below
+            policy=settings.scheduling,
+            on_pass=self.watchers.notify_all,
         )
+        views = Views(store, self.hub, self.board, clock=clock, held=self.scheduler.hold)
         messages = EngineMessages(
             store=store,
             changes=changes,
@@ -214,19 +221,6 @@ class Dispatch:
         )
         self.engine_follower = EngineFollower(store, self.hub, self.signals, clock, spawn)
         self.events = EventApi(self.bus)
-        self.scheduler = Scheduler(
-            store=store,
-            leasing=self.leasing,
-            hub=self.hub,
-            assigning=Assigning(
-                hub=self.hub,
-                mint=mint,
-                stall_timeout=timedelta(seconds=settings.stall_timeout_s),
-            ),
-            clock=clock,
-            policy=settings.scheduling,
-            on_pass=self.watchers.notify_all,
-        )
         self.promoter = Promoter(store, changes, clock)
         self.benchmarks = Benchmarks(
             self.hub,
@@ -269,15 +263,33 @@ class Dispatch:
             replica_id=replica_id,
         )
         self.keeper = HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval)
-        # Duties that look by the clock alone, apart from those that changes wake.
-        timed: list[Duty] = [
-            self.reaper,
-            self.keeper,
-            *([presence] if presence is not None else []),
-            *([self.engine_follower] if broadcast is not None else []),
-            *housekeeping,
-        ]
-        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
+        self._duties = self._make_duties(
+            settings,
+            store=store,
+            objects=objects,
+            clock=clock,
+            sampler=sampler,
+            others=(
+                *([presence] if presence is not None else []),
+                *([self.engine_follower] if broadcast is not None else []),
+                *housekeeping,
+            ),
+        )
+
+    def _make_duties(
+        self,
+        settings: DispatchSettings,
+        *,
+        store: Store,
+        objects: Objects,
+        clock: Clock,
+        sampler: ProgressSampler,
+        others: Sequence[Duty],
+    ) -> Sequence[tuple[Duty, asyncio.Event]]:
+        """Return every duty with what wakes it; `others` look by the clock alone."""
+        changes = self.changes
+        # While the database was away all of them failed: every one looks again.
+        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self.signals.wake_all)
         woken: Sequence[tuple[Duty, Topic]] = (
             (self.scheduler, Topic.WORK),
             (self.promoter, Topic.PROMOTIONS),
@@ -299,10 +311,11 @@ class Dispatch:
             (self._relay, Topic.OUTBOX),
             (sampler, Topic.SAMPLES),
         )
-        self._duties: Sequence[tuple[Duty, asyncio.Event]] = (
+        timed: Sequence[Duty] = (LinePruner(changes, clock), self.reaper, self.keeper, *others)
+        return (
             *((duty, self.signals.event(topic)) for duty, topic in woken),
             (monitor, self.circuit.doubted),
-            *((duty, asyncio.Event()) for duty in (LinePruner(changes, clock), *timed)),
+            *((duty, asyncio.Event()) for duty in timed),
         )
 
     def _engine(self, engine_id: str) -> EngineRecord | None:
@@ -331,11 +344,6 @@ class Dispatch:
         link = {} if self._link is None else {"replica_link": self._link.run()}
         async with self._background.running(self._duties, link):
             yield
-
-    def _look_again(self) -> None:
-        """Wake every duty: while the database was away all of them failed."""
-        for topic in Topic:
-            self.signals.wake(topic)
 
     async def flush(self) -> None:
         """Publish what waits in the outbox, as far as the database and the bus are there."""

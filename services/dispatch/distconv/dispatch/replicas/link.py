@@ -81,8 +81,7 @@ class ReplicaLink:
 
     def sweep(self) -> None:
         """Look at everything that a lost hint may have been about."""
-        for topic in Topic:
-            self._signals.wake(topic)
+        self._signals.wake_all()
         self._watchers.notify_all()
         self._board.forget_unheard(since_s=self._clock.monotonic() - _FORGET_AFTER_S)
 
