@@ -12,7 +12,7 @@ from functools import partial
 from typing import TypeVar
 
 import psutil
-from tests.e2e.faults.conftest import Daemon, Fleet
+from tests.e2e.faults.conftest import Daemon, DaemonEndedError, Fleet
 
 from servers import PrivateServer
 
@@ -127,7 +127,7 @@ def _start_again(daemon: Daemon) -> None:
     for _ in range(20):
         try:
             daemon.start()
-        except AssertionError:
+        except DaemonEndedError:
             continue
         else:
             return

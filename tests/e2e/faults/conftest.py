@@ -31,6 +31,10 @@ _ENV = {key: value for key, value in os.environ.items() if not key.startswith("D
 _READY_S = 60.0
 
 
+class DaemonEndedError(Exception):
+    """A daemon ended before it was ready; the message ends with why."""
+
+
 class Daemon:
     """One of the installed daemons, on the same folder and port however often it is started."""
 
@@ -43,7 +47,7 @@ class Daemon:
         self.ready: dict[str, str] = {}
 
     def start(self) -> None:
-        """Start it and wait until it is ready."""
+        """Start it and wait until it is ready. Raises DaemonEndedError."""
         self.launch()
         self.wait_ready()
 
@@ -62,7 +66,7 @@ class Daemon:
             )
 
     def wait_ready(self) -> None:
-        """Wait for its ready line."""
+        """Wait for its ready line. Raises DaemonEndedError."""
         assert self.process is not None
         assert self.process.stdout is not None
         stdout = self.process.stdout
@@ -77,7 +81,7 @@ class Daemon:
         if said.get("event") != "ready":
             self._reap()
             why = said.get("message") or self.log_tail()
-            raise AssertionError(f"{self.name} ended before it was ready:\n{why}")
+            raise DaemonEndedError(f"{self.name} ended before it was ready:\n{why}")
         self.ready = said
 
     @property

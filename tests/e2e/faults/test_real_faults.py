@@ -19,6 +19,7 @@ from tests.e2e.faults.conftest import Fleet
 
 from distconv.client import Client, Job, JobState
 from distconv.core.clock import SystemClock
+from distconv.core.profile import Profile
 from distconv.core.profiles import load_profile_file
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.tokens import MediaAction, MediaTokens
@@ -94,11 +95,11 @@ async def test_a_batch_survives_the_death_of_every_process(
     assert untold == set(), told
 
 
-async def _submit_and_follow(client: Client, path: Path, profile: object, number: int) -> Job:
+async def _submit_and_follow(client: Client, path: Path, profile: Profile, number: int) -> Job:
     source = await client.upload(path)
     job = await client.create_job(
         source=source,
-        profile=profile,  # type: ignore[arg-type]
+        profile=profile,
         file_name=f"clip-{number}.mp4",
         max_retries=8,
     )
