@@ -13,9 +13,9 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from benchmarks.load.control_plane import TENANT, ControlPlane, control_plane
+from benchmarks.load.run import Run
 from benchmarks.references.systems import Reference, best_setting, celery, procrastinate
 from benchmarks.result import Result
 from benchmarks.servers import postgresql_server, redis_server
@@ -29,20 +29,6 @@ CONCURRENCY = 32
 CELERY_BAR = 1.5
 PROCRASTINATE_BAR = 2.0
 BATCH_BAR = 5_000.0
-
-
-class Measured(Protocol):
-    """One run of any system."""
-
-    @property
-    def rate(self) -> float:
-        """Return jobs per second."""
-        ...
-
-    @property
-    def cpu_ms_per_job(self) -> dict[str, float]:
-        """Return what a job cost in each process, milliseconds."""
-        ...
 
 
 def run() -> Iterator[Result]:
@@ -63,7 +49,7 @@ def run() -> Iterator[Result]:
             best = best_setting(reference, folder, count=max(COUNT // 4, 100))
             chosen[reference.name], tried[reference.name] = best
             print(f"{reference.name}: {tried[reference.name]}, jobs/s", file=sys.stderr)
-        runs: dict[str, list[Measured]] = {}
+        runs: dict[str, list[Run]] = {}
         for _ in range(ROUNDS):
             for reference in references:
                 measured = _reference(reference, chosen[reference.name], folder)
@@ -77,13 +63,13 @@ def run() -> Iterator[Result]:
             yield _batch(folder, database, url)
 
 
-def _reference(reference: Reference, setting: str, folder: Path) -> Measured:
+def _reference(reference: Reference, setting: str, folder: Path) -> Run:
     with reference.running(setting, folder) as system:
         system.run(max(COUNT // 4, 100))
         return system.run(COUNT)
 
 
-def _distconv(folder: Path, url: str, server_pid: int) -> Measured:
+def _distconv(folder: Path, url: str, server_pid: int) -> Run:
     with _plane(folder, url, server_pid) as plane:
         plane.start_engines(ENGINES, slots=SLOTS)
         plane.run(max(COUNT // 4, 100), concurrency=CONCURRENCY)
@@ -99,14 +85,12 @@ def _plane(folder: Path, url: str, server_pid: int) -> Iterator[ControlPlane]:
         yield plane
 
 
-def _tell(last: Mapping[str, Measured]) -> None:
+def _tell(last: Mapping[str, Run]) -> None:
     for name, measured in last.items():
         print(f"{name}: {measured.rate:.0f} jobs/s, {measured.cpu_ms_per_job} ms", file=sys.stderr)
 
 
-def _ratios(
-    runs: Mapping[str, Sequence[Measured]], details: Mapping[str, object]
-) -> Iterator[Result]:
+def _ratios(runs: Mapping[str, Sequence[Run]], details: Mapping[str, object]) -> Iterator[Result]:
     for database, reference, bar in (
         ("postgresql", "celery", CELERY_BAR),
         ("postgresql", "procrastinate", PROCRASTINATE_BAR),

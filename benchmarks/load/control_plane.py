@@ -14,30 +14,11 @@ import psutil
 
 from benchmarks.load.media import PROFILE
 from benchmarks.load.processes import Child, CpuMeter, running
+from benchmarks.load.run import Run
 
 TENANT = "bench"
 _START_S = 120.0
 _POLL_S = 0.02
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Run:
-    """So many jobs from their first call to the last result read; times in seconds."""
-
-    count: int
-    took_s: float
-    created_s: float
-    cpu_s: Mapping[str, float]
-
-    @property
-    def rate(self) -> float:
-        """Return jobs per second."""
-        return self.count / self.took_s
-
-    @property
-    def cpu_ms_per_job(self) -> dict[str, float]:
-        """Return what a job cost in each process, milliseconds."""
-        return {name: round(value * 1000 / self.count, 3) for name, value in self.cpu_s.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +108,6 @@ class ControlPlane:
         return Run(
             count=count,
             took_s=finished["at"] - made["start"],
-            created_s=made["took_s"],
             cpu_s=meter.stop(),
         )
 
