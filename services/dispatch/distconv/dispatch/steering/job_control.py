@@ -25,7 +25,7 @@ from distconv.dispatch.lifecycle.plan import unblocked
 from distconv.dispatch.lifecycle.stopping import stop_attempts
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.reading.finding import Finder
-from distconv.dispatch.steering.job_intake import require_same
+from distconv.dispatch.steering.repeats import remembered, require_same
 from distconv.dispatch.steering.validation import check_request_id
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
@@ -33,7 +33,6 @@ from distconv.dispatch.store.records import (
     EngineRecord,
     GarbageRecord,
     JobRecord,
-    RequestRecord,
 )
 from distconv.rpc.auth import Principal
 
@@ -144,14 +143,14 @@ class JobControl:
             retried = await self._start_again(change, job, by=who.user)
             if request_id:
                 await change.tx.add_request(
-                    RequestRecord(
-                        tenant=who.tenant,
-                        request_id=request_id,
+                    remembered(
+                        who.tenant,
+                        request_id,
                         method=_RETRY,
                         digest=job.id,
                         job_id=job.id,
-                        create_time=change.now,
-                        expire_time=change.now + self._request_retention,
+                        now=change.now,
+                        retention=self._request_retention,
                     )
                 )
             return retried

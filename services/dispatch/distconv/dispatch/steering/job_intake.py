@@ -17,7 +17,7 @@ from distconv.core.errors import (
     NotFoundError,
 )
 from distconv.core.media import MediaInfo
-from distconv.core.names import job_name, object_name
+from distconv.core.names import object_name
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
 from distconv.dispatch.changes.change import Change, Changes
@@ -25,6 +25,7 @@ from distconv.dispatch.lifecycle.plan import plan, with_media
 from distconv.dispatch.objects.port import Objects, StoredObject
 from distconv.dispatch.reading.views import JobView, Views
 from distconv.dispatch.steering.order import JobOrder
+from distconv.dispatch.steering.repeats import remembered, require_same
 from distconv.dispatch.steering.validation import CheckedOrder, JobLimits, OrderChecker
 from distconv.dispatch.steering.wrongs import Wrongs
 from distconv.dispatch.store.keys import Keys
@@ -284,14 +285,14 @@ class JobIntake:
         return made
 
     def _request(self, job: JobRecord, order: CheckedOrder, now: datetime) -> RequestRecord:
-        return RequestRecord(
-            tenant=job.tenant,
-            request_id=order.request_id,
+        return remembered(
+            job.tenant,
+            order.request_id,
             method=_CREATE,
             digest=order.digest,
             job_id=job.id,
-            create_time=now,
-            expire_time=now + self._limits.request_retention,
+            now=now,
+            retention=self._limits.request_retention,
         )
 
 
@@ -301,15 +302,6 @@ async def _made_before(change: Change, known: RequestRecord, order: CheckedOrder
     if job is None:
         raise NotFoundError(f"job {known.job_id}, which this request made, is gone")
     return job
-
-
-def require_same(known: RequestRecord, *, method: str, digest: str) -> None:
-    """Raise AlreadyExistsError when a request id was used for something else."""
-    if (known.method, known.digest) != (method, digest):
-        raise AlreadyExistsError(
-            f"the request id '{known.request_id}' was used for something else; choose another",
-            metadata={"job": job_name(known.job_id)},
-        )
 
 
 def _record(
