@@ -206,12 +206,13 @@ class Change:
             return
         latest = max(self.now, attempt.create_time)
         final = latest + self.media_ttl if may_still_write else self.now
+        await self.discard_object(attempt.tenant, attempt.object_id, final_time=final)
+
+    async def discard_object(self, tenant: str, object_id: str, *, final_time: datetime) -> None:
+        """Leave an object to the collector: for now, and for good at `final_time`."""
         await self.tx.put_garbage(
             GarbageRecord(
-                object_id=attempt.object_id,
-                tenant=attempt.tenant,
-                due_time=self.now,
-                final_time=final,
+                object_id=object_id, tenant=tenant, due_time=self.now, final_time=final_time
             )
         )
         self.effects.topics.add(Topic.GARBAGE)

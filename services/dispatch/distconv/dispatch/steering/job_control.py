@@ -31,7 +31,6 @@ from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import (
     EngineRecord,
-    GarbageRecord,
     JobRecord,
 )
 from distconv.rpc.auth import Principal
@@ -229,15 +228,7 @@ class JobControl:
                 await change.tell_job(job, "DELETED", cause=f"{who.user} deleted it")
                 change.effects.topics.add(Topic.PURGES)
             if delete_output and job.output is not None:
-                await change.tx.put_garbage(
-                    GarbageRecord(
-                        object_id=job.output.object_id,
-                        tenant=job.tenant,
-                        due_time=change.now,
-                        final_time=change.now,
-                    )
-                )
-                change.effects.topics.add(Topic.GARBAGE)
+                await change.discard_object(job.tenant, job.output.object_id, final_time=change.now)
             return job
 
         deleted = await self._changes.make(make, keys=Keys(jobs=(found.id,)))
