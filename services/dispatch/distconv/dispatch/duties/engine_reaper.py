@@ -7,7 +7,7 @@ import structlog
 from distconv.core.clock import Clock
 from distconv.dispatch.changes.change import Change, Changes
 from distconv.dispatch.circuit import Circuit
-from distconv.dispatch.sessions.presence import take_offline
+from distconv.dispatch.sessions.ending import take_offline
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 

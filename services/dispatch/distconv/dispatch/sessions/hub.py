@@ -21,8 +21,8 @@ from distconv.core.names import AttemptRef
 from distconv.dispatch.changes.change import Change, Changes
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.lifecycle.leasing import Leasing
+from distconv.dispatch.sessions.ending import take_offline
 from distconv.dispatch.sessions.messages import CancelAttempt, Drain, Hello, Welcome
-from distconv.dispatch.sessions.presence import take_offline
 from distconv.dispatch.sessions.session import EngineSession
 from distconv.dispatch.sessions.speed_book import SpeedBook
 from distconv.dispatch.store.keys import Keys

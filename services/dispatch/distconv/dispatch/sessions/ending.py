@@ -1,4 +1,4 @@
-"""Where an engine's session is held, as the database has it: begun, moved, over."""
+"""The end of an engine's session, as the database has it; within a change."""
 
 from dataclasses import replace
 from datetime import datetime
