@@ -13,6 +13,7 @@ import pytest
 from distconv.core.ids import new_id
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
+from distconv.dispatch.circuit import LOOK_INTERVAL
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import FakeObjects, ManualClock
@@ -328,7 +329,7 @@ class Farm:
         """
         left = timedelta(**span)
         while left > timedelta(0):
-            step = min(left, timedelta(seconds=2))
+            step = min(left, LOOK_INTERVAL)
             self.clock.advance(step)
             self.dispatch.circuit.look()
             left -= step

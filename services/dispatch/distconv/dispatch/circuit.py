@@ -10,9 +10,11 @@ from distconv.core.errors import UnavailableError
 
 _log = structlog.get_logger()
 
-# The monitor looks every 2 s, and its question may take a little longer than that. Who has not
-# come to look for longer was frozen, or its clock was put forward.
-_STANDSTILL_S = 6.0
+# How often the monitor asks the database, and looks here.
+LOOK_INTERVAL = timedelta(seconds=2)
+# The monitor's question may take a little longer than its interval. Who has not come to look
+# for longer was frozen, or its clock was put forward.
+_STANDSTILL_S = 3 * LOOK_INTERVAL.total_seconds()
 
 
 class Circuit:

@@ -5,10 +5,9 @@ from datetime import datetime, timedelta
 
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError
-from distconv.dispatch.circuit import Circuit
+from distconv.dispatch.circuit import LOOK_INTERVAL, Circuit
 from distconv.dispatch.store.port import Store
 
-_INTERVAL = timedelta(seconds=2)
 # While it is away: how late its return is noticed.
 _WHILE_AWAY = timedelta(seconds=0.5)
 
@@ -36,4 +35,4 @@ class DatabaseMonitor:
             return self._clock.now() + _WHILE_AWAY
         if self._circuit.answered():
             self._on_return()
-        return self._clock.now() + _INTERVAL
+        return self._clock.now() + LOOK_INTERVAL
