@@ -17,7 +17,7 @@ class Topic(StrEnum):
     """What a duty waits for."""
 
     WORK = "a task is ready or a slot is free"
-    LEASES = "a lease was granted"
+    LEASES = "leases may have ended while nobody could look"
     RETRIES = "a retry was scheduled"
     PROMOTIONS = "a task with a deadline is ready"
     HEALTH = "an engine was quarantined"

@@ -10,9 +10,9 @@ class Keys:
     """The ids of what a change will read. A hint: what it leaves out is read when it is asked for.
 
     Attempts and tasks bring their jobs with them, attempts their tasks too;
-    `tenants` bring all their accounts;
-    `with_plan` brings every task of those jobs. `leases` are attempts by
-    themselves: renewing them must not wait for whoever works on their jobs.
+    `tenants` bring all their accounts; `with_plan` brings every task of `jobs`
+    and of the jobs of `attempts`. `leases` are attempts by themselves: renewing
+    them must not wait for whoever works on their jobs.
     """
 
     jobs: tuple[str, ...] = ()

@@ -20,7 +20,7 @@ from distconv.dispatch.store import migrate
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 
 # Any number, the same in every process: who holds this lock alters the tables.
-_MIGRATION_LOCK = 7_400_200_2
+_MIGRATION_LOCK = 74_002_002
 
 # SQLSTATE, https://www.postgresql.org/docs/current/errcodes-appendix.html
 _CONFLICTS = frozenset({"40001", "40P01", "55P03"})  # serialization, deadlock, lock timeout
@@ -30,8 +30,8 @@ _TIMED_OUT = "57014"
 # The server goes away or is not there yet; the class 08 is of connections.
 _GONE = frozenset({"57P01", "57P02", "57P03", "57P05"})
 
-
-# A million rows are altered within minutes; seconds.
+# How long a migration may take, and wait for the one of another process, seconds: a bound for
+# what has gone wrong, since a million rows are altered within minutes.
 _LONG_S = 86_400.0
 
 
