@@ -28,7 +28,6 @@ class FairShare:
         self._begun: set[str] = set()
         self._served: defaultdict[str, float] = defaultdict(float)
         self._longest = 1.0
-        self.widest = 0.0
 
     def committed(self, writes: Writes) -> None:
         """Count what one commit gave to engines."""
@@ -62,7 +61,6 @@ class FairShare:
         low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
         bound = self._longest / WEIGHTS[low] + self._longest / WEIGHTS[high]
         apart = (shares[high] - shares[low]) / bound
-        self.widest = max(self.widest, apart)
         if apart > _SLACK:
             self._ledger.violated(
                 Invariant.FAIR,

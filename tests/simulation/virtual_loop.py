@@ -30,7 +30,6 @@ class Process:
     def __init__(self, name: str) -> None:
         self.name = name
         self.halted = False
-        self.steps = 0
         # Called after so many steps more: how to die between two certain awaits.
         self.fuse = -1
         self.on_fuse: Callable[[], None] = _nothing
@@ -108,7 +107,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, _Handle]] = []
         self._numbers = itertools.count()
         self._closed = False
-        self.step_count = 0
         self._instant_turns = 0
         # What nobody caught; whoever runs the loop decides what it means.
         self.unhandled: list[str] = []
@@ -237,7 +235,6 @@ class VirtualLoop(asyncio.AbstractEventLoop):
             if process.halted:
                 process.set_aside(handle)
                 continue
-            self.step_count += 1
             handle.context.run(handle.callback, *handle.args)
             if process.fuse > 0:
                 process.fuse -= 1
