@@ -17,6 +17,9 @@ from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.rows import Rows
 from distconv.dispatch.store.unit import Unit
 
+# What is a transaction of its own: it may be done though nobody hears of it.
+_WRITES = frozenset({"note_heartbeats", "put_replica", "remove_replica"})
+
 
 class FaultyStore:
     """What one process sees of the shared database."""
@@ -102,14 +105,30 @@ class FaultyStore:
         await _hesitate(self._database)
         return found
 
+    async def _write(self, name: str, args: Any, kwargs: Any) -> Any:
+        base = self._database
+        await self._travel()
+        fails = base.chance.random() < base.commit_failure_rate
+        done_first = base.chance.random() < 0.5
+        if fails and not done_first:
+            base.ledger.count("write failed", self._process.name, name, "undone")
+            raise UnavailableError("the database was lost before it wrote")
+        answer = await getattr(self._memory, name)(*args, **kwargs)
+        if fails:
+            base.ledger.count("write failed", self._process.name, name, "done, but unanswered")
+            raise UnavailableError("the database was lost; whether it wrote is not known")
+        await _hesitate(base)
+        return answer
+
     def __getattr__(self, name: str) -> Callable[..., Awaitable[Any]]:
-        """Read."""
+        """Read, or write in a transaction of its own."""
+        do = self._write if name in _WRITES else self._read
 
-        async def read(*args: Any, **kwargs: Any) -> Any:
-            return await self._read(name, args, kwargs)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            return await do(name, args, kwargs)
 
-        setattr(self, name, read)
-        return read
+        setattr(self, name, call)
+        return call
 
 
 class FaultyRows:
