@@ -9,7 +9,7 @@ from tests.simulation.bus import WorldBroadcast, WorldBus
 from tests.simulation.database import Database
 from tests.simulation.engine_work import Vices
 from tests.simulation.ledger import Ledger
-from tests.simulation.network import Climate
+from tests.simulation.network import CALM_DELAY_S, Climate
 from tests.simulation.object_world import ObjectWorld
 from tests.simulation.replica import Replica
 from tests.simulation.virtual_loop import VirtualLoop
@@ -116,7 +116,7 @@ class Chaos:
         world.bus.failure_rate = world.broadcast.loss_rate = 0.0
         world.storage.slow_s = 0.0
         world.climate.cut.clear()
-        world.climate.delay_s = 0.005
+        world.climate.delay_s = CALM_DELAY_S
         for replica in world.replicas:
             replica.clock.offset_s = max(-0.2, min(0.2, replica.clock.offset_s))
         world.ledger.note("everything is mended")
@@ -203,7 +203,7 @@ class Chaos:
         self._world.ledger.count("network slow")
         self._world.climate.delay_s = self._chance.choice((0.05, 0.5, 3.0))
         await asyncio.sleep(self._chance.uniform(1.0, 20.0))
-        self._world.climate.delay_s = 0.005
+        self._world.climate.delay_s = CALM_DELAY_S
 
     # --- what dispatch rests on --------------------------------------------------------------
 

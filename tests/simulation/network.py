@@ -17,12 +17,15 @@ from distconv.dispatch.sessions.messages import FromEngine, ToEngine
 
 _M = TypeVar("_M")
 
+# What a message takes on a network of which nothing is wrong.
+CALM_DELAY_S = 0.005
+
 
 class Climate:
     """How the network behaves now: delays in seconds."""
 
     def __init__(self) -> None:
-        self.delay_s = 0.005
+        self.delay_s = CALM_DELAY_S
         # Pairs (engine, replica) between which nothing passes.
         self.cut: set[tuple[str, str]] = set()
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from tests.simulation import logs
 from tests.simulation.auditor import Auditor
@@ -81,6 +81,7 @@ class World:
         self.engines: dict[str, Engine] = {}
         self._old_engines: list[Engine] = []
         self._calm = False
+        self._chaos = Chaos(self, self._fork(), wildness=shape.wildness)
 
     def _fork(self) -> Random:
         """Return randomness of its own for a part, so that parts do not disturb one another."""
@@ -90,20 +91,18 @@ class World:
 
     async def live(self) -> None:
         """Let everything happen, then wait until all has come to rest, and check it."""
-        chaos = Chaos(self, self._fork(), wildness=self.shape.wildness)
-        self._chaos = chaos
         clients = [Client(tenant, self._fork(), self) for tenant in WEIGHTS]
         self._wish(clients)
         sources = set(self.storage.stored)
         for replica in self.replicas:
             replica.start()
         for k in range(self.chance.choice((3, 4, 5, 6))):
-            self._start_engine(new_id(self.clock.now(), randomness=k), chaos.vices())
+            self._start_engine(new_id(self.clock.now(), randomness=k), self._chaos.vices())
         wishing = [asyncio.create_task(client.run()) for client in clients]
-        await chaos.run(span_s=_CHAOS_S)
+        await self._chaos.run(span_s=_CHAOS_S)
         self._calm = True
-        for name in list(self.engines):
-            self._replace_if_bad(name)
+        for engine in self.engines.values():
+            _reform(engine)
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await asyncio.gather(*wishing)
@@ -301,9 +300,13 @@ class World:
             replica_learns_s=chance.choice((0.0, 0.1, 1.0, 15.0, 40.0)),
         )
 
-    def _replace_if_bad(self, name: str) -> None:
-        engine = self.engines[name]
-        engine.vices = Vices(goes_on=engine.vices.goes_on)
+
+def _reform(engine: Engine) -> None:
+    """Have an engine do nothing wrong from now on, but end in its own way what it was told to end.
+
+    Who goes on writes until its work or its token ends; what it leaves is deleted all the same.
+    """
+    engine.vices = Vices(goes_on=engine.vices.goes_on)
 
 
 async def _call(function: Callable[[], object]) -> None:
@@ -350,7 +353,7 @@ def run_world(seed: int, shape: Shape) -> Outcome:
     return outcome
 
 
-def _bury(world: Any) -> None:
+def _bury(world: World) -> None:
     with suppress(StuckError):
         world.loop.run_until_complete(world.bury())
     world.loop.close()
