@@ -8,6 +8,7 @@ from typing import Protocol
 from tests.simulation.bus import WorldBroadcast, WorldBus
 from tests.simulation.database import Database
 from tests.simulation.engine_work import Vices
+from tests.simulation.fleet import Fleet
 from tests.simulation.ledger import Ledger
 from tests.simulation.network import CALM_DELAY_S, Climate
 from tests.simulation.object_world import ObjectWorld
@@ -26,30 +27,7 @@ class Surroundings(Protocol):
     broadcast: WorldBroadcast
     climate: Climate
     replicas: list[Replica]
-
-    def engine_names(self) -> list[str]:
-        """Return the engines' ids."""
-        ...
-
-    def crash_engine(self, name: str) -> None:
-        """Kill an engine; another process follows some time later."""
-        ...
-
-    def stop_engine(self, name: str) -> None:
-        """Shut an engine down in order; another process follows some time later."""
-        ...
-
-    def hang_engine(self, name: str, span_s: float) -> None:
-        """Let an engine stand still for a while."""
-        ...
-
-    async def maintain(self, name: str, *, maintenance: bool) -> None:
-        """Take an engine out of service, or back in."""
-        ...
-
-    def break_stream(self, name: str) -> None:
-        """Break an engine's stream."""
-        ...
+    fleet: Fleet
 
 
 class Chaos:
@@ -169,33 +147,33 @@ class Chaos:
     # --- engines -----------------------------------------------------------------------------
 
     async def _crash_engine(self) -> None:
-        self._world.crash_engine(self._chance.choice(self._world.engine_names()))
+        self._world.fleet.crash(self._chance.choice(self._world.fleet.names()))
 
     async def _hang_engine(self) -> None:
         span_s = self._chance.choice((1.0, 10.0, 25.0, 60.0))
-        self._world.hang_engine(self._chance.choice(self._world.engine_names()), span_s)
+        self._world.fleet.hang(self._chance.choice(self._world.fleet.names()), span_s)
 
     async def _stop_engine(self) -> None:
-        self._world.stop_engine(self._chance.choice(self._world.engine_names()))
+        self._world.fleet.stop(self._chance.choice(self._world.fleet.names()))
 
     async def _maintain(self) -> None:
-        name = self._chance.choice(self._world.engine_names())
+        name = self._chance.choice(self._world.fleet.names())
         self._world.ledger.count("maintenance", name)
-        await self._world.maintain(name, maintenance=True)
+        await self._world.fleet.maintain(name, maintenance=True)
         await asyncio.sleep(self._chance.uniform(1.0, 30.0))
-        await self._world.maintain(name, maintenance=False)
+        await self._world.fleet.maintain(name, maintenance=False)
 
     # --- the network -------------------------------------------------------------------------
 
     async def _break_stream(self) -> None:
-        self._world.break_stream(self._chance.choice(self._world.engine_names()))
+        self._world.fleet.break_stream(self._chance.choice(self._world.fleet.names()))
 
     async def _cut(self) -> None:
         world, chance = self._world, self._chance
-        engine, replica = chance.choice(world.engine_names()), chance.choice(world.replicas).name
+        engine, replica = chance.choice(world.fleet.names()), chance.choice(world.replicas).name
         world.ledger.count("network cut", engine, replica)
         world.climate.cut.add((engine, replica))
-        world.break_stream(engine)
+        world.fleet.break_stream(engine)
         await asyncio.sleep(chance.uniform(1.0, 60.0))
         world.climate.cut.discard((engine, replica))
 

@@ -16,23 +16,22 @@ from tests.simulation.clocks import WorldClock
 from tests.simulation.database import Database
 from tests.simulation.engine import Engine
 from tests.simulation.engine_work import Vices
+from tests.simulation.fleet import Fleet
 from tests.simulation.ledger import Invariant, Ledger, Violation
 from tests.simulation.network import Climate, Stream
 from tests.simulation.object_world import ObjectWorld
 from tests.simulation.planted import BUGS
 from tests.simulation.replica import MAX_LOST_LEASES, WEIGHTS, Replica
-from tests.simulation.virtual_loop import Process, StuckError, VirtualLoop
+from tests.simulation.virtual_loop import StuckError, VirtualLoop
 
-from distconv.core.errors import NotFoundError, UnavailableError
+from distconv.core.errors import UnavailableError
 from distconv.core.ids import new_id
 from distconv.dispatch.app import Dispatch
 from distconv.dispatch.sessions.messages import Assignment, Hello
-from distconv.rpc.auth import Principal
 
 _T = TypeVar("_T")
 
 _CHAOS_S = 120.0
-_OPERATOR = Principal(tenant="farm", user="operator")
 # Long enough for every lease, retry, ttl and token there is, several times over.
 _PATIENCE_S = 500.0
 
@@ -57,14 +56,14 @@ class World:
         self.ledger = Ledger(self.loop.time)
         self.clock = WorldClock(self.loop)
         self.chance = Random(seed)
-        self.storage = ObjectWorld(self.clock, self._fork(), self.ledger)
-        self.database = Database(self.loop, self._fork(), self.ledger)
-        self.bus = WorldBus(self.clock, self._fork(), self.ledger)
-        self.broadcast = WorldBroadcast(self.loop, self._fork())
+        self.storage = ObjectWorld(self.clock, self.fork(), self.ledger)
+        self.database = Database(self.loop, self.fork(), self.ledger)
+        self.bus = WorldBus(self.clock, self.fork(), self.ledger)
+        self.broadcast = WorldBroadcast(self.loop, self.fork())
         self.auditor = Auditor(self.ledger, self.storage, max_lost_leases=MAX_LOST_LEASES)
         self.climate = Climate()
         self.assignments: list[tuple[str, Assignment]] = []
-        self._network_chance = self._fork()
+        self._network_chance = self.fork()
         self.replicas = [
             Replica(
                 f"replica{k}",
@@ -73,17 +72,16 @@ class World:
                 storage=self.storage,
                 bus=self.bus,
                 broadcast=self.broadcast,
-                chance=self._fork(),
+                chance=self.fork(),
                 ledger=self.ledger,
             )
             for k in range(self.chance.choice((1, 2, 3)))
         ]
-        self.engines: dict[str, Engine] = {}
-        self._old_engines: list[Engine] = []
+        self.fleet = Fleet(self, self._network_chance)
         self._calm = False
-        self._chaos = Chaos(self, self._fork(), wildness=shape.wildness)
+        self._chaos = Chaos(self, self.fork(), wildness=shape.wildness)
 
-    def _fork(self) -> Random:
+    def fork(self) -> Random:
         """Return randomness of its own for a part, so that parts do not disturb one another."""
         return Random(self.chance.getrandbits(64))
 
@@ -91,18 +89,17 @@ class World:
 
     async def live(self) -> None:
         """Let everything happen, then wait until all has come to rest, and check it."""
-        clients = [Client(tenant, self._fork(), self) for tenant in WEIGHTS]
+        clients = [Client(tenant, self.fork(), self) for tenant in WEIGHTS]
         self._wish(clients)
         sources = set(self.storage.stored)
         for replica in self.replicas:
             replica.start()
         for k in range(self.chance.choice((3, 4, 5, 6))):
-            self._start_engine(new_id(self.clock.now(), randomness=k), self._chaos.vices())
+            self.fleet.start(new_id(self.clock.now(), randomness=k))
         wishing = [asyncio.create_task(client.run()) for client in clients]
         await self._chaos.run(span_s=_CHAOS_S)
         self._calm = True
-        for engine in self.engines.values():
-            _reform(engine)
+        self.fleet.reform()
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 await asyncio.gather(*wishing)
@@ -147,7 +144,7 @@ class World:
         own = asyncio.current_task()
         for process in (
             *(p for r in self.replicas for p in (*r.dead, r.process)),
-            *(e.process for e in (*self._old_engines, *self.engines.values())),
+            *(engine.process for engine in self.fleet.ever),
         ):
             process.go_on(self.loop)
         for _ in range(50):
@@ -160,6 +157,10 @@ class World:
                 await asyncio.wait(left, timeout=5.0)
 
     # --- what engines find -------------------------------------------------------------------
+
+    def vices(self) -> Vices:
+        """Return what a new engine does wrong: nothing when all is mended."""
+        return Vices() if self._calm else self._chaos.vices()
 
     async def connect(self, engine: Engine, hello: Hello) -> Stream:
         """Reach some replica. Raises UnavailableError."""
@@ -189,128 +190,6 @@ class World:
             self.ledger.count("answer lost")
             raise UnavailableError("the answer was lost")
         return result
-
-    # --- engines come and go -----------------------------------------------------------------
-
-    def engine_names(self) -> list[str]:
-        """Return the engines' ids."""
-        return list(self.engines)
-
-    def _start_engine(self, name: str, vices: Vices) -> None:
-        chance = self._fork()
-        engine = Engine(
-            name,
-            process=Process(f"engine {name}"),
-            slot_count=chance.choice((1, 2, 4)),
-            speed=chance.choice((0.5, 1.0, 3.0)),
-            chance=chance,
-            vices=vices,
-            world=self,
-        )
-        if (old := self.engines.get(name)) is not None:
-            self._old_engines.append(old)
-        self.engines[name] = engine
-        engine.process.spawn(self._keep(engine))
-
-    async def _keep(self, engine: Engine) -> None:
-        await engine.run()
-        self.loop.outside(engine.chance.uniform(0.5, 5.0), self._restart, engine)
-
-    def _restart(self, engine: Engine) -> None:
-        if self.engines.get(engine.name) is engine:
-            self._start_engine(engine.name, Vices() if self._calm else self._chaos.vices())
-
-    def _replace(self, engine: Engine) -> None:
-        """Let an engine never be heard of again, and another come."""
-        if self.engines.get(engine.name) is engine:
-            del self.engines[engine.name]
-            self._old_engines.append(engine)
-            name = new_id(self.clock.now(), randomness=engine.chance.getrandbits(35))
-            self._start_engine(name, Vices() if self._calm else self._chaos.vices())
-
-    def crash_engine(self, name: str) -> None:
-        """Kill an engine; another process follows some time later."""
-        engine = self.engines[name]
-        if engine.process.halted:
-            return
-        self.ledger.count("engine crashed", name)
-        engine.process.halted = True
-        self._lose(engine)
-        again = self._replace if engine.chance.random() < 0.3 else self._restart
-        self.loop.outside(engine.chance.choice((0.5, 5.0, 30.0)), again, engine)
-
-    def stop_engine(self, name: str) -> None:
-        """Shut an engine down in order; another process follows some time later."""
-        engine = self.engines[name]
-        if not engine.process.halted:
-            self.ledger.count("engine stopped", name)
-            engine.process.spawn(_call(engine.stop))
-
-    def hang_engine(self, name: str, span_s: float) -> None:
-        """Let an engine stand still for a while."""
-        engine = self.engines[name]
-        if engine.process.halted:
-            return
-        self.ledger.count("engine hung", name)
-        engine.process.halted = True
-        self.loop.outside(span_s, self._go_on, engine)
-        if engine.chance.random() < 0.2:
-            # Its supervisor loses patience and starts another beside it.
-            self.loop.outside(span_s / 2, self._restart, engine)
-
-    def _go_on(self, engine: Engine) -> None:
-        self.ledger.note(engine.name, "goes on")
-        engine.process.go_on(self.loop)
-
-    async def maintain(self, name: str, *, maintenance: bool) -> None:
-        """Take an engine out of service, or back in."""
-        release = self.chance.random() < 0.5
-        while True:
-            try:
-                await self.call(
-                    lambda d: d.api.engine_control.set_maintenance(
-                        _OPERATOR,
-                        f"engines/{name}",
-                        maintenance=maintenance,
-                        release_attempts=release,
-                    )
-                )
-            except NotFoundError:
-                return  # it never connected
-            except UnavailableError:
-                await asyncio.sleep(1.0)
-            else:
-                return
-
-    def break_stream(self, name: str) -> None:
-        """Break an engine's stream."""
-        stream = self.engines[name].stream if name in self.engines else None
-        if stream is not None and not stream.broken:
-            self.ledger.count("stream broken", *stream.ends)
-            self._break(stream)
-
-    def _lose(self, engine: Engine) -> None:
-        if engine.stream is not None:
-            self._break(engine.stream)
-
-    def _break(self, stream: Stream) -> None:
-        chance = self._network_chance
-        stream.break_off(
-            engine_learns_s=chance.choice((0.0, 0.1, 1.0, 15.0)),
-            replica_learns_s=chance.choice((0.0, 0.1, 1.0, 15.0, 40.0)),
-        )
-
-
-def _reform(engine: Engine) -> None:
-    """Have an engine do nothing wrong from now on, but end in its own way what it was told to end.
-
-    Who goes on writes until its work or its token ends; what it leaves is deleted all the same.
-    """
-    engine.vices = Vices(goes_on=engine.vices.goes_on)
-
-
-async def _call(function: Callable[[], object]) -> None:
-    function()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
