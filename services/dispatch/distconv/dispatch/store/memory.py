@@ -188,10 +188,6 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
         """Return the oldest events of the outbox."""
         return list(islice(self._t.events.values(), limit))
 
-    async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
-        """Return what a request id was used for."""
-        return self._t.requests.get((tenant, request_id))
-
     async def list_requests(
         self, tenant: str, request_ids: Sequence[str]
     ) -> Sequence[RequestRecord]:

@@ -9,12 +9,11 @@ from distconv.core.errors import AlreadyExistsError
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.memory_tables import LineUse, Tables, expiry, live, tasks_of
+from distconv.dispatch.store.memory_tables import LineUse, Tables, live, tasks_of
 from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AccountRecord,
     AttemptRecord,
-    EngineRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -57,14 +56,6 @@ class MemoryRows:
             for a in live(self._t)
             if (job_id and a.job_id == job_id) or (engine_id and a.engine_id == engine_id)
         ]
-
-    async def load_leases(self, *, before: datetime) -> Sequence[AttemptRecord]:
-        """Read the attempts whose lease ends before."""
-        return [a for a in live(self._t) if expiry(a) < before]
-
-    async def load_present_engines(self) -> Sequence[EngineRecord]:
-        """Read the engines that are neither OFFLINE nor REVOKED."""
-        return [e for e in self._t.engines.values() if not e.state.is_absent]
 
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""

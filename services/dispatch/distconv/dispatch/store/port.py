@@ -116,10 +116,6 @@ class Store(Protocol):
         """Return the oldest events of the outbox."""
         ...
 
-    async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
-        """Return what a request id was used for."""
-        ...
-
     async def list_requests(
         self, tenant: str, request_ids: Sequence[str]
     ) -> Sequence[RequestRecord]:

@@ -81,14 +81,6 @@ class Rows(Protocol):
         """Read the live attempts of a job or of an engine."""
         ...
 
-    async def load_leases(self, *, before: datetime) -> Sequence[AttemptRecord]:
-        """Read the attempts whose lease ends before."""
-        ...
-
-    async def load_present_engines(self) -> Sequence[EngineRecord]:
-        """Read the engines that are neither OFFLINE nor REVOKED."""
-        ...
-
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""
         ...

@@ -25,7 +25,6 @@ from distconv.dispatch.store.statements import (
     JOBS,
     TASKS,
     begins,
-    request_of,
     requests_of,
     select_of,
 )
@@ -141,10 +140,6 @@ class SqlJobReads(SqlReader):
         """Return the oldest events of the outbox."""
         query = select_of(t.outbox, OutboxRecord).order_by(t.outbox.c.number).limit(limit)
         return await self._read_all(query, OutboxRecord)
-
-    async def get_request(self, tenant: str, request_id: str) -> RequestRecord | None:
-        """Return what a request id was used for."""
-        return await self._read_one(request_of(tenant, request_id), RequestRecord)
 
     async def list_requests(
         self, tenant: str, request_ids: Sequence[str]

@@ -25,7 +25,6 @@ from distconv.dispatch.store.records import (
     TaskRecord,
 )
 from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
-from distconv.dispatch.store.sql_engines import PRESENT
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import (
     ACCOUNTS,
@@ -176,17 +175,6 @@ class SqlRows:
         of = t.attempts.c
         whose = of.job_id == job_id if job_id else of.engine_id == engine_id
         return await self._all(_locked(ATTEMPTS.where(whose, LIVE).order_by(of.id)), AttemptRecord)
-
-    async def load_leases(self, *, before: datetime) -> Sequence[AttemptRecord]:
-        """Read the attempts whose lease ends before."""
-        of = t.attempts.c
-        early = ATTEMPTS.where(of.lease_expire_time < before).order_by(of.id)
-        return await self._all(_locked(early), AttemptRecord)
-
-    async def load_present_engines(self) -> Sequence[EngineRecord]:
-        """Read the engines that are neither OFFLINE nor REVOKED."""
-        present = ENGINES.where(PRESENT).order_by(t.engines.c.id)
-        return await self._all(_locked(present), EngineRecord)
 
     async def load_request(self, key: RequestKey) -> RequestRecord | None:
         """Read what a request id was used for."""

@@ -52,10 +52,6 @@ class Transaction(Protocol):
         """Return a task and lock it."""
         ...
 
-    async def get_claimable_task(self, task_id: str) -> TaskRecord | None:
-        """Return a task that is READY and lock it; None when it is not, or is locked already."""
-        ...
-
     async def claim_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskRecord]:
         """Return those of the tasks that are READY, and lock them and their jobs.
 
@@ -116,14 +112,6 @@ class Transaction(Protocol):
 
         `tokens` is by attempt id. A later expiry stays as it is.
         """
-        ...
-
-    async def extend_leases(self, *, expire_time: datetime) -> int:
-        """Push every lease that ends before `expire_time` on to it; return how many."""
-        ...
-
-    async def take_engines_offline(self) -> int:
-        """Mark every engine that is not revoked as OFFLINE; return how many were not."""
         ...
 
     async def add_job(self, job: JobRecord) -> None:

@@ -10,7 +10,6 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TypeVar
 
-from distconv.core.engine import EngineState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.queries import Line
@@ -110,11 +109,6 @@ class Unit(UnitShelves):
         own = (a.claimed_rank for a in self._accounts.rows() if a.urgency == urgency)
         return front.virtual_time(max(own, default=0.0))
 
-    async def get_claimable_task(self, task_id: str) -> TaskRecord | None:
-        """Return a task that is READY and that nobody else is claiming, and lock it."""
-        found = await self.claim_tasks([task_id])
-        return found[0] if found else None
-
     async def claim_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskRecord]:
         """Return those of the tasks that are READY, and lock them and their jobs."""
         fresh = unknown(self._tasks, tuple(task_ids))
@@ -168,27 +162,6 @@ class Unit(UnitShelves):
             else:
                 held.append(attempt)
         return held
-
-    async def extend_leases(self, *, expire_time: datetime) -> int:
-        """Push every earlier expiry on."""
-        self._take(Loaded(attempts=await self._rows.load_leases(before=expire_time)))
-        early = [
-            attempt
-            for attempt in self._attempts.rows()
-            if attempt.lease_expire_time is not None and attempt.lease_expire_time < expire_time
-        ]
-        for attempt in early:
-            self._attempts.put(attempt.id, replace(attempt, lease_expire_time=expire_time))
-        return len(early)
-
-    async def take_engines_offline(self) -> int:
-        """Mark every engine as OFFLINE."""
-        self._take(Loaded(engines=await self._rows.load_present_engines()))
-        present = [engine for engine in self._engines.rows() if not engine.state.is_absent]
-        for engine in present:
-            offline = replace(engine, state=EngineState.OFFLINE, session_id="", connect_time=None)
-            self._engines.put(engine.id, offline)
-        return len(present)
 
     async def add_job(self, job: JobRecord) -> None:
         """Insert a job."""
