@@ -18,7 +18,7 @@ from distconv.dispatch.store.records import (
     SpeedRecord,
     TaskRecord,
 )
-from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.rows import AccountKey, Loaded, SpeedKey, Writes
 from distconv.dispatch.store.shelf import Written
 
 
@@ -56,16 +56,6 @@ class MemoryRows:
             for a in live(self._t)
             if (job_id and a.job_id == job_id) or (engine_id and a.engine_id == engine_id)
         ]
-
-    async def load_request(self, key: RequestKey) -> RequestRecord | None:
-        """Read what a request id was used for."""
-        return self._t.requests.get(key)
-
-    async def load_requests(
-        self, tenant: str, request_ids: Sequence[str]
-    ) -> Sequence[RequestRecord]:
-        """Read what request ids were used for."""
-        return _found(self._t.requests, [(tenant, request_id) for request_id in request_ids])
 
     async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
         """Read requests whose time has come."""

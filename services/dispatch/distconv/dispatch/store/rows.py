@@ -81,16 +81,6 @@ class Rows(Protocol):
         """Read the live attempts of a job or of an engine."""
         ...
 
-    async def load_request(self, key: RequestKey) -> RequestRecord | None:
-        """Read what a request id was used for."""
-        ...
-
-    async def load_requests(
-        self, tenant: str, request_ids: Sequence[str]
-    ) -> Sequence[RequestRecord]:
-        """Read what request ids were used for."""
-        ...
-
     async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
         """Read requests whose time has come, the longest expired first."""
         ...

@@ -39,8 +39,6 @@ from distconv.dispatch.store.statements import (
     listed,
     literal_state,
     records,
-    request_of,
-    requests_of,
     select_of,
 )
 from distconv.dispatch.store.whole import whole
@@ -175,20 +173,6 @@ class SqlRows:
         of = t.attempts.c
         whose = of.job_id == job_id if job_id else of.engine_id == engine_id
         return await self._all(_locked(ATTEMPTS.where(whose, LIVE).order_by(of.id)), AttemptRecord)
-
-    async def load_request(self, key: RequestKey) -> RequestRecord | None:
-        """Read what a request id was used for."""
-        return await self._one(request_of(*key), RequestRecord)
-
-    async def load_requests(
-        self, tenant: str, request_ids: Sequence[str]
-    ) -> Sequence[RequestRecord]:
-        """Read what request ids were used for."""
-        return [
-            request
-            for query in requests_of(tenant, request_ids)
-            for request in await self._all(query, RequestRecord)
-        ]
 
     async def load_expired_requests(self, now: datetime, limit: int) -> Sequence[RequestRecord]:
         """Read requests whose time has come."""

@@ -42,13 +42,6 @@ def field_names(record: type) -> tuple[str, ...]:
 _NAMES: dict[type, tuple[str, ...]] = {}
 
 
-def request_of(tenant: str, request_id: str) -> sa.Select[Any]:
-    """Select what a request id was used for."""
-    return select_of(t.requests, RequestRecord).where(
-        t.requests.c.tenant == tenant, t.requests.c.request_id == request_id
-    )
-
-
 def records(rows: Iterable[Sequence[Any]], kind: type[_R]) -> list[_R]:
     """Return rows of `select_of` as records."""
     names = field_names(kind)

@@ -75,7 +75,7 @@ class Unit(UnitShelves):
         """Return what a request id was used for."""
         key = (tenant, request_id)
         if not self._requests.knows(key):
-            self._requests.take(key, await self._rows.load_request(key))
+            await self.prefetch(Keys(requests=(key,)))
         return self._requests.get(key)
 
     async def list_requests(
@@ -83,13 +83,7 @@ class Unit(UnitShelves):
     ) -> Sequence[RequestRecord]:
         """Return what request ids were used for; those that are new are left out."""
         keys = [(tenant, request_id) for request_id in request_ids]
-        fresh = [
-            request_id for _, request_id in keys if not self._requests.knows((tenant, request_id))
-        ]
-        for request in await self._rows.load_requests(tenant, fresh) if fresh else ():
-            self._requests.take((request.tenant, request.request_id), request)
-        for request_id in fresh:
-            self._requests.take((tenant, request_id), None)
+        await self.prefetch(Keys(requests=tuple(keys)))
         return [request for request in map(self._requests.get, keys) if request is not None]
 
     async def get_speed(
