@@ -41,12 +41,15 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
 
         Reads are given up after `answer_timeout_s`; None: never.
         """
-        super().__init__(reading, failures, answer_timeout_s=answer_timeout_s)
-        self._writing = writing
+        super().__init__(
+            reading=reading,
+            writing=writing,
+            failures=failures,
+            one_writer=one_writer,
+            answer_timeout_s=answer_timeout_s,
+        )
         self._writer = SqlWriter()
         self._duties: set[str] = set()
-        # SQLite has one writer at a time: waiting here costs less than its busy handler.
-        self._lock = asyncio.Lock() if one_writer else None
 
     @classmethod
     async def open_sqlite(cls, path: Path, *, new: bool = False) -> Self:
@@ -113,11 +116,9 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
     @asynccontextmanager
     async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Unit]:
         """Begin a change."""
-        if self._lock is not None:
-            await self._lock.acquire()
         committing = False
         try:
-            async with whole_context(self._writing.connect()) as connection:
+            async with self._turn, whole_context(self._writing.connect()) as connection:
                 transaction = await whole(_begun(connection))
                 rows = SqlRows(connection, self._writer)
                 unit = Unit(rows)
@@ -130,9 +131,6 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
                 self._writer.committed(rows.line_times)
         except self._failures.kinds as error:
             raise self._failures.explain(error, committing=committing) from error
-        finally:
-            if self._lock is not None:
-                self._lock.release()
 
     @asynccontextmanager
     async def duty(self, name: str) -> AsyncIterator[bool]:
@@ -142,7 +140,7 @@ class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
             return
         self._duties.add(name)
         try:
-            if self._lock is not None:
+            if self._one_writer:
                 yield True  # one process has the database to itself
             else:
                 async with self._duty_row(name) as held:

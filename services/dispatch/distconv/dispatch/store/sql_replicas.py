@@ -1,17 +1,17 @@
 """Replicas, and which engines they hold, in a SQL database."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from distconv.dispatch.store import tables as t
 from distconv.dispatch.store.records import EngineRecord, HeartbeatRecord, ReplicaRecord
 from distconv.dispatch.store.sql_engines import PRESENT
-from distconv.dispatch.store.sql_reader import SqlReader
+from distconv.dispatch.store.sql_reader import Failures, SqlReader
 from distconv.dispatch.store.statements import (
     ENGINES,
     fetch_all,
@@ -20,32 +20,37 @@ from distconv.dispatch.store.statements import (
 )
 from distconv.dispatch.store.whole import whole, whole_context
 
-if TYPE_CHECKING:
-    import asyncio
-
-    from sqlalchemy.ext.asyncio import AsyncEngine
-
 _REPLICAS = select_of(t.replicas, ReplicaRecord)
 
 
 class SqlReplicas(SqlReader):
     """The part of a store that knows the replicas; each call is a transaction of its own."""
 
-    _writing: "AsyncEngine"
-    _lock: "asyncio.Lock | None"
+    def __init__(
+        self,
+        *,
+        reading: AsyncEngine,
+        writing: AsyncEngine,
+        failures: Failures,
+        one_writer: bool,
+        answer_timeout_s: float | None,
+    ) -> None:
+        """`one_writer` queues writers here."""
+        super().__init__(reading, failures, answer_timeout_s=answer_timeout_s)
+        self._writing = writing
+        self._one_writer = one_writer
+        # SQLite has one writer at a time: waiting here costs less than its busy handler.
+        self._turn: AbstractAsyncContextManager[None] = (
+            asyncio.Lock() if one_writer else nullcontext()
+        )
 
     @asynccontextmanager
     async def _changing(self) -> AsyncIterator[AsyncConnection]:
-        if self._lock is not None:
-            await self._lock.acquire()
         try:
-            async with whole_context(self._writing.begin()) as connection:
+            async with self._turn, whole_context(self._writing.begin()) as connection:
                 yield connection
         except self._failures.kinds as error:
             raise self._failures.explain(error) from error
-        finally:
-            if self._lock is not None:
-                self._lock.release()
 
     async def read_clock(self) -> datetime | None:
         """Return the time by the database server's clock; None when there is no server."""
