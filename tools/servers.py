@@ -126,7 +126,7 @@ class PrivateServer(ABC):
             self._start_once()
             return
         for attempt in range(1, _PORT_TRIES + 1):
-            self.port = _free_port()
+            self.port = free_port()
             try:
                 self._start_once()
             except ServerFailedError:
@@ -349,7 +349,8 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that was free just now."""
     with socket.socket() as probe:
         probe.bind((_HOST, 0))
         return int(probe.getsockname()[1])

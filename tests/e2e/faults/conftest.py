@@ -1,15 +1,15 @@
 """A fleet of installed commands: replicas, storage and engines, on servers of its own."""
 
+import asyncio
 import itertools
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import IO
 
@@ -17,11 +17,13 @@ import psutil
 import pytest
 from tests.conftest import lacking
 
+from distconv.client import Client, Job, JobState
 from servers import (
     MissingServerError,
     NatsServer,
     PostgresqlServer,
     PrivateServer,
+    free_port,
     nats_server,
     postgresql_server,
 )
@@ -185,7 +187,7 @@ class Fleet:
         replica = Daemon(
             "distconv-dispatch",
             self.folder / name,
-            ["--bind", f"127.0.0.1:{_free_port()}", "--config", str(config)],
+            ["--bind", f"127.0.0.1:{free_port()}", "--config", str(config)],
         )
         replica.start()
         self.replicas.append(replica)
@@ -219,10 +221,13 @@ def _drain(stream: IO[str]) -> None:
             pass
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+async def until(client: Client, name: str, state: JobState, engine: str = "") -> Job:
+    """Follow a job until it is in a state, and on an engine if one is given."""
+    async with asyncio.timeout(100), aclosing(client.watch_job(name)) as snapshots:
+        async for job in snapshots:
+            if job.state is state and engine in ("", job.engine):
+                return job
+    raise AssertionError(f"{name} ended before it was {state}")
 
 
 @pytest.fixture

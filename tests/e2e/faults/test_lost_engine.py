@@ -3,26 +3,16 @@
 import asyncio
 import sys
 import time
-from contextlib import aclosing
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Clips
-from tests.e2e.faults.conftest import Fleet
+from tests.e2e.faults.conftest import Fleet, until
 
-from distconv.client import Client, Job, JobState
+from distconv.client import Client, JobState
 from distconv.core.profiles import load_profile_file
 
 WITHIN_S = 30.0
-
-
-async def until(client: Client, name: str, state: JobState, engine: str = "") -> Job:
-    """Follow a job until it is in a state, and on an engine if one is given."""
-    async with asyncio.timeout(90), aclosing(client.watch_job(name)) as snapshots:
-        async for job in snapshots:
-            if job.state is state and engine in ("", job.engine):
-                return job
-    raise AssertionError(f"{name} ended before it was {state}")
 
 
 async def test_the_work_of_a_lost_engine_runs_elsewhere_within_half_a_minute(

@@ -5,13 +5,12 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Clips
-from tests.e2e.faults.conftest import DaemonEndedError, Fleet
+from tests.e2e.faults.conftest import DaemonEndedError, Fleet, until
 
 from distconv.client import Client, Job, JobState
 from distconv.core.errors import UnavailableError
@@ -37,15 +36,7 @@ async def _begin(client: Client, clips: Clips, profile: Path) -> Job:
     [steady] = load_profile_file(profile)
     source = await client.upload(clips.long)
     job = await client.create_job(source=source, profile=steady)
-    return await _until(client, job.name, JobState.TRANSCODING)
-
-
-async def _until(client: Client, name: str, state: JobState) -> Job:
-    async with asyncio.timeout(100), aclosing(client.watch_job(name)) as snapshots:
-        async for job in snapshots:
-            if job.state is state:
-                return job
-    raise AssertionError(f"{name} ended before it was {state}")
+    return await until(client, job.name, JobState.TRANSCODING)
 
 
 async def _refused_fast(call: Callable[[], Awaitable[object]]) -> str:
@@ -79,9 +70,9 @@ async def test_without_the_database_calls_fail_fast_and_engines_go_on(
         second = await _patiently(
             lambda: client.create_job(source=source, profile="copy", request_id="once")
         )
-        done = await _until(client, job.name, JobState.COMPLETED)
+        done = await until(client, job.name, JobState.COMPLETED)
         assert done.attempt_count == 2  # the probe and the encode
-        await _until(client, second.name, JobState.COMPLETED)
+        await until(client, second.name, JobState.COMPLETED)
         assert len([job async for job in client.list_jobs()]) == 2
     assert engine.log_count("session_opened") == 1
 
@@ -96,7 +87,7 @@ async def test_without_the_bus_everything_works(fleet: Fleet, clips: Clips) -> N
         async with Client(address) as client:
             source = await client.upload(clips.tiny)
             job = await client.create_job(source=source, profile="h264")
-            await _until(client, job.name, JobState.COMPLETED)
+            await until(client, job.name, JobState.COMPLETED)
 
 
 async def test_a_stopping_replica_hands_its_engines_over(
@@ -111,7 +102,7 @@ async def test_a_stopping_replica_hands_its_engines_over(
         code = await asyncio.to_thread(first.stop)
         assert code == 0
         assert time.monotonic() - begin < 10
-        done = await _until(client, job.name, JobState.COMPLETED)
+        done = await until(client, job.name, JobState.COMPLETED)
     assert done.attempt_count == 2
     assert engine.log_count("dispatch_drains") == 1
     # The engine was never told of the second: the drain named it.
@@ -131,7 +122,7 @@ async def test_engines_of_a_killed_replica_come_to_another_within_seconds(
         while not other.log_count("engine_connected"):
             assert time.monotonic() - begin < 5
             await asyncio.sleep(0.05)
-        done = await _until(client, job.name, JobState.COMPLETED)
+        done = await until(client, job.name, JobState.COMPLETED)
     assert done.attempt_count == 2
     assert engine.log_count("attempt_stale") == 0
 
@@ -148,7 +139,7 @@ async def test_a_frozen_replica_that_goes_on_takes_nothing_away(
             await asyncio.sleep(OUTAGE_S)
         finally:
             os.kill(replica.pid, signal.SIGCONT)
-        done = await _until(client, job.name, JobState.COMPLETED)
+        done = await until(client, job.name, JobState.COMPLETED)
     assert done.attempt_count == 2  # the probe and the encode, which went on meanwhile
     assert replica.log_count("lease_expired") == 0
     assert engine.log_count("attempt_stale") == 0
