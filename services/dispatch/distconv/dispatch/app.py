@@ -53,6 +53,7 @@ from distconv.dispatch.scheduling.scheduler import Scheduler
 from distconv.dispatch.sessions.follower import EngineFollower
 from distconv.dispatch.sessions.handling import EngineMessages
 from distconv.dispatch.sessions.hub import SessionHub, SessionPace
+from distconv.dispatch.sessions.results import Results
 from distconv.dispatch.sessions.service import EngineServicer, engine_service
 from distconv.dispatch.sessions.speed_book import SpeedBook
 from distconv.dispatch.sessions.stream import SessionStreams
@@ -169,11 +170,17 @@ class Dispatch:
         )
         views = Views(store, self.hub, self.board, clock=clock, held=self.scheduler.hold)
         messages = EngineMessages(
-            store=store,
             changes=changes,
             leasing=self.leasing,
-            concluding=self.concluding,
-            verifier=Verifier(objects, check_counts),
+            results=Results(
+                store=store,
+                leasing=self.leasing,
+                concluding=self.concluding,
+                verifier=Verifier(objects, check_counts),
+                board=self.board,
+                signals=self.signals,
+                spawn=spawn,
+            ),
             board=self.board,
             book=self.book,
             signals=self.signals,
