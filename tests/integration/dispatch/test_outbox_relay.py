@@ -9,7 +9,7 @@ import pytest
 
 from distconv.core.errors import UnavailableError
 from distconv.core.ids import new_id
-from distconv.dispatch.changes.change import Changes
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Signals
 from distconv.dispatch.duties.outbox_relay import DUTY, OutboxRelay
 from distconv.dispatch.store.memory import MemoryStore

@@ -13,7 +13,7 @@ from distconv.core.retry import RetryPolicy
 from distconv.dispatch.api.client_api import ClientApi
 from distconv.dispatch.api.service import DispatchServicer, dispatch_service
 from distconv.dispatch.background import Background
-from distconv.dispatch.changes.change import Changes
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.circuit import Circuit

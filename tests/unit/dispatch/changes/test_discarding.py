@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from distconv.core.attempt_states import AttemptState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Signals
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import AttemptRecord

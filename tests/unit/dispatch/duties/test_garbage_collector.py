@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Signals
 from distconv.dispatch.duties.garbage_collector import GarbageCollector
 from distconv.dispatch.store.memory import MemoryStore

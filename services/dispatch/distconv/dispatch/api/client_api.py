@@ -6,7 +6,7 @@ from typing import Self
 
 from distconv.core.clock import Clock
 from distconv.core.profiles import ProfileCatalogue
-from distconv.dispatch.changes.change import Changes
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.feasibility import require_feasible

@@ -1,24 +1,19 @@
 """One change: the records moved in one transaction by the tables of the core, and its effects."""
 
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from distconv.core import attempt_states, task_states
 from distconv.core.attempt_states import AttemptEvent, AttemptState
-from distconv.core.clock import Clock
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import MakeId, new_id
 from distconv.core.states import Command, JobEvent, JobState, apply
 from distconv.core.task_states import TaskEvent, TaskState
 from distconv.dispatch.changes.domain_events import CREATED, engine_event, job_event
-from distconv.dispatch.changes.group_commit import GroupCommit
 from distconv.dispatch.changes.ready_queue import QueuePolicy, ReadyQueue
-from distconv.dispatch.changes.signals import Effects, Signals, Stop, Topic
-from distconv.dispatch.store.keys import NO_KEYS, Keys
-from distconv.dispatch.store.port import Store
+from distconv.dispatch.changes.signals import Effects, Stop, Topic
 from distconv.dispatch.store.records import (
     AttemptRecord,
     EngineRecord,
@@ -29,8 +24,6 @@ from distconv.dispatch.store.records import (
     TransitionRecord,
 )
 from distconv.dispatch.store.transaction import Transaction
-
-_T = TypeVar("_T")
 
 # States in which `error` is shown; in others the attempts' history holds it.
 _SHOW_ERROR = (JobState.FAILED, JobState.RETRYING)
@@ -256,74 +249,3 @@ class Change:
     async def _tell(self, event: OutboxRecord) -> None:
         await self.tx.add_event(event)
         self.effects.topics.add(Topic.OUTBOX)
-
-
-class Changes:
-    """Make changes; what they ask for is published once they are committed."""
-
-    def __init__(
-        self,
-        store: Store,
-        signals: Signals,
-        clock: Clock,
-        *,
-        media_ttl: timedelta,
-        make_id: MakeId = new_id,
-        randomness: Callable[[], float] = random.random,
-        queue_policy: QueuePolicy | None = None,
-        require: Callable[[], None] = lambda: None,
-    ) -> None:
-        """`media_ttl` is how long the tokens of an assignment hold.
-
-        `randomness` returns numbers in [0, 1) for the pauses between tries.
-        `require` raises UnavailableError while no change can be made.
-        """
-        self._require = require
-        self._group = GroupCommit(store, randomness=randomness)
-        self._signals = signals
-        self._clock = clock
-        self._media_ttl = media_ttl
-        self._make_id = make_id
-        self._queue_policy = queue_policy or QueuePolicy()
-
-    async def make(self, fn: Callable[[Change], Awaitable[_T]], *, keys: Keys = NO_KEYS) -> _T:
-        """Run `fn` on a change and return what it returns, once the change is committed.
-
-        Whole or not at all: what `fn` raises undoes it. `fn` may run more than
-        once, so it has no effect but on the change, and it makes no other change.
-        `keys` are the ids of what it will read. Nothing comes between the commit
-        and the signals, not even the cancellation of the caller.
-        """
-        self._require()
-        return await self._group.run(_Making(self, fn), keys)
-
-    def start(self, tx: Transaction) -> Change:
-        """Return a change of this instant."""
-        return Change(
-            tx=tx,
-            now=self._clock.now(),
-            media_ttl=self._media_ttl,
-            make_id=self._make_id,
-            queue_policy=self._queue_policy,
-        )
-
-    def publish(self, effects: Effects) -> None:
-        """Tell everyone whom a committed change concerns."""
-        self._signals.publish(effects)
-
-
-class _Making(Generic[_T]):
-    """A change on its way through the group."""
-
-    def __init__(self, changes: Changes, fn: Callable[[Change], Awaitable[_T]]) -> None:
-        self._changes = changes
-        self._fn = fn
-        self._effects = Effects()
-
-    async def run(self, tx: Transaction) -> _T:
-        change = self._changes.start(tx)
-        self._effects = change.effects
-        return await self._fn(change)
-
-    def committed(self) -> None:
-        self._changes.publish(self._effects)

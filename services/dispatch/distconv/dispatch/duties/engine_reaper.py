@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from distconv.core.clock import Clock
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.sessions.ending import take_offline
 from distconv.dispatch.store.keys import Keys

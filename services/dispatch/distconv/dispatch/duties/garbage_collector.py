@@ -7,7 +7,8 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import GarbageRecord

@@ -7,7 +7,8 @@ from functools import partial
 import structlog
 
 from distconv.core.clock import Clock
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.store.port import Store
 
 _log = structlog.get_logger()

@@ -5,7 +5,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from distconv.core.clock import Clock
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 
 _log = structlog.get_logger()
 

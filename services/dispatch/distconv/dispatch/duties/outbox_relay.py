@@ -7,7 +7,8 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, UnavailableError
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.events.wire import event_of, raw_event_of
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import OutboxRecord

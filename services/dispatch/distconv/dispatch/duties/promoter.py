@@ -7,7 +7,8 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.task_states import TaskState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import TaskRecord

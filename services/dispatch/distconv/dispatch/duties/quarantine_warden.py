@@ -6,7 +6,8 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.engine import EngineState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Signals, Topic
 from distconv.dispatch.lifecycle.engine_health import health_of, with_health
 from distconv.dispatch.sessions.hub import SessionHub

@@ -15,7 +15,8 @@ from distconv.core.progress import JobProgress
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
 from distconv.core.work import job_size
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.engine_health import EngineHealth
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.lifecycle.leasing import release

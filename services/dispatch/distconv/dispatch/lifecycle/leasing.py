@@ -13,7 +13,8 @@ from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.placement.choice import Placement
 from distconv.dispatch.placement.transfer import Transfer, TransferFacts, as_served, decide

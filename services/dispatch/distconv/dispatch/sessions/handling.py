@@ -11,7 +11,8 @@ from distconv.core.attempt import AttemptPhase
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, UnavailableError
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Signals, Topic
 from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.lifecycle.leasing import Leasing

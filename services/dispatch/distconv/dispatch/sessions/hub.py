@@ -18,7 +18,8 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.names import AttemptRef
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.sessions.ending import take_offline

@@ -13,7 +13,8 @@ from distconv.core.speeds import (
     of_benchmark,
 )
 from distconv.core.work import PIXELS_PER_UNIT
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.observing import NO_CODEC
 from distconv.dispatch.sessions.messages import BenchmarkReport
 from distconv.dispatch.sessions.session import EngineSession

@@ -7,7 +7,8 @@ import structlog
 from distconv.core.attempt_states import AttemptEvent
 from distconv.core.engine import EngineState
 from distconv.core.errors import FailedPreconditionError
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.leasing import release
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.store.keys import Keys

@@ -17,7 +17,8 @@ from distconv.core.profile import Profile
 from distconv.core.requirements import Requirements
 from distconv.core.states import JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Topic
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.needs import requirement_of

@@ -20,7 +20,8 @@ from distconv.core.media import MediaInfo
 from distconv.core.names import object_name
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.plan import plan, with_media
 from distconv.dispatch.objects.port import Objects, StoredObject
 from distconv.dispatch.reading.views import JobView, Views

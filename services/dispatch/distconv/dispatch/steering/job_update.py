@@ -18,7 +18,8 @@ from distconv.core.profile import Profile
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.requirements import Requirements
 from distconv.core.states import JobState
-from distconv.dispatch.changes.change import Change, Changes
+from distconv.dispatch.changes.change import Change
+from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Topic
 from distconv.dispatch.lifecycle.needs import requirement_of
 from distconv.dispatch.reading.finding import Finder
