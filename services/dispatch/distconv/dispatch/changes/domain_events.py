@@ -1,8 +1,8 @@
 """What is told of jobs and engines: the rows of the outbox. Pure.
 
 A row's `type` is the name of a message of proto/distconv/v1/event.proto, its
-payload the message's fields as text; `event_wire` makes the one of the other
-when the row is published.
+payload the message's fields as text; `events/wire.py` makes the one of the
+other when the row is published.
 """
 
 from collections.abc import Mapping
