@@ -1,7 +1,6 @@
 """A whole world from one seed: replicas, engines, clients, and what goes wrong among them."""
 
 import asyncio
-import random
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -329,7 +328,6 @@ class Outcome:
 def run_world(seed: int, shape: Shape) -> Outcome:
     """Run the world of a seed to its end."""
     logs.heard.clear()
-    random.seed(seed)  # what draws from the module itself, as the jitter of commits does
     world = World(seed, shape)
 
     with BUGS[shape.bug].plant() if shape.bug else nullcontext():

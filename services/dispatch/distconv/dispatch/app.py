@@ -109,6 +109,7 @@ class Dispatch:
             clock,
             media_ttl=media_ttl,
             make_id=make_id,
+            randomness=randomness,
             queue_policy=settings.queue,
             require=self.circuit.require,
         )

@@ -1,5 +1,6 @@
 """One change: the records moved in one transaction by the tables of the core, and its effects."""
 
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -267,15 +268,17 @@ class Changes:
         *,
         media_ttl: timedelta,
         make_id: MakeId = new_id,
+        randomness: Callable[[], float] = random.random,
         queue_policy: QueuePolicy | None = None,
         require: Callable[[], None] = lambda: None,
     ) -> None:
         """`media_ttl` is how long the tokens of an assignment hold.
 
+        `randomness` returns numbers in [0, 1) for the pauses between tries.
         `require` raises UnavailableError while no change can be made.
         """
         self._require = require
-        self._group = GroupCommit(store)
+        self._group = GroupCommit(store, randomness=randomness)
         self._signals = signals
         self._clock = clock
         self._media_ttl = media_ttl

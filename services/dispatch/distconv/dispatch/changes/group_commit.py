@@ -8,7 +8,7 @@ when it is busy.
 import asyncio
 import random
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 import structlog
@@ -71,8 +71,10 @@ class _Entry:
 class GroupCommit:
     """Run changes in groups, each whole or not at all."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, *, randomness: Callable[[], float] = random.random) -> None:
+        """`randomness` returns numbers in [0, 1) for the jitter of pauses."""
         self._store = store
+        self._randomness = randomness
         self._waiting: deque[_Entry] = deque()
         self._serving: asyncio.Task[None] | None = None
 
@@ -127,7 +129,7 @@ class GroupCommit:
                 if not tries_left:
                     return _fail_all(group, error)
                 _log.debug("group_retried", size=len(group), why=error.message)
-                await asyncio.sleep(random.uniform(pause_s / 2, pause_s))  # noqa: S311  # jitter
+                await asyncio.sleep(pause_s * (1 + self._randomness()) / 2)
                 pause_s *= 2
             except UnavailableError as error:
                 return _fail_all(group, error)  # the database is away for all alike
