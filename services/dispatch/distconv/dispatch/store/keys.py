@@ -11,7 +11,7 @@ class Keys:
 
     Attempts and tasks bring their jobs with them, attempts their tasks too;
     `with_plan` brings every task of those jobs. `leases` are attempts by
-    themselves: renewing them must not wait for whoever works on their jobs.
+    themselves: renewing them waits for nobody, and passes over what another change holds.
     """
 
     jobs: tuple[str, ...] = ()

@@ -42,7 +42,10 @@ class PostgresqlOptions:
     `pool_size` connections are kept at most; who wants one more waits for
     `checkout_timeout_s`. Whoever reads is told after `answer_timeout_s` that the
     server does not answer. A statement is given up after `statement_timeout_s`,
-    a lock that another transaction holds is waited for during `lock_timeout_s`.
+    a lock that another transaction holds is waited for during `lock_timeout_s`:
+    many changes wait with the one that meets it, until it is known which one that is.
+    The server ends a transaction of which nothing was heard for `idle_timeout_s`, well
+    within a lease: its process stands still, or forgot it, and must not keep its locks.
     """
 
     pool_size: int = 8
@@ -50,7 +53,8 @@ class PostgresqlOptions:
     checkout_timeout_s: float = 2.0
     answer_timeout_s: float = 2.5
     statement_timeout_s: float = 10.0
-    lock_timeout_s: float = 2.0
+    lock_timeout_s: float = 0.5
+    idle_timeout_s: float = 10.0
 
 
 def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "PostgresqlFailures"]:
@@ -74,8 +78,7 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
                 "application_name": "distconv-dispatch",
                 "statement_timeout": str(int(options.statement_timeout_s * 1000)),
                 "lock_timeout": str(int(options.lock_timeout_s * 1000)),
-                # A transaction that its process forgot must not hold its locks for ever.
-                "idle_in_transaction_session_timeout": "60000",
+                "idle_in_transaction_session_timeout": str(int(options.idle_timeout_s * 1000)),
                 # Compiling costs more than these statements take, and so does a second process.
                 "jit": "off",
                 "max_parallel_workers_per_gather": "0",
@@ -94,7 +97,13 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
 
 def migration_options(options: PostgresqlOptions) -> PostgresqlOptions:
     """Return how to connect for altering tables: that takes as long as it takes."""
-    return replace(options, pool_size=1, statement_timeout_s=_LONG_S, lock_timeout_s=_LONG_S)
+    return replace(
+        options,
+        pool_size=1,
+        statement_timeout_s=_LONG_S,
+        lock_timeout_s=_LONG_S,
+        idle_timeout_s=_LONG_S,
+    )
 
 
 def _parse(url: str) -> sa.URL:

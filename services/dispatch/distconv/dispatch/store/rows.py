@@ -28,7 +28,7 @@ SpeedKey = tuple[str, str, int, str]
 
 @dataclass(slots=True, kw_only=True)
 class Loaded:
-    """Rows that were read and locked."""
+    """Rows that were read and locked, and leases that another change holds: read alone."""
 
     jobs: Sequence[JobRecord] = ()
     tasks: Sequence[TaskRecord] = ()
@@ -36,6 +36,7 @@ class Loaded:
     engines: Sequence[EngineRecord] = ()
     tenants: Sequence[TenantRecord] = ()
     requests: Sequence[RequestRecord] = ()
+    held_leases: Sequence[AttemptRecord] = ()
 
 
 @dataclass(slots=True, kw_only=True)

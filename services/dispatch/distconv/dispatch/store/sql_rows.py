@@ -53,6 +53,7 @@ class _Statements(NamedTuple):
     tasks: sa.Select[Any]
     attempts: sa.Select[Any]
     leases: sa.Select[Any]
+    held_leases: sa.Select[Any]
     engines: sa.Select[Any]
     tenants: sa.Select[Any]
     requests: sa.Select[Any]
@@ -67,6 +68,7 @@ def _statements(dialect: str) -> _Statements:
     # A job is locked before its tasks, those before their attempts, each by its id: two changes
     # never wait for one another in a ring.
     some_attempts = listed(dialect, "attempts")
+    leases = ATTEMPTS.where(attempts.id.in_(listed(dialect, "leases")))
     of_attempts = sa.select(attempts.job_id).where(attempts.id.in_(some_attempts))
     of_tasks = sa.select(tasks.job_id).where(tasks.id.in_(listed(dialect, "tasks")))
     job_ids = sa.union(listed(dialect, "jobs"), of_attempts, of_tasks)
@@ -78,9 +80,8 @@ def _statements(dialect: str) -> _Statements:
         jobs=_locked(JOBS.where(t.jobs.c.id.in_(job_ids)).order_by(t.jobs.c.id)),
         tasks=_locked(TASKS.where(tasks.id.in_(task_ids)).order_by(tasks.id)),
         attempts=_locked(ATTEMPTS.where(attempts.id.in_(some_attempts)).order_by(attempts.id)),
-        leases=_locked(
-            ATTEMPTS.where(attempts.id.in_(listed(dialect, "leases"))).order_by(attempts.id)
-        ),
+        leases=leases.order_by(attempts.id).with_for_update(key_share=True, skip_locked=True),
+        held_leases=leases,
         engines=_locked(
             ENGINES.where(t.engines.c.id.in_(listed(dialect, "engines"))).order_by(t.engines.c.id)
         ),
@@ -134,6 +135,8 @@ class SqlRows:
         if keys.leases:
             leases = await self._all(q.leases, AttemptRecord, leases=keys.leases)
             found.attempts = [*found.attempts, *leases]
+            if missing := sorted(set(keys.leases) - {attempt.id for attempt in leases}):
+                found.held_leases = await self._all(q.held_leases, AttemptRecord, leases=missing)
         if keys.engines:
             found.engines = await self._all(q.engines, EngineRecord, engines=keys.engines)
         if keys.requests:

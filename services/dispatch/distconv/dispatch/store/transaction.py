@@ -110,7 +110,8 @@ class Transaction(Protocol):
     ) -> Sequence[AttemptRecord]:
         """Push on the leases of the engine's live attempts; return those that still hold.
 
-        `tokens` is by attempt id. A later expiry stays as it is.
+        `tokens` is by attempt id. A later expiry stays as it is, and so does that of
+        an attempt which another change holds: nobody is waited for.
         """
         ...
 

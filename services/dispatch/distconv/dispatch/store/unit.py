@@ -145,10 +145,11 @@ class Unit(UnitShelves):
     async def renew_leases(
         self, *, engine_id: str, tokens: dict[str, int], expire_time: datetime
     ) -> Sequence[AttemptRecord]:
-        """Push on the leases that still hold."""
+        """Push on the leases that still hold and that no other change is at work on."""
         await self.prefetch(Keys(leases=tuple(sorted(tokens))))
+        told = _present(lambda key: self._attempts.get(key) or self._held_leases.get(key), tokens)
         held = []
-        for attempt in _present(self._attempts.get, tokens):
+        for attempt in told:
             expiry = attempt.lease_expire_time
             if (
                 expiry is None
@@ -156,7 +157,7 @@ class Unit(UnitShelves):
                 or attempt.fencing_token != tokens[attempt.id]
             ):
                 continue
-            if expiry < expire_time:
+            if expiry < expire_time and self._attempts.knows(attempt.id):
                 renewed = replace(attempt, lease_expire_time=expire_time)
                 self._attempts.put(attempt.id, renewed)
                 held.append(renewed)

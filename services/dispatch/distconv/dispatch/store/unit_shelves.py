@@ -58,6 +58,8 @@ class UnitShelves:
         self._asked: set[Hashable] = set()
         self._tasks_of: dict[str, set[str]] = {}
         self._attempts_of: dict[str, set[str]] = {}
+        # Leases that another change holds, as they were read: neither locked nor to be written.
+        self._held_leases: dict[str, AttemptRecord] = {}
         self._virtual_time: float | None = None
 
     @property
@@ -100,7 +102,9 @@ class UnitShelves:
             attempts=unknown(self._attempts, keys.attempts),
             engines=unknown(self._engines, keys.engines),
             tenants=unknown(self._tenants, keys.tenants),
-            leases=unknown(self._attempts, keys.leases),
+            leases=tuple(
+                key for key in unknown(self._attempts, keys.leases) if key not in self._held_leases
+            ),
             requests=unknown(self._requests, keys.requests),
         )
         if wanted != Keys():
@@ -132,6 +136,7 @@ class UnitShelves:
             self._tenants.take(tenant.tenant, tenant)
         for request in loaded.requests:
             self._requests.take((request.tenant, request.request_id), request)
+        self._held_leases |= {attempt.id: attempt for attempt in loaded.held_leases}
         if wanted is not None:
             self._take_absent(wanted)
 
@@ -140,7 +145,8 @@ class UnitShelves:
         shelves: list[tuple[Shelf[Any, Any], Iterable[Hashable]]] = [
             (self._jobs, wanted.jobs),
             (self._tasks, wanted.tasks),
-            (self._attempts, wanted.attempts + wanted.leases),
+            (self._attempts, wanted.attempts),
+            (self._attempts, [key for key in wanted.leases if key not in self._held_leases]),
             (self._engines, wanted.engines),
             (self._requests, wanted.requests),
         ]
