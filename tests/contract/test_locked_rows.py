@@ -115,14 +115,14 @@ async def test_unrelated_changes_commit_while_one_waits(world: World, url: str) 
 
 async def test_a_lock_costs_no_other_engine_its_lease(world: World, url: str) -> None:
     (slow, held), (well, free) = await running(world), await running(world)
-    rescuer = LeaseRescuer(
-        world.store, world.dispatch.leasing, world.clock, world.dispatch.circuit
-    )
+    rescuer = LeaseRescuer(world.store, world.dispatch.leasing, world.clock, world.dispatch.circuit)
     async with locking(url) as lock:
         await lock("attempts", held.id)
         # Somebody waits for the row all the while.
         waiting = asyncio.create_task(
-            world.dispatch.leasing.release(held.id, AttemptEvent.GIVEN_BACK, cause="its user's wish")
+            world.dispatch.leasing.release(
+                held.id, AttemptEvent.GIVEN_BACK, cause="its user's wish"
+            )
         )
         for _ in range(9):
             world.clock.advance(timedelta(seconds=5))
@@ -190,7 +190,7 @@ async def test_a_transaction_that_stands_still_loses_its_locks(url: str) -> None
     frozen = await SqlStore.open_postgresql(url, PostgresqlOptions(idle_timeout_s=0.3))
     other = World(store=await SqlStore.open_postgresql(url, OPTIONS))
     await other.job("t")
-    with pytest.raises(Exception, match="broke|nothing was changed"):
+    with pytest.raises(Exception, match=r"broke|nothing was changed"):
         async with frozen.transaction(Keys(tenants=("t",))):
             await other.job("t")  # waits for the lock, and gets it
     await frozen.close()

@@ -180,11 +180,13 @@ class LockedStore(CountingStore):
         super().__init__()
         self.locked = set(locked)
         self.refusal_count = 0
+        self.refused = asyncio.Event()
 
     @asynccontextmanager
     async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Any]:
         if keys is not None and self.locked.intersection(keys.jobs + keys.tenants):
             self.refusal_count += 1
+            self.refused.set()
             await asyncio.sleep(0)
             raise ConflictError("in the way")
         async with super().transaction(keys) as tx:
@@ -220,8 +222,7 @@ async def test_what_is_about_the_same_waits_behind_it_and_costs_the_others_nothi
         return Body(fn)
 
     first = asyncio.create_task(group.run(noting(1), Keys(jobs=("j",))))
-    while not store.refusal_count:
-        await asyncio.sleep(0)
+    await store.refused.wait()
     for _ in range(3):
         await group.run(count_up(), NO_KEYS)
     behind = [asyncio.create_task(group.run(noting(k), Keys(jobs=("j",)))) for k in (2, 3)]
@@ -252,8 +253,7 @@ async def test_a_caller_that_goes_away_from_a_lock_withdraws_what_waits_behind_i
     store = LockedStore("j")
     group = GroupCommit(store)
     first = asyncio.create_task(group.run(count_up(), Keys(jobs=("j",))))
-    while not store.refusal_count:
-        await asyncio.sleep(0)
+    await store.refused.wait()
     behind = asyncio.create_task(group.run(count_up(), Keys(jobs=("j",))))
     await asyncio.sleep(0)
     behind.cancel()

@@ -32,7 +32,7 @@ class Entry:
     """A change that waits for its group."""
 
     def __init__(self, body: Body[Any], keys: Keys, *, patient: bool = True) -> None:
-        """A change that is not `patient` is given up where another stands in its way."""
+        """Take a change; one that is not `patient` is given up where another is in its way."""
         self.body = body
         self.keys = keys
         self.patient = patient

@@ -109,27 +109,24 @@ class GroupCommit:
                     entry.conflict = error
                 return group
             except ConnectionLostError as error:
-                if not tries_left:
-                    fail_all(group, error)
-                    return ()
-                _log.debug("group_retried", size=len(group), why=error.message)
-                await pauses.make()
+                if tries_left:
+                    _log.debug("group_retried", size=len(group), why=error.message)
+                    await pauses.make()
+                    continue
+                fail_all(group, error)
             except UnavailableError as error:
                 fail_all(group, error)  # the database is away for all alike
-                return ()
             except Exception as error:  # noqa: BLE001  # raised to the callers
                 if len(group) > 1:
-                    first, second = halves(group)
-                    return (*await self._commit(first), *await self._commit(second))
+                    return [entry for half in halves(group) for entry in await self._commit(half)]
                 # Two replicas may be asked the same: who is second looks again, and finds
                 # what the first one made.
                 if isinstance(error, AlreadyExistsError) and tries_left == _TRIES - 1:
                     continue
                 group[0].fail(error)
-                return ()
             else:
                 tell(group, outcomes)
-                return ()
+            break
         return ()
 
     async def _together(self, group: Sequence[Entry]) -> list[Outcome]:
