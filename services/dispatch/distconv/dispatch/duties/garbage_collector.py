@@ -54,6 +54,8 @@ class GarbageCollector:
 
 
 async def _note(change: Change, garbage: GarbageRecord, again: datetime | None) -> None:
+    if await change.tx.get_garbage(garbage.object_id) != garbage:
+        return  # someone asked for more meanwhile: it is due anew
     if again is None:
         await change.tx.remove_garbage(garbage.object_id)
     else:

@@ -13,6 +13,7 @@ from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
     EngineRecord,
+    GarbageRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -87,6 +88,10 @@ class MemoryRows:
     async def load_speed(self, key: SpeedKey) -> SpeedRecord | None:
         """Read how fast an engine has been."""
         return self._t.speeds.get(key)
+
+    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Read an object to delete."""
+        return self._t.garbage.get(object_id)
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

@@ -109,6 +109,10 @@ class Rows(Protocol):
         """Read how fast an engine has been."""
         ...
 
+    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Read an object to delete."""
+        ...
+
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""
         ...

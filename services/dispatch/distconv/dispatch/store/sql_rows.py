@@ -16,6 +16,7 @@ from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
     EngineRecord,
+    GarbageRecord,
     JobRecord,
     RequestRecord,
     SpeedRecord,
@@ -220,6 +221,11 @@ class SqlRows:
             of.build_id == build_id,
         )
         return await self._one(_locked(query), SpeedRecord)
+
+    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Read an object to delete."""
+        query = select_of(t.garbage, GarbageRecord).where(t.garbage.c.object_id == object_id)
+        return await self._one(_locked(query), GarbageRecord)
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

@@ -191,8 +191,12 @@ class Transaction(Protocol):
         """Forget lines without READY tasks that nobody used since; return how many."""
         ...
 
+    async def get_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Return an object to delete and lock it."""
+        ...
+
     async def put_garbage(self, garbage: GarbageRecord) -> None:
-        """Insert or replace an object to delete."""
+        """Insert or replace an object to delete; a later `final_time` stays."""
         ...
 
     async def remove_garbage(self, object_id: str) -> None:

@@ -98,6 +98,12 @@ class Unit(UnitShelves):
             self._speeds.take(key, await self._rows.load_speed(key))
         return self._speeds.get(key)
 
+    async def get_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Return an object to delete and lock it."""
+        if not self._garbage.knows(object_id):
+            self._garbage.take(object_id, await self._rows.load_garbage(object_id))
+        return self._garbage.get(object_id)
+
     async def get_virtual_time(self) -> float:
         """Return the highest rank of a task that was ever taken."""
         if self._virtual_time is None:
@@ -246,7 +252,10 @@ class Unit(UnitShelves):
         self._speeds.put((speed.engine_id, speed.codec, speed.height_class, speed.build_id), speed)
 
     async def put_garbage(self, garbage: GarbageRecord) -> None:
-        """Insert or replace an object to delete."""
+        """Insert or replace an object to delete; a later `final_time` stays."""
+        known = await self.get_garbage(garbage.object_id)
+        if known is not None and known.final_time > garbage.final_time:
+            garbage = replace(garbage, final_time=known.final_time)
         self._garbage.put(garbage.object_id, garbage)
 
     async def remove_garbage(self, object_id: str) -> None:
