@@ -85,6 +85,13 @@ def fail_all(group: Sequence[Entry], error: Exception) -> None:
         entry.fail(error)
 
 
+def blocked(group: Sequence[Entry], conflict: ConflictError) -> Sequence[Entry]:
+    """Note what stands in the way of a group; return the group."""
+    for entry in group:
+        entry.conflict = conflict
+    return group
+
+
 def halves(group: Sequence[Entry]) -> tuple[Sequence[Entry], Sequence[Entry]]:
     """Return the first and the second half of a group."""
     middle = len(group) // 2

@@ -16,7 +16,7 @@ import structlog
 
 from distconv.core.errors import AlreadyExistsError, UnavailableError
 from distconv.dispatch.changes.aside import Aside
-from distconv.dispatch.changes.entry import Body, Entry, Outcome, fail_all, halves, tell
+from distconv.dispatch.changes.entry import Body, Entry, Outcome, blocked, fail_all, halves, tell
 from distconv.dispatch.changes.pauses import Pauses
 from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
 from distconv.dispatch.store.keys import Keys
@@ -78,8 +78,8 @@ class GroupCommit:
         group: list[Entry] = []
         try:
             while group := self._next_group():
-                if blocked := await self._commit(group):
-                    self._aside.take(blocked)
+                if waiting := await self._commit(group):
+                    self._aside.take(waiting)
         finally:
             self._serving = None
             for entry in (*group, *self._waiting):  # none, unless this was cancelled
@@ -105,9 +105,7 @@ class GroupCommit:
             try:
                 outcomes = await self._together(group)
             except ConflictError as error:
-                for entry in group:
-                    entry.conflict = error
-                return group
+                return blocked(group, error)
             except ConnectionLostError as error:
                 if tries_left:
                     _log.debug("group_retried", size=len(group), why=error.message)
@@ -119,9 +117,9 @@ class GroupCommit:
             except Exception as error:  # noqa: BLE001  # raised to the callers
                 if len(group) > 1:
                     return [entry for half in halves(group) for entry in await self._commit(half)]
-                # Two replicas may be asked the same: who is second looks again, and finds
-                # what the first one made.
-                if isinstance(error, AlreadyExistsError) and tries_left == _TRIES - 1:
+                if tries_left == _TRIES - 1 and isinstance(error, AlreadyExistsError):
+                    # Two replicas may be asked the same: who is second looks again, and finds
+                    # what the first one made.
                     continue
                 group[0].fail(error)
             else:
