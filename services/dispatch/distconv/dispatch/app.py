@@ -277,7 +277,7 @@ class Dispatch:
             *([self.engine_follower] if broadcast is not None else []),
             *housekeeping,
         ]
-        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self._look_again)
+        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self.signals.wake_all)
         woken: Sequence[tuple[Duty, Topic]] = (
             (self.scheduler, Topic.WORK),
             (self.promoter, Topic.PROMOTIONS),
@@ -331,11 +331,6 @@ class Dispatch:
         link = {} if self._link is None else {"replica_link": self._link.run()}
         async with self._background.running(self._duties, link):
             yield
-
-    def _look_again(self) -> None:
-        """Wake every duty: while the database was away all of them failed."""
-        for topic in Topic:
-            self.signals.wake(topic)
 
     async def flush(self) -> None:
         """Publish what waits in the outbox, as far as the database and the bus are there."""

@@ -14,7 +14,11 @@ from hypothesis import strategies as st
 from distconv.core.errors import AlreadyExistsError, UnavailableError
 from distconv.dispatch.changes import pauses
 from distconv.dispatch.changes.group_commit import GroupCommit
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import (
+    ConflictError,
+    ConnectionLostError,
+    UnclearCommitError,
+)
 from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import GarbageRecord, OutboxRecord, RequestRecord, TenantRecord
@@ -163,6 +167,17 @@ async def test_a_database_that_is_away_fails_all_at_once() -> None:
     assert store.transaction_count == 1
     assert not any(body.commit_count for body in bodies)
     assert await rank(store) == 0
+
+
+async def test_a_commit_whose_answer_was_lost_is_told_of_and_not_repeated() -> None:
+    store = CountingStore()
+    store.failures = [UnclearCommitError("no answer")]
+    unclear: list[None] = []
+    group = GroupCommit(store, on_unclear=lambda: unclear.append(None))
+    bodies = [count_up() for _ in range(3)]
+    answers = await run_all(group, bodies)
+    assert all(isinstance(answer, UnclearCommitError) for answer in answers)
+    assert len(unclear) == store.transaction_count == 1
 
 
 async def test_conflicts_are_tried_a_bounded_number_of_times() -> None:

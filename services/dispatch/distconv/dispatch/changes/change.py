@@ -4,6 +4,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 from distconv.core import attempt_states, task_states
@@ -286,8 +287,9 @@ class Changes:
         `require` raises UnavailableError while no change can be made.
         """
         self._require = require
-        self._group = GroupCommit(store, randomness=randomness)
-        self._group_apart = GroupCommit(store, randomness=randomness)
+        # What was perhaps made is told of by nobody: everyone looks for himself.
+        grouped = partial(GroupCommit, randomness=randomness, on_unclear=signals.wake_all)
+        self._group, self._group_apart = grouped(store), grouped(store)
         self._signals = signals
         self._clock = clock
         self._media_ttl = media_ttl

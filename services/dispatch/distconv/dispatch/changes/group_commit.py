@@ -18,7 +18,7 @@ from distconv.core.errors import AlreadyExistsError, UnavailableError
 from distconv.dispatch.changes.aside import Aside
 from distconv.dispatch.changes.entry import Body, Entry, Outcome, blocked, fail_all, halves, tell
 from distconv.dispatch.changes.pauses import Pauses
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import ConflictError, ConnectionLostError, UnclearCommitError
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.whole import settled
@@ -35,9 +35,19 @@ _TRIES = 6
 class GroupCommit:
     """Run changes in groups, each whole or not at all."""
 
-    def __init__(self, store: Store, *, randomness: Callable[[], float] = random.random) -> None:
-        """`randomness` returns numbers in [0, 1) for the jitter of pauses."""
+    def __init__(
+        self,
+        store: Store,
+        *,
+        randomness: Callable[[], float] = random.random,
+        on_unclear: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`randomness` returns numbers in [0, 1) for the jitter of pauses.
+
+        `on_unclear` is called when nobody knows whether a group was committed.
+        """
         self._store = store
+        self._on_unclear = on_unclear
         self._randomness = randomness
         self._waiting: deque[Entry] = deque()
         self._serving: asyncio.Task[None] | None = None
@@ -113,7 +123,7 @@ class GroupCommit:
                     continue
                 fail_all(group, error)
             except UnavailableError as error:
-                fail_all(group, error)  # the database is away for all alike
+                self._fail(group, error)  # the database is away for all alike
             except Exception as error:  # noqa: BLE001  # raised to the callers
                 if len(group) > 1:
                     return [entry for half in halves(group) for entry in await self._commit(half)]
@@ -126,6 +136,11 @@ class GroupCommit:
                 tell(group, outcomes)
             break
         return ()
+
+    def _fail(self, group: Sequence[Entry], error: UnavailableError) -> None:
+        if isinstance(error, UnclearCommitError):
+            self._on_unclear()
+        fail_all(group, error)
 
     async def _together(self, group: Sequence[Entry]) -> list[Outcome]:
         """Run every body in one transaction; return what each answered or raised."""

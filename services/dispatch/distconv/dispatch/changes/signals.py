@@ -78,6 +78,11 @@ class Signals:
         """Wake the duty of a topic."""
         self._events[topic].set()
 
+    def wake_all(self) -> None:
+        """Wake the duties of all topics: whatever it was that they missed, they look again."""
+        for event in self._events.values():
+            event.set()
+
     def listen(self, listener: Callable[[Effects], None]) -> None:
         """Call `listener` after every committed change; it must not block or raise."""
         self._listeners.append(listener)

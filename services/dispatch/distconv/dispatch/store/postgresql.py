@@ -17,7 +17,11 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.dispatch.store import migrate
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import (
+    ConflictError,
+    ConnectionLostError,
+    UnclearCommitError,
+)
 
 # Any number, the same in every process: who holds this lock alters the tables.
 _MIGRATION_LOCK = 7_400_200_2
@@ -160,9 +164,11 @@ class PostgresqlFailures:
             return UnavailableError(
                 f"all connections to the {self.name} are busy; try again in a moment"
             )
+        code = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+        if committing and not code:
+            return self._lost(committing=True)  # no word of the server says what became of it
         if not isinstance(error, DBAPIError):
             return self._away(error)
-        code = str(getattr(error.orig, "sqlstate", None) or "")
         if isinstance(error, IntegrityError):
             return self._refused(code)
         if error.connection_invalidated or code in _GONE or code.startswith("08"):
@@ -191,9 +197,9 @@ class PostgresqlFailures:
 
     def _lost(self, *, committing: bool) -> UnavailableError:
         if committing:
-            return UnavailableError(
-                f"the connection to the {self.name} broke during a commit: the change may or may "
-                "not have been made; look, or repeat it with the same request id"
+            return UnclearCommitError(
+                f"the {self.name} did not answer a commit: the change may or may not have been "
+                "made; look, or repeat it with the same request id"
             )
         return ConnectionLostError(
             f"the connection to the {self.name} broke; nothing was changed, try again in a moment"
