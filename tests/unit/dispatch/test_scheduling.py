@@ -50,11 +50,12 @@ class World:
     def __init__(self, *, store: Store | None = None, **settings: object) -> None:
         self.clock = ManualClock()
         self.store = store or MemoryStore()
+        self.objects = FakeObjects()
         self._noise = count(1)
         self.dispatch = Dispatch(
             DispatchSettings.model_validate(settings),
             store=self.store,
-            objects=FakeObjects(),
+            objects=self.objects,
             tokens=MediaTokens(b"k" * KEY_BYTES, self.clock),
             catalogue=load_catalogue(),
             clock=self.clock,

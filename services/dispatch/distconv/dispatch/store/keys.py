@@ -20,6 +20,8 @@ class Keys:
     engines: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     leases: tuple[str, ...] = ()
+    # Objects: whether they are to be deleted.
+    garbage: tuple[str, ...] = ()
     # Tenants and request ids.
     requests: tuple[tuple[str, str], ...] = ()
     with_plan: bool = False
@@ -35,6 +37,7 @@ class Keys:
             engines=_union(keys.engines for keys in given),
             tenants=_union(keys.tenants for keys in given),
             leases=_union(keys.leases for keys in given),
+            garbage=_union(keys.garbage for keys in given),
             requests=tuple(sorted({key for keys in given for key in keys.requests})),
             with_plan=any(keys.with_plan for keys in given),
         )

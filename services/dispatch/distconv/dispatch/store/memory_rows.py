@@ -13,7 +13,6 @@ from distconv.dispatch.store.queries import Line
 from distconv.dispatch.store.records import (
     AttemptRecord,
     EngineRecord,
-    GarbageRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
@@ -40,6 +39,7 @@ class MemoryRows:
             tasks=tasks,
             attempts=attempts + _found(self._t.attempts, keys.leases),
             engines=_found(self._t.engines, keys.engines),
+            garbage=_found(self._t.garbage, keys.garbage),
             requests=_found(self._t.requests, keys.requests),
             tenants=[self._t.tenants.get(key) or TenantRecord(tenant=key) for key in keys.tenants],
         )
@@ -89,9 +89,13 @@ class MemoryRows:
         """Read how fast an engine has been."""
         return self._t.speeds.get(key)
 
-    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
-        """Read an object to delete."""
-        return self._t.garbage.get(object_id)
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object."""
+        return [
+            j.id
+            for j in self._t.jobs.values()
+            if j.tenant == tenant and j.source_object_id == object_id and not j.state.is_terminal
+        ]
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

@@ -37,6 +37,7 @@ class Loaded:
     tenants: Sequence[TenantRecord] = ()
     requests: Sequence[RequestRecord] = ()
     held_leases: Sequence[AttemptRecord] = ()
+    garbage: Sequence[GarbageRecord] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -109,8 +110,8 @@ class Rows(Protocol):
         """Read how fast an engine has been."""
         ...
 
-    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
-        """Read an object to delete."""
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object; no lock."""
         ...
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:

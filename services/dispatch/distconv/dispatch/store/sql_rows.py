@@ -24,6 +24,7 @@ from distconv.dispatch.store.records import (
     TenantRecord,
 )
 from distconv.dispatch.store.rows import Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import (
     ATTEMPTS,
@@ -57,6 +58,7 @@ class _Statements(NamedTuple):
     held_leases: sa.Select[Any]
     engines: sa.Select[Any]
     tenants: sa.Select[Any]
+    garbage: sa.Select[Any]
     requests: sa.Select[Any]
     plans: sa.Select[Any]
     claim: sa.Select[Any]
@@ -90,6 +92,11 @@ def _statements(dialect: str) -> _Statements:
             TENANTS.where(
                 t.tenants.c.tenant.in_(listed(dialect, "tenants", of_ids=False))
             ).order_by(t.tenants.c.tenant)
+        ),
+        garbage=_locked(
+            select_of(t.garbage, GarbageRecord)
+            .where(t.garbage.c.object_id.in_(listed(dialect, "garbage")))
+            .order_by(t.garbage.c.object_id)
         ),
         requests=select_of(t.requests, RequestRecord).where(
             t.requests.c.tenant.in_(listed(dialect, "tenants", of_ids=False)),
@@ -140,6 +147,8 @@ class SqlRows:
                 found.held_leases = await self._all(q.held_leases, AttemptRecord, leases=missing)
         if keys.engines:
             found.engines = await self._all(q.engines, EngineRecord, engines=keys.engines)
+        if keys.garbage:
+            found.garbage = await self._all(q.garbage, GarbageRecord, garbage=keys.garbage)
         if keys.requests:
             found.requests = await self._load_requests(keys.requests)
         if keys.tenants:
@@ -222,10 +231,13 @@ class SqlRows:
         )
         return await self._one(_locked(query), SpeedRecord)
 
-    async def load_garbage(self, object_id: str) -> GarbageRecord | None:
-        """Read an object to delete."""
-        query = select_of(t.garbage, GarbageRecord).where(t.garbage.c.object_id == object_id)
-        return await self._one(_locked(query), GarbageRecord)
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object."""
+        of = t.jobs.c
+        query = sa.select(of.id).where(
+            of.tenant == tenant, of.source_object_id == object_id, sa.not_(OF_ENDED_JOB)
+        )
+        return [row.id for row in await self._run(query)]
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

@@ -195,6 +195,13 @@ class Transaction(Protocol):
         """Return an object to delete and lock it."""
         ...
 
+    async def is_object_needed(self, tenant: str, object_id: str) -> bool:
+        """Tell whether the object is the source of a job that has not ended. No lock.
+
+        Whoever adds jobs of a tenant, or deletes what they may read, locks the tenant first.
+        """
+        ...
+
     async def put_garbage(self, garbage: GarbageRecord) -> None:
         """Insert or replace an object to delete; a later `final_time` stays."""
         ...

@@ -101,8 +101,16 @@ class Unit(UnitShelves):
     async def get_garbage(self, object_id: str) -> GarbageRecord | None:
         """Return an object to delete and lock it."""
         if not self._garbage.knows(object_id):
-            self._garbage.take(object_id, await self._rows.load_garbage(object_id))
+            await self.prefetch(Keys(garbage=(object_id,)))
         return self._garbage.get(object_id)
+
+    async def is_object_needed(self, tenant: str, object_id: str) -> bool:
+        """Tell whether the object is the source of a job that has not ended."""
+        known = [job for job in self._jobs.rows() if job.source_object_id == object_id]
+        if any(job.tenant == tenant and not job.state.is_terminal for job in known):
+            return True
+        ended = {job.id for job in known}
+        return any(key not in ended for key in await self._rows.load_readers(tenant, object_id))
 
     async def get_virtual_time(self) -> float:
         """Return the highest rank of a task that was ever taken."""

@@ -105,6 +105,7 @@ class UnitShelves:
             leases=tuple(
                 key for key in unknown(self._attempts, keys.leases) if key not in self._held_leases
             ),
+            garbage=unknown(self._garbage, keys.garbage),
             requests=unknown(self._requests, keys.requests),
         )
         if wanted != Keys():
@@ -134,6 +135,8 @@ class UnitShelves:
             self._engines.take(engine.id, engine)
         for tenant in loaded.tenants:
             self._tenants.take(tenant.tenant, tenant)
+        for garbage in loaded.garbage:
+            self._garbage.take(garbage.object_id, garbage)
         for request in loaded.requests:
             self._requests.take((request.tenant, request.request_id), request)
         self._held_leases |= {attempt.id: attempt for attempt in loaded.held_leases}
@@ -148,6 +151,7 @@ class UnitShelves:
             (self._attempts, wanted.attempts),
             (self._attempts, [key for key in wanted.leases if key not in self._held_leases]),
             (self._engines, wanted.engines),
+            (self._garbage, wanted.garbage),
             (self._requests, wanted.requests),
         ]
         for shelf, keys in shelves:
