@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test sim sim-nightly gen fmt lint type verify bench lock clean
+.PHONY: help setup demo test sim sim-bugs sim-nightly gen fmt lint type verify bench lock clean
 
 help: ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 12
@@ -24,6 +24,9 @@ test: $(STAMP) ## Run every test that needs no server beyond what it starts itse
 
 sim: $(STAMP) ## Simulate: SEEDS=n worlds (100), or the trace of one: SEED=n; BUG=name plants a bug
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(BUG),--bug $(BUG))
+
+sim-bugs: $(STAMP) ## Plant every bug of the simulation, and show how many seeds catch each
+	@$(BIN)/python -m tests.simulation --bugs
 
 sim-nightly: $(STAMP) ## Simulate 100,000 worlds
 	@$(BIN)/python -m tests.simulation --seeds 100000

@@ -267,9 +267,11 @@ class NatsServer(PrivateServer):
 
     ready_mark = "Server is ready"
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, config: str = "") -> None:
         super().__init__(folder)
         self._program = find_program("nats-server", package="nats-server")
+        self._config = folder / "nats.conf"
+        self._config.write_text(config, encoding="utf-8")
         _give_away(folder)
 
     @property
@@ -280,7 +282,7 @@ class NatsServer(PrivateServer):
     def _argv(self) -> list[str]:
         return [
             str(self._program), "-a", _HOST, "-p", str(self.port),
-            "-js", "-sd", str(self.folder / "jetstream"),
+            "-js", "-sd", str(self.folder / "jetstream"), "-c", str(self._config),
         ]  # fmt: skip
 
 
@@ -317,9 +319,9 @@ def postgresql_server(*, fsync: bool = True) -> Iterator[PostgresqlServer]:
 
 
 @contextmanager
-def nats_server() -> Iterator[NatsServer]:
-    """Run a NATS with JetStream while the block lasts."""
-    with _folder() as folder, _running(NatsServer(folder)) as server:
+def nats_server(*, config: str = "") -> Iterator[NatsServer]:
+    """Run a NATS with JetStream while the block lasts; `config` is the text of its file."""
+    with _folder() as folder, _running(NatsServer(folder, config=config)) as server:
         yield server
 
 

@@ -22,6 +22,8 @@ from distconv.events.port import (
     Delivery,
     DeliveryPolicy,
     EventBus,
+    EventDeniedError,
+    EventRefusedError,
     StartAt,
     Subscription,
 )
@@ -420,3 +422,47 @@ async def test_listeners_learn_of_a_gap_when_nats_was_away(nats: NatsServer):
                 await asyncio.to_thread(server.start)
                 async with asyncio.timeout(PATIENCE_S):
                     assert (await inbox.get()).gap
+
+
+async def test_an_event_that_is_too_large_is_refused_for_itself(nats: NatsServer) -> None:
+    async with AsyncExitStack() as stack:
+        opened = await connected(nats, stack)
+        bus = opened.bus
+        huge = replace(event(2), data=bytes(2 << 20))  # beyond the server's max_payload
+        with pytest.raises(EventRefusedError) as caught:
+            await bus.publish([event(1), huge, event(3)])
+        assert caught.value.position == 1
+        with pytest.raises(EventRefusedError):
+            await bus.dead_letters.bury(huge, subscription="", reason="r", delivery_count=0)
+        # What JetStream itself finds too large.
+        session = opened.link.session()
+        stream = opened.bus._settings.events_stream
+        config = (await session.jetstream.stream_info(stream)).config
+        await session.jetstream.update_stream(replace(config, max_msg_size=5000))
+        with pytest.raises(EventRefusedError) as caught:
+            await bus.publish([event(4), event(5), replace(event(6), data=bytes(9000))])
+        assert caught.value.position == 2
+        await bus.publish([event(7)])
+
+
+async def test_an_event_that_may_not_be_published_is_refused_for_itself() -> None:
+    config = """
+        authorization { users = [{
+            user: "me", password: "secret",
+            permissions: { publish: { deny: ["*.*.*.JobQueued.>", "*.*.JobQueued.>"] } }
+        }]}
+    """
+    with nats_server(config=config) as server:
+        async with AsyncExitStack() as stack:
+            url = server.url.replace("//", "//me:secret@")
+            within = timedelta(seconds=1)
+            opened = await connected(server, stack, servers=(url,), publish_timeout=within)
+            bus = opened.bus
+            for _ in range(2):
+                with pytest.raises(EventDeniedError) as caught:
+                    await bus.publish([event(1), event(2, name="JobQueued"), event(3)])
+                assert caught.value.position == 1
+            await bus.publish([event(1), event(3)])
+            await bus.dead_letters.bury(
+                event(2, name="JobQueued"), subscription="", reason="r", delivery_count=0
+            )

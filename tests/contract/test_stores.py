@@ -534,7 +534,13 @@ async def test_what_is_due_is_told(store: Store) -> None:
     junk = GarbageRecord(object_id=ident(0, 7), tenant="local", due_time=at(3), final_time=at(30))
     async with store.transaction() as tx:
         await tx.put_garbage(junk)
-        await tx.put_garbage(replace(junk, due_time=at(4)))
+        # The latest of the last deletions that were asked for stays.
+        await tx.put_garbage(replace(junk, due_time=at(4), final_time=at(20)))
+        assert await tx.get_garbage(junk.object_id) == replace(junk, due_time=at(4))
+    async with store.transaction() as tx:
+        await tx.put_garbage(replace(junk, due_time=at(4), final_time=at(20)))
+        assert await tx.get_garbage(junk.object_id) == replace(junk, due_time=at(4))
+        assert await tx.get_garbage(ident(0, 8)) is None
     assert await store.get_next_garbage_time() == at(4)
     assert list(await store.list_due_garbage(at(4), limit=9)) == [replace(junk, due_time=at(4))]
     async with store.transaction() as tx:

@@ -1,9 +1,10 @@
-"""Run worlds: one seed with its whole trace, or many with a summary."""
+"""Run worlds: one seed with its whole trace, many with a summary, or every planted bug."""
 
 import argparse
 import sys
 import time
 
+from tests.simulation.catching import seeds_needed
 from tests.simulation.planted import BUGS
 from tests.simulation.runner import Summary, describe, prepare, run_seed, run_seeds
 from tests.simulation.world import Shape
@@ -21,11 +22,30 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=100, help="jobs per seed (100)")
     parser.add_argument("--workers", type=int, default=0, help="processes (one per processor)")
     parser.add_argument("--bug", choices=sorted(BUGS), default="", help="a bug to plant")
+    parser.add_argument(
+        "--bugs", action="store_true", help="plant every bug and show how many seeds catch it"
+    )
     given = parser.parse_args()
+    if given.bugs:
+        return _bugs()
     shape = Shape(job_count=given.jobs, bug=given.bug)
     if given.seed is not None:
         return _one(given.seed, shape)
     return _many(range(given.first, given.first + given.seeds), shape, workers=given.workers)
+
+
+def _bugs() -> int:
+    prepare()
+    width = max(map(len, BUGS))
+    print(f"{'bug':{width}}  seeds  invariant")
+    missed = 0
+    for name, bug in BUGS.items():
+        seeds = seeds_needed(name)
+        missed += seeds is None
+        shown = "-" if seeds is None else seeds
+        print(f"{name:{width}}  {shown:>5}  {bug.invariant.name}: {bug.invariant}", flush=True)
+    print(f"{len(BUGS) - missed} of {len(BUGS)} bugs caught")
+    return 1 if missed else 0
 
 
 def _one(seed: int, shape: Shape) -> int:

@@ -11,7 +11,11 @@ from tests.simulation.database import Connection, Database
 from tests.simulation.virtual_loop import Process
 
 from distconv.core.errors import UnavailableError
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import (
+    ConflictError,
+    ConnectionLostError,
+    UnclearCommitError,
+)
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.memory_rows import MemoryRows
 from distconv.dispatch.store.rows import Rows
@@ -81,7 +85,7 @@ class FaultyStore:
             base.release(connection)
         if fails:
             base.ledger.count("commit unanswered", self._process.name)
-            raise UnavailableError("the database was lost; whether it committed is not known")
+            raise UnclearCommitError("the database was lost; whether it committed is not known")
         await self._travel()
 
     async def _travel(self) -> None:

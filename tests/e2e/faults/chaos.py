@@ -56,8 +56,18 @@ class Chaos:
         self._fleet = fleet
         self._kills = kills
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._over = asyncio.Event()
         self.made: Counter[str] = Counter()
+        self.missed: list[str] = []
         self.log: list[str] = []
+
+    def end(self) -> None:
+        """Make no more kills: the work that they are to disturb is done.
+
+        Those that were still to come are `missed`, so that what was looked for and is
+        not there any more is not looked for for ever.
+        """
+        self._over.set()
 
     async def run(self) -> None:
         """Make every kill, each at its time; return when everything is back."""
@@ -68,24 +78,34 @@ class Chaos:
 
     async def _carry_out(self, kill: Kill, begin: float) -> None:
         loop = asyncio.get_running_loop()
-        await asyncio.sleep(max(0.0, begin + kill.at_s - loop.time()))
-        await self._strike(kill)
+        if await self._ends_within(begin + kill.at_s - loop.time()) or not await self._strike(kill):
+            self.missed.append(kill.victim)
+            return
         self.made[kill.victim] += 1
         self.log.append(f"{loop.time() - begin:5.1f} s {kill.victim}")
 
-    async def _strike(self, kill: Kill) -> None:
+    async def _ends_within(self, span_s: float) -> bool:
+        """Wait for so long; True at once when the work is done."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(span_s, 0.0)):
+                await self._over.wait()
+        return self._over.is_set()
+
+    async def _strike(self, kill: Kill) -> bool:
+        """Make a kill; False when the work was done before there was something to kill."""
         fleet = self._fleet
         if kill.victim == "runner":
-            await self._kill_child("distconv.engine.runner", kill)
-        elif kill.victim == "ffmpeg":
-            await self._kill_child("pipe:0", kill)
-        elif kill.victim == "engine":
+            return await self._kill_child("distconv.engine.runner", kill)
+        if kill.victim == "ffmpeg":
+            return await self._kill_child("pipe:0", kill)
+        if kill.victim == "engine":
             await self._kill_daemon(_one_of(fleet.engines, kill), kill)
         elif kill.victim.startswith("replica"):
             await self._kill_daemon(fleet.replicas[int(kill.victim[-1])], kill)
         else:
             server: PrivateServer = getattr(fleet, kill.victim)
             await self._kill_and_restart(server.kill, server.start, kill)
+        return True
 
     async def _kill_daemon(self, daemon: Daemon, kill: Kill) -> None:
         # One at a time: what is to be killed must have come back from the kill before.
@@ -99,8 +119,8 @@ class Chaos:
         await asyncio.sleep(kill.back_s)
         await asyncio.to_thread(start)
 
-    async def _kill_child(self, word: str, kill: Kill) -> None:
-        while True:
+    async def _kill_child(self, word: str, kill: Kill) -> bool:
+        while not await self._ends_within(_LOOK_S):
             engines = [e for e in self._fleet.engines if e.process is not None]
             found = [child for engine in engines for child in engine.children(word)]
             # Runners that wait for work are of no interest: one that has a child works.
@@ -108,8 +128,8 @@ class Chaos:
             if busy:
                 with suppress(ProcessLookupError):
                     os.kill(_one_of(busy, kill).pid, signal.SIGKILL)
-                    return
-            await asyncio.sleep(_LOOK_S)
+                    return True
+        return False
 
 
 def _has_children(process: psutil.Process) -> bool:

@@ -14,7 +14,7 @@ import av
 import nats
 import pytest
 from tests.e2e.conftest import Clips
-from tests.e2e.faults.chaos import Chaos, plan_kills
+from tests.e2e.faults.chaos import VICTIMS, Chaos, plan_kills
 from tests.e2e.faults.conftest import Fleet
 
 from distconv.client import Client, Job, JobState
@@ -69,8 +69,9 @@ async def test_a_batch_survives_the_death_of_every_process(
         jobs = await asyncio.gather(
             *(_submit_and_follow(client, clips.tiny, profile, n) for n in range(JOB_COUNT))
         )
-        await killing
         took_s = asyncio.get_running_loop().time() - begin
+        chaos.end()
+        await killing
         lost = [job for job in jobs if job.state is not JobState.COMPLETED]
         outputs = [job.output.object for job in jobs if job.output is not None]
         winners = [await _winner_count(client, job.name) for job in jobs]
@@ -83,10 +84,12 @@ async def test_a_batch_survives_the_death_of_every_process(
         kills = ", ".join(f"{name} × {count}" for name, count in sorted(chaos.made.items()))
         sys.stdout.write(
             f"\n  seed {SEED}: {JOB_COUNT} jobs in {took_s:.0f} s; {sum(chaos.made.values())} "
-            f"kills ({kills}); {sum(job.attempt_count for job in jobs)} attempts; "
+            f"of {len(VICTIMS)} "
+            f"kills within them ({kills}); {sum(job.attempt_count for job in jobs)} attempts; "
             f"jobs lost {len(lost)}, duplicates {duplicates}\n"
         )
     told = f"seed {SEED}: DISTCONV_FAULT_SEED={SEED} repeats it; kills: {chaos.log}"
+    assert chaos.missed == [], f"the batch was over before; {told}"
     assert [(job.name, job.state, job.error) for job in lost] == [], told
     assert winners == [1] * JOB_COUNT, told
     assert len(set(outputs)) == JOB_COUNT, told

@@ -19,6 +19,7 @@ from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import ManualClock
 from distconv.events.event import CloudEvent
 from distconv.events.memory import MemoryEventBus
+from distconv.events.port import EventRefusedError
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 
@@ -30,8 +31,21 @@ class Recorder(MemoryEventBus):
         super().__init__(ManualClock(), dedupe_window=timedelta(0))
         self.published: list[CloudEvent] = []
         self.calls = 0
+        self.refused: set[str] = set()
+        self.unburied: set[str] = set()
+        bury = self.dead_letters.bury
+
+        async def bury_some(event: CloudEvent, **more) -> None:
+            if event.id in self.unburied:
+                raise EventRefusedError("too large", position=0)
+            await bury(event, **more)
+
+        self.dead_letters.bury = bury_some  # type: ignore[method-assign]
 
     async def publish(self, events) -> None:
+        for position, event in enumerate(events):
+            if event.id in self.refused:
+                raise EventRefusedError("too large", position=position)
         await super().publish(events)
         self.calls += 1
         self.published += events
@@ -111,6 +125,18 @@ async def test_a_relay_that_dies_before_taking_out_publishes_again_under_the_sam
     await world.relay().run()
     assert world.ids == [*ids, *ids]
     assert not await world.store.list_events(limit=10)
+
+
+async def test_an_event_that_is_refused_for_itself_holds_nothing_back(world: World):
+    ids = await world.add(6)
+    world.bus.refused = {ids[1], ids[4], ids[5]}
+    world.bus.unburied = {ids[4]}
+    assert await world.relay().run() is None
+    assert list(dict.fromkeys(world.ids)) == [ids[0], ids[2], ids[3]]
+    assert not await world.store.list_events(limit=10)
+    letters = await world.bus.dead_letters.list()
+    assert [letter.event.id for letter in letters] == [ids[1], ids[5]]
+    assert "too large" in letters[0].reason
 
 
 async def test_a_bus_that_is_away_is_tried_again_later_and_later(world: World):

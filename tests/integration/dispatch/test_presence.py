@@ -1,6 +1,7 @@
 """Which replica holds an engine, which replicas there are, and when either is gone."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -106,6 +107,7 @@ def _presence(
     *,
     key: bytes = b"k" * 32,
     storage: tuple[str, ...] = ("127.0.0.1:7401",),
+    pause: Callable[[float], Awaitable[object]] = asyncio.sleep,
 ) -> ReplicaPresence:
     return ReplicaPresence(
         store,
@@ -114,6 +116,7 @@ def _presence(
         media_key=key,
         storage_addresses=storage,
         interval=INTERVAL,
+        pause=pause,
     )
 
 
@@ -144,6 +147,59 @@ async def test_a_replica_with_another_media_key_is_refused_while_others_run(
     assert "kkkk" not in caught.value.message
     clock.advance(INTERVAL * 4)  # nobody is left to disagree with: the key may change
     await other.check()
+
+
+async def test_of_two_that_start_together_with_different_keys_the_later_one_gives_up(
+    shared: SqlStore,
+) -> None:
+    clock = ManualClock()
+    one = _presence(shared, clock, "b")
+    clock.advance(timedelta(milliseconds=1))
+    two = _presence(shared, clock, "a", key=b"o" * 32)
+    for presence in (one, two):
+        await presence.check()
+    results = await asyncio.gather(
+        two.enter("127.0.0.1:7402"), one.enter("127.0.0.1:7400"), return_exceptions=True
+    )
+    # The earlier one may have come to look when the other was not there yet, and the other way.
+    assert results[1] is None
+    if results[0] is None:
+        with pytest.raises(FailedPreconditionError, match="another key"):
+            await two.enter("127.0.0.1:7402")
+    else:
+        assert isinstance(results[0], FailedPreconditionError)
+
+
+async def test_a_copy_of_a_data_folder_is_refused_while_the_first_runs(shared: SqlStore) -> None:
+    clock = ManualClock()
+    first = _presence(shared, clock, "a")
+    await first.enter("127.0.0.1:7400")
+
+    async def first_tells(seconds: float) -> None:
+        clock.advance(timedelta(seconds=seconds))
+        await first.run()
+
+    copy = _presence(shared, clock, "a", pause=first_tells)
+    with pytest.raises(FailedPreconditionError, match=r"at 127\.0\.0\.1:7400 .* is a copy"):
+        await copy.check("127.0.0.1:7500")
+
+
+@pytest.mark.parametrize(("address", "pauses"), [("127.0.0.1:7400", 0), ("127.0.0.1:7500", 1)])
+async def test_a_replica_that_was_killed_comes_back_under_its_id(
+    shared: SqlStore, address: str, pauses: int
+) -> None:
+    clock, waited = ManualClock(), list[float]()
+
+    async def pause(seconds: float) -> None:
+        waited.append(seconds)
+        clock.advance(timedelta(seconds=seconds))
+
+    await _presence(shared, clock, "a").enter("127.0.0.1:7400")
+    clock.advance(timedelta(seconds=1))
+    again = _presence(shared, clock, "a", pause=pause)
+    await again.check(address)
+    await again.enter(address)
+    assert waited == [14.0] * pauses
 
 
 @pytest.mark.parametrize("embedded", ["a", "b"])

@@ -23,6 +23,7 @@ from distconv.dispatch.sessions.messages import BenchmarkReport, BenchmarkResult
 from distconv.dispatch.sessions.session import EngineSession
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.memory import MemoryStore
+from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
 from distconv.dispatch.testing import FakeObjects, ManualClock
 from distconv.rpc.tokens import KEY_BYTES, MediaTokens
@@ -46,14 +47,15 @@ CAPABILITIES = EngineCapabilities(
 class World:
     """Dispatch without servers; time moves when the test says so."""
 
-    def __init__(self, **settings: object) -> None:
+    def __init__(self, *, store: Store | None = None, **settings: object) -> None:
         self.clock = ManualClock()
-        self.store = MemoryStore()
+        self.store = store or MemoryStore()
+        self.objects = FakeObjects()
         self._noise = count(1)
         self.dispatch = Dispatch(
             DispatchSettings.model_validate(settings),
             store=self.store,
-            objects=FakeObjects(),
+            objects=self.objects,
             tokens=MediaTokens(b"k" * KEY_BYTES, self.clock),
             catalogue=load_catalogue(),
             clock=self.clock,

@@ -7,13 +7,13 @@ from nats.js.api import RawStreamMsg
 from nats.js.errors import NotFoundError as NoMessageError
 
 from distconv.core.clock import Clock
-from distconv.core.errors import NotFoundError
+from distconv.core.errors import NotFoundError, UnavailableError
 from distconv.events.event import CloudEvent, decode_header, encode_header, from_headers, to_headers
 from distconv.events.nats_link import NatsLink, as_unavailable
 from distconv.events.nats_publishing import Outgoing, publish_all
 from distconv.events.nats_settings import NatsSettings
 from distconv.events.nats_subjects import all_dead, dead_subject, event_subject
-from distconv.events.port import DeadLetter
+from distconv.events.port import DeadLetter, EventDeniedError
 
 SUBSCRIPTION = "distconv-subscription"
 REASON = "distconv-reason"
@@ -95,9 +95,13 @@ class NatsDeadLetters:
             )
 
     async def _publish(self, message: Outgoing, stream: str) -> None:
-        await publish_all(
-            self._link, [message], stream=stream, within=self._settings.publish_timeout
-        )
+        try:
+            await publish_all(
+                self._link, [message], stream=stream, within=self._settings.publish_timeout
+            )
+        except EventDeniedError as error:
+            # Nothing is lost for want of a permission: it can be given.
+            raise UnavailableError(error.message) from error
 
     async def _read(self, number: int, *, or_next: bool = False) -> RawStreamMsg | None:
         session = self._link.session()

@@ -7,6 +7,7 @@ it, and the next one is a new one.
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, TypeVar
@@ -25,6 +26,8 @@ _T = TypeVar("_T")
 # What nats-py raises when the server or the way to it is at fault.
 FAILURES = (nats.errors.Error, TimeoutError, OSError)
 
+_DENIED = re.compile(r"permissions violation for publish to \"([^\"]+)\"", re.IGNORECASE)
+
 # Called on every new connection before anybody else may use it.
 Prepare = Callable[["Session"], Coroutine[Any, Any, None]]
 
@@ -41,6 +44,8 @@ class Session:
         self.client = client
         self.jetstream = client.jetstream(timeout=_ANSWER_TIMEOUT_S)
         self.lost = asyncio.Event()
+        # Subjects that the server said this client may not publish to, in lower case.
+        self.denied_subjects: set[str] = set()
         self._forget = forget
 
     def end(self) -> None:
@@ -151,6 +156,8 @@ class NatsLink:
             session.end()
 
         async def failed(error: Exception) -> None:
+            if (denied := _DENIED.search(str(error))) is not None:
+                session.denied_subjects.add(denied[1].lower())
             self._why = str(error) or type(error).__name__
 
         async with asyncio.timeout(_PREPARE_TIMEOUT_S):

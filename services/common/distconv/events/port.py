@@ -15,9 +15,30 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from distconv.core.errors import DistconvError
 from distconv.events.event import CloudEvent
 from distconv.events.filter import EVERYTHING, EventFilter
 from distconv.events.inbox import Inbox
+
+
+class EventRefusedError(DistconvError):
+    """The bus refuses one event for what it is, and takes others; to try again is no use.
+
+    `position` is its place among those that were published together. Of the others
+    any may have been stored.
+    """
+
+    reason = "EVENT_REFUSED"
+
+    def __init__(self, message: str, *, position: int) -> None:
+        super().__init__(message)
+        self.position = position
+
+
+class EventDeniedError(EventRefusedError):
+    """This process may not publish the event: its kind, or its subject."""
+
+    reason = "EVENT_DENIED"
 
 
 class StartAt(StrEnum):
@@ -96,7 +117,10 @@ class DeadLetter:
 
 
 class DeadLetters(Protocol):
-    """The events that were given up on. All methods raise UnavailableError."""
+    """The events that were given up on. All methods raise UnavailableError.
+
+    `bury` raises EventRefusedError when it cannot hold the event.
+    """
 
     async def bury(
         self, event: CloudEvent, *, subscription: str, reason: str, delivery_count: int
@@ -135,7 +159,7 @@ class EventBus(Protocol):
         An event with the id of one that was stored within the dedupe window is
         stored once only, so a call that failed may be made again. Raises
         UnavailableError, fast when the bus is away; any of the events may have
-        been stored then.
+        been stored then. Raises EventRefusedError.
         """
         ...
 

@@ -68,7 +68,7 @@ async def serving(
             storage_addresses=settings.storage_addresses,
             interval=settings.presence_interval,
         )
-        await presence.check()
+        await presence.check(settings.advertise or settings.bind)
         links = await stack.enter_async_context(_linked(settings, clock))
         embedded = _embedded(settings, clock, tokens, config_file)
         own_address: list[str] = []

@@ -12,9 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distconv.core.errors import AlreadyExistsError, UnavailableError
-from distconv.dispatch.changes import group_commit
+from distconv.dispatch.changes import pauses
 from distconv.dispatch.changes.group_commit import GroupCommit
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import (
+    ConflictError,
+    ConnectionLostError,
+    UnclearCommitError,
+)
 from distconv.dispatch.store.keys import NO_KEYS, Keys
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import (
@@ -31,7 +35,7 @@ NOW = datetime(2030, 1, 1, tzinfo=UTC)
 @pytest.fixture(autouse=True, scope="module")
 def without_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(group_commit, "_FIRST_PAUSE_S", 0.0)
+        patch.setattr(pauses, "_FIRST_S", 0.0)
         yield
 
 
@@ -170,12 +174,114 @@ async def test_a_database_that_is_away_fails_all_at_once() -> None:
     assert await rank(store) == 0
 
 
+async def test_a_commit_whose_answer_was_lost_is_told_of_and_not_repeated() -> None:
+    store = CountingStore()
+    store.failures = [UnclearCommitError("no answer")]
+    unclear: list[None] = []
+    group = GroupCommit(store, on_unclear=lambda: unclear.append(None))
+    bodies = [count_up() for _ in range(3)]
+    answers = await run_all(group, bodies)
+    assert all(isinstance(answer, UnclearCommitError) for answer in answers)
+    assert len(unclear) == store.transaction_count == 1
+
+
 async def test_conflicts_are_tried_a_bounded_number_of_times() -> None:
     store = CountingStore()
     store.failures = [ConflictError("in the way")] * 100
     with pytest.raises(ConflictError):
         await GroupCommit(store).run(count_up(), NO_KEYS)
-    assert 1 < store.transaction_count < 10
+    assert 1 < store.transaction_count < 20
+
+
+class LockedStore(CountingStore):
+    """A store of which someone else holds rows: whoever asks for one waits, and is refused."""
+
+    def __init__(self, *locked: str) -> None:
+        super().__init__()
+        self.locked = set(locked)
+        self.refusal_count = 0
+        self.refused = asyncio.Event()
+
+    @asynccontextmanager
+    async def transaction(self, keys: Keys | None = None) -> AsyncIterator[Any]:
+        if keys is not None and self.locked.intersection(keys.jobs + keys.tenants):
+            self.refusal_count += 1
+            self.refused.set()
+            await asyncio.sleep(0)
+            raise ConflictError("in the way")
+        async with super().transaction(keys) as tx:
+            yield tx
+
+
+async def test_only_what_meets_a_lock_waits_for_it() -> None:
+    store = LockedStore("j7")
+    group = GroupCommit(store)
+    bodies = [count_up() for _ in range(40)]
+    tasks = [
+        asyncio.create_task(group.run(body, Keys(jobs=(f"j{k}",)))) for k, body in enumerate(bodies)
+    ]
+    answers = await asyncio.wait_for(
+        asyncio.gather(*(task for k, task in enumerate(tasks) if k != 7)), 5
+    )
+    assert sorted(answers) == list(range(39))
+    assert not tasks[7].done()
+    assert await group.run(count_up(), Keys(jobs=("j1",))) == 39  # and what comes then
+    store.locked.clear()
+    assert await tasks[7] == 40
+
+
+async def test_what_is_about_the_same_waits_behind_it_and_costs_the_others_nothing() -> None:
+    store = LockedStore("j")
+    group = GroupCommit(store)
+    order: list[int] = []
+
+    def noting(number: int) -> Body:
+        async def fn(_: Transaction) -> None:
+            order.append(number)
+
+        return Body(fn)
+
+    first = asyncio.create_task(group.run(noting(1), Keys(jobs=("j",))))
+    await store.refused.wait()
+    for _ in range(3):
+        await group.run(count_up(), NO_KEYS)
+    behind = [asyncio.create_task(group.run(noting(k), Keys(jobs=("j",)))) for k in (2, 3)]
+    await group.run(count_up(), NO_KEYS)
+    with pytest.raises(ConflictError):
+        await group.run(noting(9), Keys(jobs=("j",)), patient=False)
+    store.locked.clear()
+    await asyncio.gather(first, *behind)
+    assert order == [1, 2, 3]
+
+
+async def test_what_waits_behind_a_lock_ends_with_it() -> None:
+    store = LockedStore("t")
+    group = GroupCommit(store)
+    keys = Keys(tenants=("t",))
+    answers = await asyncio.gather(
+        *(group.run(count_up(), keys) for _ in range(9)), return_exceptions=True
+    )
+    assert all(isinstance(answer, ConflictError) for answer in answers)
+    assert store.refusal_count < 40
+    with pytest.raises(ConflictError):
+        await group.run(count_up(), keys, patient=False)
+    store.locked.clear()
+    assert await group.run(count_up(), keys) == 0
+
+
+async def test_a_caller_that_goes_away_from_a_lock_withdraws_what_waits_behind_it() -> None:
+    store = LockedStore("j")
+    group = GroupCommit(store)
+    first = asyncio.create_task(group.run(count_up(), Keys(jobs=("j",))))
+    await store.refused.wait()
+    behind = asyncio.create_task(group.run(count_up(), Keys(jobs=("j",))))
+    await asyncio.sleep(0)
+    behind.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await behind
+    store.locked.clear()
+    await first
+    assert await rank(store) == 1
 
 
 async def test_what_comes_meanwhile_forms_the_next_group() -> None:

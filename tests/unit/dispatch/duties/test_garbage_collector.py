@@ -1,50 +1,56 @@
-"""How long the collector remembers what an engine may still write."""
+"""What is asked of an object while it is being deleted is not lost."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+
+from tests.unit.dispatch.test_scheduling import World
 
 from distconv.dispatch.changes.change import Change
-from distconv.dispatch.changes.changes import Changes
-from distconv.dispatch.changes.signals import Signals
 from distconv.dispatch.duties.garbage_collector import GarbageCollector
-from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.records import GarbageRecord
-from distconv.dispatch.testing import FakeObjects, ManualClock
-
-NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
-TTL = timedelta(minutes=1)
+from distconv.dispatch.testing import FakeObjects
 
 
-class _ServerStore(MemoryStore):
-    """A store whose database has a clock of its own."""
+async def put(world: World, final_time: datetime) -> None:
+    async def make(change: Change) -> None:
+        await change.tx.put_garbage(
+            GarbageRecord(object_id="x", tenant="local", due_time=change.now, final_time=final_time)
+        )
 
-    def __init__(self, clock: ManualClock) -> None:
+    await world.dispatch.changes.make(make)
+
+
+class Slow(FakeObjects):
+    """Storage that hears of an engine's late word while it deletes."""
+
+    def __init__(self, world: World) -> None:
         super().__init__()
-        self._clock = clock
+        self._world = world
 
-    async def read_clock(self) -> datetime:
-        return self._clock.now()
+    async def delete(self, tenant: str, object_id: str) -> None:
+        await super().delete(tenant, object_id)
+        if len(self.deleted) == 1:
+            await put(self._world, self._world.clock.now() + timedelta(hours=24))
 
 
-async def test_an_object_is_not_forgotten_by_a_clock_that_was_put_forward():
-    server, own = ManualClock(NOW), ManualClock(NOW)
-    store, objects = _ServerStore(server), FakeObjects()
-    changes = Changes(store, Signals(), own, media_ttl=TTL)
-    collector = GarbageCollector(store, changes, objects, own)
-    await changes.make(_discard)
-    own.jump(2 * TTL)
-
-    await collector.run()
-    assert await store.get_next_garbage_time() is not None
-    # Its engine writes it until the token has ended by the clocks of all the others.
-    objects.put("o", size_bytes=1, tenant="t")
-    for clock in (server, own):
-        clock.advance(TTL)
-
+async def test_a_last_deletion_that_was_asked_for_meanwhile_is_made() -> None:
+    world = World()
+    await put(world, world.clock.now())
+    objects = Slow(world)
+    collector = GarbageCollector(world.store, world.dispatch.changes, objects, world.clock)
+    for _ in range(3):
+        await collector.run()
+        world.clock.advance(timedelta(seconds=2))
+    (left,) = await world.store.list_due_garbage(world.clock.now() + timedelta(hours=25), limit=9)
+    assert left.due_time == left.final_time
+    world.clock.advance(timedelta(hours=24))
     assert await collector.run() is None
-    assert not objects.stored
+    assert objects.deleted == ["x"] * 3
 
 
-async def _discard(change: Change) -> None:
-    await change.tx.put_garbage(
-        GarbageRecord(object_id="o", tenant="t", due_time=NOW, final_time=NOW + TTL)
-    )
+async def test_an_earlier_last_deletion_does_not_replace_a_later_one() -> None:
+    world = World()
+    later = world.clock.now() + timedelta(hours=24)
+    await put(world, later)
+    await put(world, world.clock.now())
+    (garbage,) = await world.store.list_due_garbage(world.clock.now(), limit=9)
+    assert garbage.final_time == later

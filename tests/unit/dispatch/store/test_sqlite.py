@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from tests.unit.dispatch.store import first_revision
 
 from distconv.core.errors import DataLossError, FailedPreconditionError, UnavailableError
 from distconv.dispatch.store import migrate, sqlite
@@ -127,3 +128,20 @@ def test_migrations_go_down_again_even_filled(plain: sa.Engine) -> None:
         assert sa.inspect(connection).get_table_names() == ["alembic_version"]
         migrate.upgrade(connection, name="memory")
     plain.dispose()
+
+
+async def test_migrations_lose_nothing_of_a_filled_database(path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{path}")
+
+    @sa.event.listens_for(engine, "connect")
+    def _(connection: sqlite3.Connection, _record: object) -> None:
+        connection.execute("PRAGMA foreign_keys = on")
+
+    with engine.begin() as connection:
+        first_revision.fill(connection)
+    with engine.begin() as connection:
+        first_revision.check_round_trip(connection)
+    engine.dispose()
+    store = await SqlStore.open_sqlite(path)
+    await first_revision.check_content(store)
+    await store.close()

@@ -80,7 +80,6 @@ class ClientApi:
                 clock=clock,
             ),
             control=JobControl(
-                store=store,
                 changes=changes,
                 concluding=concluding,
                 finder=finder,

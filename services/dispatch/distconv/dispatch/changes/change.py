@@ -155,6 +155,14 @@ class Change:
         self.effects.topics |= {Topic.WORK, Topic.PROMOTIONS}
         return moved
 
+    async def rework(self, task: TaskRecord, job: JobRecord) -> TaskRecord:
+        """Work out anew how much work a task is whose job has other parameters."""
+        moved = await self.queue.reworked(task, job)
+        if moved is task:
+            return task
+        self.effects.topics.add(Topic.PROMOTIONS)
+        return await self.alter_task(moved)
+
     async def alter_task(self, task: TaskRecord, **fields: Any) -> TaskRecord:
         """Change fields of a task without moving it."""
         altered = replace(task, update_time=self.now, **fields)

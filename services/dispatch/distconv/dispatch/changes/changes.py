@@ -3,6 +3,7 @@
 import random
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from functools import partial
 from typing import Generic, TypeVar
 
 from distconv.core.clock import Clock
@@ -39,23 +40,37 @@ class Changes:
         `require` raises UnavailableError while no change can be made.
         """
         self._require = require
-        self._group = GroupCommit(store, randomness=randomness)
+        # What was perhaps made is told of by nobody: everyone looks for himself.
+        grouped = partial(GroupCommit, randomness=randomness, on_unclear=signals.wake_all)
+        self._group, self._group_apart = grouped(store), grouped(store)
         self._signals = signals
         self._clock = clock
         self._media_ttl = media_ttl
         self._make_id = make_id
         self._queue_policy = queue_policy or QueuePolicy()
 
-    async def make(self, fn: Callable[[Change], Awaitable[_T]], *, keys: Keys = NO_KEYS) -> _T:
+    async def make(
+        self,
+        fn: Callable[[Change], Awaitable[_T]],
+        *,
+        keys: Keys = NO_KEYS,
+        patient: bool = True,
+        apart: bool = False,
+    ) -> _T:
         """Run `fn` on a change and return what it returns, once the change is committed.
 
         Whole or not at all: what `fn` raises undoes it. `fn` may run more than
         once, so it has no effect but on the change, and it makes no other change.
         `keys` are the ids of what it will read. Nothing comes between the commit
         and the signals, not even the cancellation of the caller.
+
+        What another's lock stands in the way of raises ConflictError, after some
+        tries when it is `patient`. What waits for no lock goes `apart`, in groups
+        of its own: it need not come after what does.
         """
         self._require()
-        return await self._group.run(_Making(self, fn), keys)
+        group = self._group_apart if apart else self._group
+        return await group.run(_Making(self, fn), keys, patient=patient)
 
     def start(self, tx: Transaction) -> Change:
         """Return a change of this instant."""

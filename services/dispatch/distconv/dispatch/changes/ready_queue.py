@@ -115,6 +115,33 @@ class ReadyQueue:
         )
         await self._tx.put_account(replace(account, finish_rank=finish_rank))
 
+    async def reworked(self, task: TaskRecord, job: JobRecord) -> TaskRecord:
+        """Return a task that has its place with the work that its job asks for by now.
+
+        It keeps its rank; its tenant pays the difference, or is given it back
+        unless the task was given out before: what was used stays paid.
+        """
+        work = work_of(task, job)
+        if not task.cost or (work.cost, work.height) == (task.cost, task.height):
+            return task  # one without a place is worked out when it enters
+        if work.cost > task.cost or not task.fencing_token:
+            account = await self._tx.get_account(task.tenant, task.urgency)
+            weight = self._weight(task.tenant)
+            before = fair_queue.refund(
+                finish_rank=account.finish_rank, cost=task.cost, weight=weight
+            )
+            charged = fair_queue.charge(
+                virtual_time=0.0, finish_rank=before, cost=work.cost, weight=weight
+            )
+            await self._tx.put_account(replace(account, finish_rank=charged.finish_rank))
+        return self.urgent(
+            task,
+            priority=task.priority,
+            deadline=task.deadline,
+            cost=work.cost,
+            height=work.height,
+        )
+
     async def taken(self, tasks: Sequence[TaskRecord]) -> None:
         """Let virtual time come to the tasks that were claimed."""
         highest: dict[tuple[str, int], float] = {}

@@ -9,13 +9,15 @@ from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.changes import Changes
+from distconv.dispatch.duties.one_by_one import OneByOne
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import GarbageRecord
 
 _log = structlog.get_logger()
 
-_PAGE = 100
+# So many deletions are asked for at once.
+_AT_ONCE = 8
 # Storage that does not answer is asked again so much later.
 _RETRY = timedelta(seconds=30)
 
@@ -30,13 +32,16 @@ class GarbageCollector:
         self._changes = changes
         self._objects = objects
         self._clock = clock
+        self._each = OneByOne[GarbageRecord](
+            self.name, clock, do=self._collect, key=lambda g: g.object_id, at_once=_AT_ONCE
+        )
 
     async def run(self) -> datetime | None:
         """Delete what is due; return when the next deletion is."""
-        while page := await self._store.list_due_garbage(self._clock.now(), limit=_PAGE):
-            for garbage in page:
-                await self._collect(garbage)
-        return await self._store.get_next_garbage_time()
+        await self._each.do_all_due(
+            lambda limit: self._store.list_due_garbage(self._clock.now(), limit=limit)
+        )
+        return self._each.when(await self._store.get_next_garbage_time())
 
     async def _collect(self, garbage: GarbageRecord) -> None:
         now = self._clock.now()
@@ -53,6 +58,8 @@ class GarbageCollector:
 
 
 async def _note(change: Change, garbage: GarbageRecord, again: datetime | None) -> None:
+    if await change.tx.get_garbage(garbage.object_id) != garbage:
+        return  # someone asked for more meanwhile: it is due anew
     if again is None:
         await change.tx.remove_garbage(garbage.object_id)
     else:

@@ -1,15 +1,15 @@
 """Forget deleted jobs when their retention is over, and requests when theirs is."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 import structlog
 
 from distconv.core.clock import Clock
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.changes import Changes
+from distconv.dispatch.duties.one_by_one import OneByOne
 from distconv.dispatch.store.port import Store
+from distconv.dispatch.store.records import JobRecord
 
 _log = structlog.get_logger()
 _PAGE = 100
@@ -31,25 +31,32 @@ class JobPurger:
         self._changes = changes
         self._clock = clock
         self._retention = retention
+        self._each = OneByOne[JobRecord](
+            self.name, clock, do=lambda job: self._forget(job.id), key=lambda job: job.id
+        )
 
     async def run(self) -> datetime | None:
         """Purge what is due; return when the next is."""
         now = self._clock.now()
-        while page := await self._store.list_deleted_jobs(now - self._retention, limit=_PAGE):
-            ids = [job.id for job in page]
-            await self._changes.make(partial(_forget, job_ids=ids))
-            _log.info("jobs_purged", count=len(page), first=page[0].id)
+        await self._each.do_all_due(
+            lambda limit: self._store.list_deleted_jobs(now - self._retention, limit=limit)
+        )
         while True:
             if await self._changes.make(_forget_requests) < _PAGE:
                 break
         deleted = await self._store.get_next_delete_time()
         due = now + _REQUESTS_EVERY
         # A moment after it: what was deleted exactly then is not yet due.
-        return due if deleted is None else min(due, deleted + self._retention + _TICK)
+        if deleted is not None:
+            due = min(due, deleted + self._retention + _TICK)
+        return self._each.when(due)
 
+    async def _forget(self, job_id: str) -> None:
+        async def make(change: Change) -> None:
+            await change.tx.remove_jobs([job_id])
 
-async def _forget(change: Change, *, job_ids: Sequence[str]) -> None:
-    await change.tx.remove_jobs(job_ids)
+        await self._changes.make(make)
+        _log.info("job_purged", job=job_id)
 
 
 async def _forget_requests(change: Change) -> int:

@@ -4,10 +4,10 @@ from datetime import datetime
 
 from distconv.core.clock import Clock
 from distconv.dispatch.circuit import Circuit
+from distconv.dispatch.duties.one_by_one import OneByOne
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.store.port import Store
-
-_PAGE = 100
+from distconv.dispatch.store.records import AttemptRecord
 
 
 class LeaseRescuer:
@@ -24,6 +24,9 @@ class LeaseRescuer:
         self._leasing = leasing
         self._clock = clock
         self._circuit = circuit
+        self._each = OneByOne[AttemptRecord](
+            self.name, clock, do=lambda a: leasing.expire(a.id), key=lambda a: a.id
+        )
 
     async def run(self) -> datetime | None:
         """Rescue what is due; return when the next lease may end.
@@ -34,8 +37,8 @@ class LeaseRescuer:
         latest = self._clock.now() + self._leasing.lease_duration
         if (later := self._circuit.wait_until(self._leasing.lease_duration)) is not None:
             return later
-        while page := await self._store.list_expired_leases(self._clock.now(), limit=_PAGE):
-            for attempt in page:
-                await self._leasing.expire(attempt.id)
-        due = await self._store.get_next_lease_expiry()
+        await self._each.do_all_due(
+            lambda limit: self._store.list_expired_leases(self._clock.now(), limit=limit)
+        )
+        due = self._each.when(await self._store.get_next_lease_expiry())
         return latest if due is None else min(due, latest)

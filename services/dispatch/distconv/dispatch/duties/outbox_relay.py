@@ -13,7 +13,7 @@ from distconv.dispatch.events.wire import event_of, raw_event_of
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import OutboxRecord
 from distconv.events.event import CloudEvent
-from distconv.events.port import EventBus
+from distconv.events.port import EventBus, EventRefusedError
 
 _log = structlog.get_logger()
 
@@ -75,7 +75,16 @@ class OutboxRelay:
 
     async def _publish(self, page: Sequence[OutboxRecord]) -> None:
         events = [event for row in page if (event := await self._event(row)) is not None]
-        await self._bus.publish(events)
+        while events:
+            try:
+                await self._bus.publish(events)
+                break
+            except EventRefusedError as error:
+                refused = events.pop(error.position)
+                _log.warning(
+                    "event_refused", type=refused.type, subject=refused.subject, why=error.message
+                )
+                await self._bury(refused, error)
         if self._failures:
             _log.info("events_resumed", after_failures=self._failures)
         self._failures = 0
@@ -92,13 +101,27 @@ class OutboxRelay:
             return event_of(row)
         except DistconvError as error:
             _log.warning("event_unreadable", number=row.number, type=row.type, why=error.message)
+            await self._bury(raw_event_of(row), error)
+            return None
+
+    async def _bury(self, event: CloudEvent, error: DistconvError) -> None:
+        """Put an event among the dead letters; one that even they cannot hold is logged."""
+        try:
             await self._bus.dead_letters.bury(
-                raw_event_of(row),
+                event,
                 subscription="",
                 reason=f"it could not be published: {error.message}",
                 delivery_count=0,
             )
-            return None
+        except EventRefusedError as refusal:
+            _log.error(
+                "event_dropped",
+                id=event.id,
+                type=event.type,
+                subject=event.subject,
+                size_bytes=len(event.data),
+                why=refusal.message,
+            )
 
     def _later(self, error: UnavailableError) -> datetime:
         self._failures += 1

@@ -1,6 +1,5 @@
 """Raise the urgency of tasks whose deadlines near."""
 
-import asyncio
 from datetime import datetime
 
 import structlog
@@ -9,12 +8,12 @@ from distconv.core.clock import Clock
 from distconv.core.task_states import TaskState
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.changes import Changes
+from distconv.dispatch.duties.one_by_one import OneByOne
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import TaskRecord
 
 _log = structlog.get_logger()
-_PAGE = 100
 
 
 class Promoter:
@@ -26,15 +25,16 @@ class Promoter:
         self._store = store
         self._changes = changes
         self._clock = clock
+        self._each = OneByOne[TaskRecord](
+            self.name, clock, do=lambda task: self._promote(task.id), key=lambda task: task.id
+        )
 
     async def run(self) -> datetime | None:
         """Promote what is due; return when the next is."""
-        while page := await self._store.list_due_promotions(self._clock.now(), limit=_PAGE):
-            # At once, so that they share a commit: deadlines near by the thousand.
-            async with asyncio.TaskGroup() as group:
-                for task in page:
-                    group.create_task(self._promote(task.id))
-        return await self._store.get_next_promote_time()
+        await self._each.do_all_due(
+            lambda limit: self._store.list_due_promotions(self._clock.now(), limit=limit)
+        )
+        return self._each.when(await self._store.get_next_promote_time())
 
     async def _promote(self, task_id: str) -> None:
         moved = await self._changes.make(

@@ -3,10 +3,10 @@
 from datetime import datetime
 
 from distconv.core.clock import Clock
+from distconv.dispatch.duties.one_by_one import OneByOne
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.store.port import Store
-
-_PAGE = 100
+from distconv.dispatch.store.records import TaskRecord
 
 
 class RetryWaker:
@@ -16,12 +16,14 @@ class RetryWaker:
 
     def __init__(self, store: Store, concluding: Concluding, clock: Clock) -> None:
         self._store = store
-        self._concluding = concluding
         self._clock = clock
+        self._each = OneByOne[TaskRecord](
+            self.name, clock, do=lambda t: concluding.resume_task(t.id), key=lambda t: t.id
+        )
 
     async def run(self) -> datetime | None:
         """Wake what is due; return when the next retry is."""
-        while page := await self._store.list_due_retries(self._clock.now(), limit=_PAGE):
-            for task in page:
-                await self._concluding.resume_task(task.id)
-        return await self._store.get_next_retry_time()
+        await self._each.do_all_due(
+            lambda limit: self._store.list_due_retries(self._clock.now(), limit=limit)
+        )
+        return self._each.when(await self._store.get_next_retry_time())

@@ -1,5 +1,6 @@
 """Give tasks to engines and take them back: claims, acceptances, phases, releases."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -18,6 +19,7 @@ from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.placement.choice import Placement
 from distconv.dispatch.placement.transfer import Transfer, TransferFacts, as_served, decide
+from distconv.dispatch.store.failures import ConflictError
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
 from distconv.dispatch.wording import count
@@ -52,11 +54,27 @@ class Leasing:
         self.lease_duration = lease_duration
 
     async def claim(self, placements: Sequence[Placement]) -> list[Claim]:
-        """Give READY tasks to engines in one change; those that someone else took are left out."""
+        """Give READY tasks to engines in one change.
+
+        Those that someone else took are left out, and those of a tenant whose account
+        someone else holds: the others need not wait for it.
+        """
         wanted = {p.task.id: p for p in placements}
         # The tasks and jobs are left to the claim itself, which waits for nobody.
-        keys = Keys(tenants=tuple(p.task.tenant for p in placements))
-        return await self._changes.make(lambda change: self._claim(change, wanted), keys=keys)
+        tenants = sorted({p.task.tenant for p in placements})
+        try:
+            return await self._changes.make(
+                lambda change: self._claim(change, wanted),
+                keys=Keys(tenants=tuple(tenants)),
+                patient=False,
+            )
+        except ConflictError as error:
+            if len(tenants) == 1:
+                _log.warning("tenant_passed_over", tenant=tenants[0], why=error.message)
+                return []
+        parts = [[p for p in placements if p.task.tenant == tenant] for tenant in tenants]
+        claims = await asyncio.gather(*(self.claim(part) for part in parts))
+        return [claim for part in claims for claim in part]
 
     async def _claim(self, change: Change, wanted: Mapping[str, Placement]) -> list[Claim]:
         tasks = await change.tx.claim_tasks(list(wanted))
@@ -185,7 +203,8 @@ class Leasing:
             change.stop(attempt, reason=cause)
             return attempt
 
-        attempt = await self._changes.make(make, keys=Keys(attempts=(attempt_id,)))
+        # Who holds it is at work on it; whoever looks for leases that ended looks again.
+        attempt = await self._changes.make(make, keys=Keys(attempts=(attempt_id,)), patient=False)
         if attempt is None:
             return False
         _log.warning(

@@ -191,7 +191,8 @@ class EngineMessages:
             )
 
         try:
-            renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)))
+            # Apart: a change that waits for a lock must not cost an engine its lease.
+            renewed = await self._changes.make(make, keys=Keys(leases=tuple(tokens)), apart=True)
         except UnavailableError as error:
             self._circuit.doubt(error.message)
             return False

@@ -1,6 +1,7 @@
 """What operators and users do to jobs that there are: hold, resume, retry, delete, assign."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 
 import structlog
@@ -29,7 +30,6 @@ from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.steering.repeats import remembered, require_same
 from distconv.dispatch.steering.validation import check_request_id
 from distconv.dispatch.store.keys import Keys
-from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import (
     EngineRecord,
     JobRecord,
@@ -39,6 +39,9 @@ from distconv.rpc.auth import Principal
 _log = structlog.get_logger()
 
 _RETRY = "RetryJob"
+# An output that was deleted is known to be for so long: a job that is being created on it may have
+# seen it before.
+_REMEMBERED = timedelta(minutes=2)
 _WAITING = (JobState.PENDING, JobState.RETRYING, JobState.PAUSED)
 
 
@@ -48,7 +51,6 @@ class JobControl:
     def __init__(
         self,
         *,
-        store: Store,
         changes: Changes,
         concluding: Concluding,
         finder: Finder,
@@ -57,7 +59,6 @@ class JobControl:
         request_retention: timedelta,
     ) -> None:
         """`require_feasible` raises ImpossibleProfileError."""
-        self._store = store
         self._changes = changes
         self._concluding = concluding
         self._finder = finder
@@ -131,6 +132,7 @@ class JobControl:
         found = await self._finder.job(who, name)
         if found.state in (JobState.FAILED, JobState.CANCELLED):
             await self._require_source(found)
+        source = found.source_object_id
 
         async def make(change: Change) -> JobRecord:
             job = await change.job(found.id)
@@ -140,6 +142,8 @@ class JobControl:
                     require_same(known, method=_RETRY, digest=job.id)
                     return job
             self._require_retriable(job)
+            if await change.tx.get_garbage(source) is not None:
+                raise _gone_source(job)
             retried = await self._start_again(change, job, by=who.user)
             if request_id:
                 await change.tx.add_request(
@@ -155,18 +159,16 @@ class JobControl:
                 )
             return retried
 
-        retried = await self._changes.make(make, keys=_plan_of(found))
+        # Its tenant is locked, so that its source is not deleted meanwhile.
+        keys = replace(_plan_of(found), tenants=(found.tenant,), garbage=(source,))
+        retried = await self._changes.make(make, keys=keys)
         _log.info("job_retried", job=found.id, by=who.user)
         return retried
 
     async def _require_source(self, job: JobRecord) -> None:
         source = await self._objects.stat(job.tenant, job.source_object_id)
         if source is None:
-            raise NotFoundError(
-                f"the source of job {job.id}, {object_name(job.source_object_id)}, is gone; "
-                "upload it again and create another job",
-                metadata={"field": "job.source.object"},
-            )
+            raise _gone_source(job)
 
     def _require_retriable(self, job: JobRecord) -> None:
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
@@ -215,8 +217,6 @@ class JobControl:
         another job reads the output).
         """
         found = await self._finder.job(who, name)
-        if delete_output and found.output is not None:
-            await self._require_unread(found, found.output.object_id)
 
         async def make(change: Change) -> JobRecord:
             job = await change.job(found.id)
@@ -229,19 +229,14 @@ class JobControl:
                 await change.tell_job(job, "DELETED", cause=f"{who.user} deleted it")
                 change.effects.topics.add(Topic.PURGES)
             if delete_output and job.output is not None:
-                await change.discard_object(job.tenant, job.output.object_id, final_time=change.now)
+                await _delete_output(change, job, job.output.object_id)
             return job
 
-        deleted = await self._changes.make(make, keys=Keys(jobs=(found.id,)))
+        # Its tenant is locked, so that no job is created on the output meanwhile.
+        keys = Keys(jobs=(found.id,), tenants=(found.tenant,) if delete_output else ())
+        deleted = await self._changes.make(make, keys=keys)
         _log.info("job_deleted", job=found.id, by=who.user, with_output=delete_output)
         return deleted
-
-    async def _require_unread(self, job: JobRecord, object_id: str) -> None:
-        if await self._store.is_object_needed(job.tenant, object_id):
-            raise FailedPreconditionError(
-                f"the output of job {job.id}, {object_name(object_id)}, is the source of a job "
-                "that has not ended; cancel that first, or keep the output"
-            )
 
     # --- assign --------------------------------------------------------------------------------
 
@@ -276,6 +271,23 @@ class JobControl:
         assigned = await self._changes.make(make, keys=_plan_of(found))
         _log.info("job_pinned", job=found.id, by=who.user, engine=engine.id if engine else "")
         return assigned
+
+
+def _gone_source(job: JobRecord) -> NotFoundError:
+    return NotFoundError(
+        f"the source of job {job.id}, {object_name(job.source_object_id)}, is gone; "
+        "upload it again and create another job",
+        metadata={"field": "job.source.object"},
+    )
+
+
+async def _delete_output(change: Change, job: JobRecord, object_id: str) -> None:
+    if await change.tx.is_object_needed(job.tenant, object_id):
+        raise FailedPreconditionError(
+            f"the output of job {job.id}, {object_name(object_id)}, is the source of a job "
+            "that has not ended; cancel that first, or keep the output"
+        )
+    await change.discard_object(job.tenant, object_id, final_time=change.now + _REMEMBERED)
 
 
 def _plan_of(job: JobRecord) -> Keys:

@@ -120,11 +120,11 @@ class JobIntake:
             now = self._clock.now()
             return [_record(who, c, sources[c.source_object_id], "", now) for c in checked]
         try:
-            made = await self._made(who, checked, sources)
+            made = await self._made(who, checked, sources, of_batch=wrongs.of_batch)
         except _ForgottenError:
             # What let a missing source pass was purged a moment ago.
             sources = await self._sources(who.tenant, checked, wrongs)
-            made = await self._made(who, checked, sources)
+            made = await self._made(who, checked, sources, of_batch=wrongs.of_batch)
         _log.info("jobs_created", count=len(made), tenant=who.tenant, first=made[0].id)
         return made
 
@@ -133,12 +133,27 @@ class JobIntake:
         who: Principal,
         checked: Sequence[CheckedOrder],
         sources: Mapping[str, StoredObject],
+        *,
+        of_batch: bool,
     ) -> list[JobRecord]:
         probed = await self._probed(who.tenant, sources)
-        make = partial(self._add, who=who, checked=checked, sources=sources, probed=probed)
+
+        async def make(change: Change) -> list[JobRecord]:
+            return await self._add(
+                change,
+                who=who,
+                checked=checked,
+                sources=sources,
+                probed=probed,
+                wrongs=Wrongs(of_batch=of_batch),
+            )
+
         ids = [order.request_id for order in checked if order.request_id]
         keys = Keys(
-            tenants=(who.tenant,), requests=tuple((who.tenant, request_id) for request_id in ids)
+            # Locked, so that no source is deleted meanwhile.
+            tenants=(who.tenant,),
+            requests=tuple((who.tenant, request_id) for request_id in ids),
+            garbage=tuple(sources),
         )
         try:
             return await self._changes.make(make, keys=keys)
@@ -235,10 +250,7 @@ class JobIntake:
     async def _source(self, tenant: str, object_id: str) -> StoredObject:
         source = await self._objects.stat(tenant, object_id)
         if source is None:
-            raise NotFoundError(
-                f"there is no object objects/{object_id}; upload the source first",
-                metadata={"field": "job.source.object"},
-            )
+            raise _missing(object_id)
         if not source.committed:
             raise FailedPreconditionError(
                 f"{object_name(object_id)} is not wholly uploaded; complete its upload first"
@@ -259,6 +271,7 @@ class JobIntake:
         checked: Sequence[CheckedOrder],
         sources: Mapping[str, StoredObject],
         probed: Mapping[str, MediaInfo],
+        wrongs: Wrongs,
     ) -> list[JobRecord]:
         ids = [c.request_id for c in checked if c.request_id]
         known = await change.tx.list_requests(who.tenant, ids) if ids else ()
@@ -272,6 +285,9 @@ class JobIntake:
             if order.source_object_id not in sources:
                 raise _ForgottenError(order.request_id)
             source = sources[order.source_object_id]
+            if await change.tx.get_garbage(source.id) is not None:
+                wrongs.add(index, _missing(source.id))
+                continue
             # Ids sort by time: those of a batch in its order, and never many in one millisecond,
             # of which some would be alike.
             time = change.now + timedelta(milliseconds=index // _IDS_A_MILLISECOND)
@@ -283,6 +299,7 @@ class JobIntake:
             if order.request_id:
                 await change.tx.add_request(self._request(job, order, change.now))
             made.append(job)
+        wrongs.raise_if_any()
         return made
 
     def _request(self, job: JobRecord, order: CheckedOrder, now: datetime) -> RequestRecord:
@@ -295,6 +312,13 @@ class JobIntake:
             now=now,
             retention=self._limits.request_retention,
         )
+
+
+def _missing(object_id: str) -> NotFoundError:
+    return NotFoundError(
+        f"there is no object objects/{object_id}; upload the source first",
+        metadata={"field": "job.source.object"},
+    )
 
 
 async def _made_before(change: Change, known: RequestRecord, order: CheckedOrder) -> JobRecord:

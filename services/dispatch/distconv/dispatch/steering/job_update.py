@@ -175,6 +175,8 @@ class JobUpdates:
             key = requirement_of(after, task.kind, engine_id=pinned)
             if key != task.requirement:
                 task = await change.alter_task(task, requirement=key)  # noqa: PLW2901
+            if before.profile != after.profile:
+                task = await change.rework(task, after)  # noqa: PLW2901
             if (before.priority, before.deadline) != (after.priority, after.deadline):
                 await change.reprioritise(task, priority=after.priority, deadline=after.deadline)
 

@@ -1,7 +1,6 @@
 """The one boundary at which a job order is checked. Pure, but for the catalogue of profiles."""
 
 import dataclasses
-import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from distconv.core.profile import AudioSettings, Container, Profile, VideoSettin
 from distconv.core.profile_schema import build_profile
 from distconv.core.profiles import ProfileCatalogue, with_container
 from distconv.dispatch.steering.order import JobOrder
+from distconv.dispatch.steering.request_digest import digest
 
 MAX_PRIORITY = 100
 MAX_LABELS = 32
@@ -109,12 +109,6 @@ class OrderChecker:
                 "the job has no profile; name one, as profiles/h264-720p", field="job.profile"
             )
         return profile if container is None else with_container(profile, container)
-
-
-def digest(order: JobOrder) -> str:
-    """Return the SHA-256 of what an order asks for, its request id left out."""
-    content = dataclasses.replace(order, request_id="", labels=dict(sorted(order.labels.items())))
-    return hashlib.sha256(repr(content).encode()).hexdigest()
 
 
 def _file_name(name: str) -> str:

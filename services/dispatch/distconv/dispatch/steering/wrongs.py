@@ -12,7 +12,7 @@ class Wrongs:
 
     def __init__(self, *, of_batch: bool) -> None:
         """Outside a batch the one error is raised as it is."""
-        self._of_batch = of_batch
+        self.of_batch = of_batch
         self._errors: list[tuple[int, DistconvError]] = []
 
     def add(self, index: int, error: DistconvError) -> None:
@@ -24,7 +24,7 @@ class Wrongs:
         if not self._errors:
             return
         index, first = self._errors[0]
-        if not self._of_batch:
+        if not self.of_batch:
             raise first
         rest = len(self._errors) - 1
         more = f" ({rest} more of the batch {'is' if rest == 1 else 'are'} wrong)" if rest else ""

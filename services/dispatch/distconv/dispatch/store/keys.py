@@ -12,7 +12,7 @@ class Keys:
     Attempts and tasks bring their jobs with them, attempts their tasks too;
     `tenants` bring all their accounts; `with_plan` brings every task of `jobs`
     and of the jobs of `attempts`. `leases` are attempts by themselves: renewing
-    them must not wait for whoever works on their jobs.
+    them waits for nobody, and passes over what another change holds.
     """
 
     jobs: tuple[str, ...] = ()
@@ -21,6 +21,8 @@ class Keys:
     engines: tuple[str, ...] = ()
     tenants: tuple[str, ...] = ()
     leases: tuple[str, ...] = ()
+    # Objects: whether they are to be deleted.
+    garbage: tuple[str, ...] = ()
     # Tenants and request ids.
     requests: tuple[tuple[str, str], ...] = ()
     with_plan: bool = False
@@ -36,6 +38,7 @@ class Keys:
             engines=_union(keys.engines for keys in given),
             tenants=_union(keys.tenants for keys in given),
             leases=_union(keys.leases for keys in given),
+            garbage=_union(keys.garbage for keys in given),
             requests=tuple(sorted({key for keys in given for key in keys.requests})),
             with_plan=any(keys.with_plan for keys in given),
         )

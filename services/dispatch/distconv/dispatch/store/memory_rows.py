@@ -39,6 +39,7 @@ class MemoryRows:
             tasks=tasks,
             attempts=attempts + _found(self._t.attempts, keys.leases),
             engines=_found(self._t.engines, keys.engines),
+            garbage=_found(self._t.garbage, keys.garbage),
             requests=_found(self._t.requests, keys.requests),
             accounts=[a for a in self._t.accounts.values() if a.tenant in keys.tenants],
         )
@@ -69,6 +70,14 @@ class MemoryRows:
     async def load_speed(self, key: SpeedKey) -> SpeedRecord | None:
         """Read how fast an engine has been."""
         return self._t.speeds.get(key)
+
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object."""
+        return [
+            j.id
+            for j in self._t.jobs.values()
+            if j.tenant == tenant and j.source_object_id == object_id and not j.state.is_terminal
+        ]
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

@@ -17,7 +17,11 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.dispatch.store import migrate
-from distconv.dispatch.store.failures import ConflictError, ConnectionLostError
+from distconv.dispatch.store.failures import (
+    ConflictError,
+    ConnectionLostError,
+    UnclearCommitError,
+)
 
 # Any number, the same in every process: who holds this lock alters the tables.
 _MIGRATION_LOCK = 74_002_002
@@ -42,7 +46,10 @@ class PostgresqlOptions:
     `pool_size` connections are kept at most; who wants one more waits for
     `checkout_timeout_s`. Whoever reads is told after `answer_timeout_s` that the
     server does not answer. A statement is given up after `statement_timeout_s`,
-    a lock that another transaction holds is waited for during `lock_timeout_s`.
+    a lock that another transaction holds is waited for during `lock_timeout_s`:
+    many changes wait with the one that meets it, until it is known which one that is.
+    The server ends a transaction of which nothing was heard for `idle_timeout_s`, well
+    within a lease: its process stands still, or forgot it, and must not keep its locks.
     """
 
     pool_size: int = 8
@@ -50,7 +57,8 @@ class PostgresqlOptions:
     checkout_timeout_s: float = 2.0
     answer_timeout_s: float = 2.5
     statement_timeout_s: float = 10.0
-    lock_timeout_s: float = 2.0
+    lock_timeout_s: float = 0.5
+    idle_timeout_s: float = 10.0
 
 
 def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "PostgresqlFailures"]:
@@ -74,8 +82,7 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
                 "application_name": "distconv-dispatch",
                 "statement_timeout": str(int(options.statement_timeout_s * 1000)),
                 "lock_timeout": str(int(options.lock_timeout_s * 1000)),
-                # A transaction that its process forgot must not hold its locks for ever.
-                "idle_in_transaction_session_timeout": "60000",
+                "idle_in_transaction_session_timeout": str(int(options.idle_timeout_s * 1000)),
                 # Compiling costs more than these statements take, and so does a second process.
                 "jit": "off",
                 "max_parallel_workers_per_gather": "0",
@@ -94,7 +101,13 @@ def make_engine(url: str, options: PostgresqlOptions) -> tuple[AsyncEngine, "Pos
 
 def migration_options(options: PostgresqlOptions) -> PostgresqlOptions:
     """Return how to connect for altering tables: that takes as long as it takes."""
-    return replace(options, pool_size=1, statement_timeout_s=_LONG_S, lock_timeout_s=_LONG_S)
+    return replace(
+        options,
+        pool_size=1,
+        statement_timeout_s=_LONG_S,
+        lock_timeout_s=_LONG_S,
+        idle_timeout_s=_LONG_S,
+    )
 
 
 def _parse(url: str) -> sa.URL:
@@ -151,9 +164,11 @@ class PostgresqlFailures:
             return UnavailableError(
                 f"all connections to the {self.name} are busy; try again in a moment"
             )
+        code = str(getattr(getattr(error, "orig", error), "sqlstate", None) or "")
+        if committing and not code:
+            return self._lost(committing=True)  # no word of the server says what became of it
         if not isinstance(error, DBAPIError):
             return self._away(error)
-        code = str(getattr(error.orig, "sqlstate", None) or "")
         if isinstance(error, IntegrityError):
             return self._refused(code)
         if error.connection_invalidated or code in _GONE or code.startswith("08"):
@@ -182,9 +197,9 @@ class PostgresqlFailures:
 
     def _lost(self, *, committing: bool) -> UnavailableError:
         if committing:
-            return UnavailableError(
-                f"the connection to the {self.name} broke during a commit: the change may or may "
-                "not have been made; look, or repeat it with the same request id"
+            return UnclearCommitError(
+                f"the {self.name} did not answer a commit: the change may or may not have been "
+                "made; look, or repeat it with the same request id"
             )
         return ConnectionLostError(
             f"the connection to the {self.name} broke; nothing was changed, try again in a moment"

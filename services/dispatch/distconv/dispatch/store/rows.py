@@ -30,7 +30,7 @@ SpeedKey = tuple[str, str, int, str]
 
 @dataclass(slots=True, kw_only=True)
 class Loaded:
-    """Rows that were read and locked."""
+    """Rows that were read and locked, and leases that another change holds: read alone."""
 
     jobs: Sequence[JobRecord] = ()
     tasks: Sequence[TaskRecord] = ()
@@ -38,6 +38,8 @@ class Loaded:
     engines: Sequence[EngineRecord] = ()
     accounts: Sequence[AccountRecord] = ()
     requests: Sequence[RequestRecord] = ()
+    held_leases: Sequence[AttemptRecord] = ()
+    garbage: Sequence[GarbageRecord] = ()
 
 
 @dataclass(slots=True, kw_only=True)
@@ -87,6 +89,10 @@ class Rows(Protocol):
 
     async def load_speed(self, key: SpeedKey) -> SpeedRecord | None:
         """Read how fast an engine has been."""
+        ...
+
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object; no lock."""
         ...
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:

@@ -19,12 +19,14 @@ from distconv.dispatch.store.records import (
     AccountRecord,
     AttemptRecord,
     EngineRecord,
+    GarbageRecord,
     JobRecord,
     RequestRecord,
     SpeedRecord,
     TaskRecord,
 )
 from distconv.dispatch.store.rows import AccountKey, Loaded, RequestKey, SpeedKey, Writes
+from distconv.dispatch.store.sql_jobs import OF_ENDED_JOB
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import (
     ACCOUNTS,
@@ -53,8 +55,10 @@ class _Statements(NamedTuple):
     tasks: sa.Select[Any]
     attempts: sa.Select[Any]
     leases: sa.Select[Any]
+    held_leases: sa.Select[Any]
     engines: sa.Select[Any]
     accounts: sa.Select[Any]
+    garbage: sa.Select[Any]
     requests: sa.Select[Any]
     plans: sa.Select[Any]
     claim: sa.Select[Any]
@@ -67,6 +71,7 @@ def _statements(dialect: str) -> _Statements:
     # A job is locked before its tasks, those before their attempts, each by its id: two changes
     # never wait for one another in a ring.
     some_attempts = listed(dialect, "attempts")
+    leases = ATTEMPTS.where(attempts.id.in_(listed(dialect, "leases")))
     of_attempts = sa.select(attempts.job_id).where(attempts.id.in_(some_attempts))
     of_tasks = sa.select(tasks.job_id).where(tasks.id.in_(listed(dialect, "tasks")))
     job_ids = sa.union(listed(dialect, "jobs"), of_attempts, of_tasks)
@@ -78,9 +83,8 @@ def _statements(dialect: str) -> _Statements:
         jobs=_locked(JOBS.where(t.jobs.c.id.in_(job_ids)).order_by(t.jobs.c.id)),
         tasks=_locked(TASKS.where(tasks.id.in_(task_ids)).order_by(tasks.id)),
         attempts=_locked(ATTEMPTS.where(attempts.id.in_(some_attempts)).order_by(attempts.id)),
-        leases=_locked(
-            ATTEMPTS.where(attempts.id.in_(listed(dialect, "leases"))).order_by(attempts.id)
-        ),
+        leases=leases.order_by(attempts.id).with_for_update(key_share=True, skip_locked=True),
+        held_leases=leases,
         engines=_locked(
             ENGINES.where(t.engines.c.id.in_(listed(dialect, "engines"))).order_by(t.engines.c.id)
         ),
@@ -88,6 +92,11 @@ def _statements(dialect: str) -> _Statements:
             ACCOUNTS.where(
                 t.accounts.c.tenant.in_(listed(dialect, "tenants", of_ids=False))
             ).order_by(t.accounts.c.tenant, t.accounts.c.urgency)
+        ),
+        garbage=_locked(
+            select_of(t.garbage, GarbageRecord)
+            .where(t.garbage.c.object_id.in_(listed(dialect, "garbage")))
+            .order_by(t.garbage.c.object_id)
         ),
         requests=select_of(t.requests, RequestRecord).where(
             t.requests.c.tenant.in_(listed(dialect, "tenants", of_ids=False)),
@@ -134,8 +143,12 @@ class SqlRows:
         if keys.leases:
             leases = await self._all(q.leases, AttemptRecord, leases=keys.leases)
             found.attempts = [*found.attempts, *leases]
+            if missing := sorted(set(keys.leases) - {attempt.id for attempt in leases}):
+                found.held_leases = await self._all(q.held_leases, AttemptRecord, leases=missing)
         if keys.engines:
             found.engines = await self._all(q.engines, EngineRecord, engines=keys.engines)
+        if keys.garbage:
+            found.garbage = await self._all(q.garbage, GarbageRecord, garbage=keys.garbage)
         if keys.requests:
             found.requests = await self._load_requests(keys.requests)
         if keys.tenants:
@@ -191,6 +204,14 @@ class SqlRows:
             of.build_id == build_id,
         )
         return await self._one(_locked(query), SpeedRecord)
+
+    async def load_readers(self, tenant: str, object_id: str) -> Sequence[str]:
+        """Read the ids of the jobs that have not ended and whose source is the object."""
+        of = t.jobs.c
+        query = sa.select(of.id).where(
+            of.tenant == tenant, of.source_object_id == object_id, sa.not_(OF_ENDED_JOB)
+        )
+        return [row.id for row in await self._run(query)]
 
     async def load_idle_lines(self, unused_since: datetime) -> Sequence[Line]:
         """Read the lines without READY tasks that nobody used since."""

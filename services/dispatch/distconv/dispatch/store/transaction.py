@@ -110,7 +110,8 @@ class Transaction(Protocol):
     ) -> Sequence[AttemptRecord]:
         """Push on the leases of the engine's live attempts; return those that still hold.
 
-        `tokens` is by attempt id. A later expiry stays as it is.
+        `tokens` is by attempt id. A later expiry stays as it is, and so does that of
+        an attempt which another change holds: nobody is waited for.
         """
         ...
 
@@ -182,8 +183,19 @@ class Transaction(Protocol):
         """Forget lines without READY tasks that nobody used since; return how many."""
         ...
 
+    async def get_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Return an object to delete and lock it."""
+        ...
+
+    async def is_object_needed(self, tenant: str, object_id: str) -> bool:
+        """Tell whether the object is the source of a job that has not ended. No lock.
+
+        Whoever adds jobs of a tenant, or deletes what they may read, locks the tenant first.
+        """
+        ...
+
     async def put_garbage(self, garbage: GarbageRecord) -> None:
-        """Insert or replace an object to delete."""
+        """Insert or replace an object to delete; a later `final_time` stays."""
         ...
 
     async def remove_garbage(self, object_id: str) -> None:

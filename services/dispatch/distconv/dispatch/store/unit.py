@@ -103,6 +103,20 @@ class Unit(UnitShelves):
         own = (a.claimed_rank for a in self._accounts.rows() if a.urgency == urgency)
         return front.virtual_time(max(own, default=0.0))
 
+    async def get_garbage(self, object_id: str) -> GarbageRecord | None:
+        """Return an object to delete and lock it."""
+        if not self._garbage.knows(object_id):
+            await self.prefetch(Keys(garbage=(object_id,)))
+        return self._garbage.get(object_id)
+
+    async def is_object_needed(self, tenant: str, object_id: str) -> bool:
+        """Tell whether the object is the source of a job that has not ended."""
+        known = [job for job in self._jobs.rows() if job.source_object_id == object_id]
+        if any(job.tenant == tenant and not job.state.is_terminal for job in known):
+            return True
+        ended = {job.id for job in known}
+        return any(key not in ended for key in await self._rows.load_readers(tenant, object_id))
+
     async def claim_tasks(self, task_ids: Sequence[str]) -> Sequence[TaskRecord]:
         """Return those of the tasks that are READY, and lock them and their jobs."""
         fresh = unknown(self._tasks, tuple(task_ids))
@@ -138,10 +152,11 @@ class Unit(UnitShelves):
     async def renew_leases(
         self, *, engine_id: str, tokens: dict[str, int], expire_time: datetime
     ) -> Sequence[AttemptRecord]:
-        """Push on the leases that still hold."""
+        """Push on the leases that still hold and that no other change is at work on."""
         await self.prefetch(Keys(leases=tuple(sorted(tokens))))
+        told = _present(lambda key: self._attempts.get(key) or self._held_leases.get(key), tokens)
         held = []
-        for attempt in _present(self._attempts.get, tokens):
+        for attempt in told:
             expiry = attempt.lease_expire_time
             if (
                 expiry is None
@@ -149,7 +164,7 @@ class Unit(UnitShelves):
                 or attempt.fencing_token != tokens[attempt.id]
             ):
                 continue
-            if expiry < expire_time:
+            if expiry < expire_time and self._attempts.knows(attempt.id):
                 renewed = replace(attempt, lease_expire_time=expire_time)
                 self._attempts.put(attempt.id, renewed)
                 held.append(renewed)
@@ -216,7 +231,10 @@ class Unit(UnitShelves):
         self._speeds.put((speed.engine_id, speed.codec, speed.height_class, speed.build_id), speed)
 
     async def put_garbage(self, garbage: GarbageRecord) -> None:
-        """Insert or replace an object to delete."""
+        """Insert or replace an object to delete; a later `final_time` stays."""
+        known = await self.get_garbage(garbage.object_id)
+        if known is not None and known.final_time > garbage.final_time:
+            garbage = replace(garbage, final_time=known.final_time)
         self._garbage.put(garbage.object_id, garbage)
 
     async def remove_garbage(self, object_id: str) -> None:

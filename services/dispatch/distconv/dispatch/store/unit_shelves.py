@@ -67,6 +67,8 @@ class UnitShelves:
         self._tasks_of: dict[str, set[str]] = {}
         self._attempts_of: dict[str, set[str]] = {}
         self._fronts: dict[int, Front] = {}
+        # Leases that another change holds, as they were read: neither locked nor to be written.
+        self._held_leases: dict[str, AttemptRecord] = {}
 
     @property
     def broken(self) -> bool:
@@ -108,7 +110,10 @@ class UnitShelves:
             attempts=unknown(self._attempts, keys.attempts),
             engines=unknown(self._engines, keys.engines),
             tenants=tuple(t for t in keys.tenants if ("accounts", t) not in self._asked),
-            leases=unknown(self._attempts, keys.leases),
+            leases=tuple(
+                key for key in unknown(self._attempts, keys.leases) if key not in self._held_leases
+            ),
+            garbage=unknown(self._garbage, keys.garbage),
             requests=unknown(self._requests, keys.requests),
         )
         if wanted != Keys():
@@ -138,8 +143,11 @@ class UnitShelves:
             self._engines.take(engine.id, engine)
         for account in loaded.accounts:
             self._accounts.take((account.tenant, account.urgency), account)
+        for garbage in loaded.garbage:
+            self._garbage.take(garbage.object_id, garbage)
         for request in loaded.requests:
             self._requests.take((request.tenant, request.request_id), request)
+        self._held_leases |= {attempt.id: attempt for attempt in loaded.held_leases}
         if wanted is not None:
             self._take_absent(wanted)
 
@@ -148,8 +156,10 @@ class UnitShelves:
         shelves: list[tuple[Shelf[Any, Any], Iterable[Hashable]]] = [
             (self._jobs, wanted.jobs),
             (self._tasks, wanted.tasks),
-            (self._attempts, wanted.attempts + wanted.leases),
+            (self._attempts, wanted.attempts),
+            (self._attempts, [key for key in wanted.leases if key not in self._held_leases]),
             (self._engines, wanted.engines),
+            (self._garbage, wanted.garbage),
             (self._requests, wanted.requests),
         ]
         for shelf, keys in shelves:
