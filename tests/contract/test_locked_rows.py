@@ -191,7 +191,7 @@ async def test_a_transaction_that_stands_still_loses_its_locks(url: str) -> None
     frozen = await SqlStore.open_postgresql(url, PostgresqlOptions(idle_timeout_s=0.3))
     other = World(store=await SqlStore.open_postgresql(url, OPTIONS))
     await other.job("t")
-    with pytest.raises(Exception, match=r"broke|nothing was changed"):
+    with pytest.raises(Exception, match=r"broke|nothing was changed|may or may not have been made"):
         async with frozen.transaction(Keys(tenants=("t",))):
             await other.job("t")  # waits for the lock, and gets it
     await frozen.close()
