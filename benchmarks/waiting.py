@@ -13,9 +13,10 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.listing import GROWTH_BAR, listings
 from benchmarks.load.backlog import Backlog, fill
 from benchmarks.load.control_plane import Assigned, ControlPlane, control_plane
 from benchmarks.load.percentile import percentile
@@ -31,23 +32,8 @@ ENGINES = 8
 HOLD_S = (0.1, 0.3)
 ARRIVALS_PER_S = 10.0
 P99_BAR_MS = 50.0
-GROWTH_BAR = 1.3
 _PROFILES = ("h264-480p", "h264-720p", "hevc-1080p", "av1-1080p")
 _TEMPLATES = "templates"
-# What every tenant has even in the smallest queue: pages of one length are compared.
-_LISTED = 10
-_LISTINGS: Mapping[str, Mapping[str, str | int]] = {
-    "first page": {},
-    "page 5,000 rows deep": {"deep": 5},
-    "state": {"filter": "state = PENDING"},
-    "state without a match": {"filter": "state = FAILED"},
-    "profile": {"filter": "profile = profiles/h264-720p"},
-    "oldest first": {"order_by": "create_time"},
-    "by priority": {"order_by": "priority desc"},
-    "label": {"filter": "labels.title = no-op"},
-    "text": {"filter": "text : film"},
-    "time": {"filter": "create_time >= 2020-01-01T00:00:00Z"},
-}
 
 
 def run() -> Iterator[Result]:
@@ -71,10 +57,22 @@ def run() -> Iterator[Result]:
                 waits[size].append(_round(plane))
                 print(f"{size} pending: {_summary(waits[size][-1])}", file=sys.stderr)
         yield from _assigning(waits)
-        yield _listing(planes)
+        yield from listings("queue-list", planes)
+        # A tenant that has every row: nothing that is its own narrows what it asks for.
+        wholes = {}
+        for size in (min(SIZES), max(SIZES)):
+            folder = Path(name) / f"{size}-of-one"
+            folder.mkdir()
+            url = _filled(folder, postgresql, size, tenant_count=1)
+            wholes[size] = stack.enter_context(
+                control_plane(folder, database_url=url, server_pid=postgresql.pid)
+            )
+        yield from listings("queue-list-of-one-tenant", wholes)
 
 
-def _filled(folder: Path, postgresql: PostgresqlServer, size: int) -> str:
+def _filled(
+    folder: Path, postgresql: PostgresqlServer, size: int, *, tenant_count: int = 100
+) -> str:
     """Make a database with so many pending jobs and return its URL."""
     url = postgresql.new_database()
     start = time.monotonic()
@@ -86,7 +84,9 @@ def _filled(folder: Path, postgresql: PostgresqlServer, size: int) -> str:
         plane.stop_engines()
         for profile in _PROFILES:
             plane.create(1, concurrency=1, tenants=[_TEMPLATES], profile=f"profiles/{profile}")
-    asyncio.run(fill(url, Backlog(job_count=size), template_tenant=_TEMPLATES))
+    asyncio.run(
+        fill(url, Backlog(job_count=size, tenant_count=tenant_count), template_tenant=_TEMPLATES)
+    )
     print(f"{size} jobs filled in {time.monotonic() - start:.0f} s", file=sys.stderr)
     return url
 
@@ -165,32 +165,3 @@ def _assigning(waits: dict[int, list[list[float]]]) -> Iterator[Result]:
 
 def _of(what: str, waits: Sequence[float]) -> float:
     return statistics.median(waits) if what == "median" else percentile(waits, 99)
-
-
-def _listing(planes: dict[int, ControlPlane]) -> Result:
-    tenant = Backlog(job_count=0).tenant(1)
-    found: dict[str, dict[int, float]] = {}
-    for what, ask in _LISTINGS.items():
-        found[what] = {}
-        for size, plane in planes.items():
-            if "deep" in ask and size < max(planes):
-                continue  # no tenant has so many
-            plane.client.tell(do="list", tenants=[tenant], rounds=30, page_size=_LISTED, **ask)
-            times = plane.client.expect("listed", timeout_s=300)["times"]
-            found[what][size] = round(statistics.median(times) * 1000, 2)
-        print(f"ListJobs, {what}: {found[what]} ms", file=sys.stderr)
-    small, large = min(planes), max(planes)
-    grown = {
-        what: times[large] / times.get(small, found["first page"][small])
-        for what, times in found.items()
-    }
-    worst = max(grown, key=lambda what: grown[what])
-    return Result(
-        name="queue-list",
-        value=found[worst][large],
-        unit="ms",
-        reference=found[worst].get(small, found["first page"][small]),
-        bar=GROWTH_BAR,
-        bar_on_ratio=True,
-        details={"median_ms": found, "growth": grown, "worst": worst, "page_size": _LISTED},
-    )

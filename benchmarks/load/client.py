@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -150,15 +151,18 @@ class LoadClient:
                 raise SystemExit(f"{name} failed: {answer.job.error.message}")
 
     async def list(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Time ListJobs `rounds` times: the first page, and one `deep` pages on."""
+        """Time ListJobs, or ListTasks, `rounds` times: the first page, and one `deep` pages on."""
         metadata = ((TENANT_KEY, request["tenants"][0]),)
-        ask = {"page_size": request.get("page_size", 50), "filter": request.get("filter", "")}
-        if order := request.get("order_by"):
-            ask["order_by"] = order
+        names = ("page_size", "filter", "order_by", "with_total_size")
+        ask = {name: request[name] for name in names if name in request}
+        if request.get("method") == "ListTasks":
+            call, message = self._stub.ListTasks, partial(pb.ListTasksRequest, parent="jobs/-")
+        else:
+            call, message = self._stub.ListJobs, pb.ListJobsRequest
         token = ""
         for _ in range(request.get("deep", 0)):
-            page = await self._stub.ListJobs(
-                pb.ListJobsRequest(**{**ask, "page_size": 1000, "page_token": token}),
+            page = await call(
+                message(**{**ask, "page_size": 1000, "page_token": token}),
                 metadata=metadata,
                 timeout=60,
             )
@@ -168,11 +172,9 @@ class LoadClient:
         times, found = [], 0
         for _ in range(request.get("rounds", 10)):
             start = time.perf_counter()
-            page = await self._stub.ListJobs(
-                pb.ListJobsRequest(**ask, page_token=token), metadata=metadata, timeout=60
-            )
+            page = await call(message(**ask, page_token=token), metadata=metadata, timeout=60)
             times.append(time.perf_counter() - start)
-            found = len(page.jobs)
+            found = len(page.tasks if request.get("method") == "ListTasks" else page.jobs)
         return {"event": "listed", "times": times, "found": found}
 
 
