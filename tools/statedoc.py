@@ -35,6 +35,13 @@ def state_machine() -> str:
     lines += [f"| {event.name} | {event.value} |" for event in JobEvent]
     lines += ["", "| command | asks to |", "| --- | --- |"]
     lines += [f"| {command.name} | {command.value} |" for command in Command]
+    lines += [
+        "",
+        "A job that is COMPLETED is not retried. Its output is published: others may read it, or",
+        "have made it their source, and were told that it is whole; what is published never",
+        "changes, and a job has one output at most. Whoever wants another one creates another job",
+        "on the same source, which stays; it is probed once for both.",
+    ]
     lines += _tasks()
     return "\n".join(lines) + "\n"
 

@@ -172,8 +172,10 @@ class JobControl:
 
     def _require_retriable(self, job: JobRecord) -> None:
         if job.state not in (JobState.FAILED, JobState.CANCELLED):
+            done = job.state is JobState.COMPLETED
             raise FailedPreconditionError(
                 f"job {job.id} is {job.state.value}; only a FAILED or CANCELLED one is retried"
+                + (": its output stays; create another job on the same source" if done else "")
             )
         if job.delete_time is not None:
             raise FailedPreconditionError(
