@@ -739,6 +739,60 @@ async def test_jobs_are_found_by_every_filter(store: Store) -> None:
     assert await found(terms=(label_term("colour", "green"), *word_terms("holiday"))) == [red.id]
 
 
+async def test_tasks_are_found_by_their_jobs(store: Store) -> None:
+    hd = load_catalogue().get("h264-1080p")
+    red = job(0, labels={"colour": "red"}, source_file_name="Summer holiday.mp4")
+    blue = job(1, labels={"colour": "blue"}, profile=hd, profile_name=hd.name)
+    both = job(2, labels={"colour": "red", "size": "9"}, source_file_name="holiday.mov",
+               profile=hd, profile_name=hd.name)  # fmt: skip
+    jobs = [red, blue, both]
+    tasks = [task(of, n) for of in jobs for n in range(2)]
+    here, there = "00000000000000ee", "00000000000000ff"
+    tries = [
+        attempt(tasks[k], token, id=ident(k, 50 + token), engine_id=engine_id)
+        for k, token, engine_id in (
+            (0, 1, here), (0, 2, here), (3, 1, there), (5, 1, here), (5, 2, there),
+        )
+    ]  # fmt: skip
+    await put(store, *jobs, *tasks, *tries)
+    await put(store, job(3, tenant="else", labels={"colour": "red"}))
+
+    async def found(**conditions: Any) -> list[int]:
+        """Read page by page, one task on each, forth and back."""
+        orders = []
+        for is_descending in (True, False):
+            numbers: list[int] = []
+            query = TaskQuery(tenant="local", limit=1, is_descending=is_descending, **conditions)
+            while page := await store.find_tasks(query):
+                numbers += [tasks.index(record) for record in page]
+                last = page[-1]
+                query = replace(query, after=last.id, after_value=query.place_of(last))
+            assert await store.count_tasks(query) == len(numbers)
+            orders.append(numbers)
+        assert orders[0] == orders[1][::-1]
+        return orders[1]
+
+    colour = label_term("colour", "red")
+    assert await found(terms=(colour,)) == [0, 1, 4, 5]
+    assert await found(terms=word_terms("holiday")) == [0, 1, 4, 5]
+    assert await found(terms=(*word_terms("holiday"), label_term("size", "9"))) == [4, 5]
+    assert await found(profile_name=hd.name) == [2, 3, 4, 5]
+    assert await found(profile_name=hd.name, terms=(colour,)) == [4, 5]
+    assert await found(engine_id=here) == [0, 5]
+    assert await found(engine_id=there) == [3, 5]
+    assert await found(engine_id=here, profile_name=hd.name) == [5]
+    assert await found(engine_id=here, terms=(colour,)) == [0, 5]
+    assert await found(engine_id="00000000000000aa") == []
+    assert await found(created_after=blue.create_time) == [2, 3, 4, 5]
+    assert await found(created_before=both.create_time, terms=(colour,)) == [0, 1]
+    assert await found(created_after=both.create_time, engine_id=here) == [5]
+    of_one: dict[str, Any] = {"job_id": both.id}
+    assert await found(**of_one) == [4, 5]
+    assert await found(**of_one, engine_id=here, terms=(colour,), profile_name=hd.name) == [5]
+    assert await found(**of_one, profile_name=PROFILE.name) == []
+    assert await found(**of_one, terms=(label_term("colour", "blue"),)) == []
+
+
 async def test_tasks_are_found_over_jobs(store: Store) -> None:
     one, two = job(0), job(1)
     tasks = [task(one), task(one, 1, state=TaskState.BLOCKED), task(two)]
@@ -752,7 +806,13 @@ async def test_tasks_are_found_over_jobs(store: Store) -> None:
     assert await found() == [2, 1, 0]
     assert await found(limit=2) == [2, 1]
     assert await found(after=tasks[1].id) == [0]
+    assert await found(is_descending=False) == [0, 1, 2]
+    assert await found(is_descending=False, after=tasks[1].id) == [2]
     assert await found(job_id=one.id) == [1, 0]
+    assert await found(job_id=one.id, is_descending=False, limit=1) == [0]
+    in_plan: dict[str, Any] = {"job_id": one.id, "after": tasks[0].id, "after_value": 0}
+    assert await found(**in_plan, is_descending=False) == [1]
+    assert await found(**in_plan) == []
     assert await found(states=frozenset({TaskState.BLOCKED})) == [1]
     assert await found(kinds=frozenset({TaskKind.TRANSCODE})) == []
     assert await found(engine_id="00000000000000ee") == [2]

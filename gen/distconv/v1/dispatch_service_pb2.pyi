@@ -946,6 +946,7 @@ class ListTasksRequest(_message.Message):
     FILTER_FIELD_NUMBER: _builtins.int
     READ_MASK_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_SIZE_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
     parent: _builtins.str
     """The job, as in GetJobRequest; `jobs/-` for all jobs."""
     page_size: _builtins.int
@@ -954,10 +955,15 @@ class ListTasksRequest(_message.Message):
     """`next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Conditions joined by AND: `state = LEASED`, several joined by OR; `engine = engines/{id}`: an
-    attempt at it was made there. Empty: all.
+    attempt at it was made there; `create_time` as in ListJobs; and of its job, as in ListJobs:
+    `profile`, `labels.KEY`, `text`, `tenant`. Empty: all.
     """
     with_total_size: _builtins.bool
     """Whether to count the matches."""
+    order_by: _builtins.str
+    """`create_time` with `asc` (the default, in which tasks of one job are in the order of its plan)
+    or `desc` after it. Empty: of one job in the order of its plan, of all jobs newest first.
+    """
     @_builtins.property
     def read_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields wanted; absent: all."""
@@ -971,10 +977,11 @@ class ListTasksRequest(_message.Message):
         filter: _builtins.str = ...,
         read_mask: _field_mask_pb2.FieldMask | None = ...,
         with_total_size: _builtins.bool = ...,
+        order_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["read_mask", b"read_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "read_mask", b"read_mask", "with_total_size", b"with_total_size"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "parent", b"parent", "read_mask", b"read_mask", "with_total_size", b"with_total_size"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1078,11 +1085,12 @@ class ListEnginesRequest(_message.Message):
     """`next_page_token` of the page before; empty for the first."""
     filter: _builtins.str
     """Conditions joined by AND: `state = ONLINE`, several joined by OR; `tag = gpu`; `text : "words"`:
-    all these words are in its display name or id, case ignored. Empty: all.
+    all these words are in its display name or id, case ignored; `create_time >= 2030-01-31` (also
+    `>`, `<=`, `<`), and `connect_time` likewise, of engines that are connected. Empty: all.
     """
     order_by: _builtins.str
-    """`name` (the default), `display_name` or `create_time`, each with `asc` (the default) or `desc`
-    after it.
+    """`name`, `display_name` or `create_time`, each with `asc` (the default) or `desc` after it;
+    empty: `name desc`, the newest first.
     """
     with_total_size: _builtins.bool
     """Whether to count the matches."""

@@ -1,6 +1,7 @@
 """Filters, orders, pages, totals and masks of the lists of jobs, tasks and engines."""
 
 from collections.abc import Awaitable
+from typing import Any
 
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -163,9 +164,50 @@ async def test_tasks_are_listed_of_one_job_and_of_all(farm: Farm) -> None:
     assert {t.name.partition("/tasks/")[0] for t in leased.tasks} == {first.name, second.name}
 
 
+async def test_tasks_are_listed_by_what_is_known_of_their_jobs(farm: Farm) -> None:
+    engine = await farm.engine()
+    first, second = farm.request(), farm.request()
+    first.job.labels["album"] = "summer"
+    names = []
+    for request in (first, second):
+        names.append((await farm.client.CreateJob(request)).job.name)
+        await farm.pass_time(seconds=1)
+    await engine.next_assignment()
+
+    async def listed(condition: str, order_by: str = "", parent: str = "jobs/-") -> list[str]:
+        """Return the tasks' jobs, read a task a page."""
+        found, token = list[str](), ""
+        while True:
+            page = await farm.client.ListTasks(
+                pb.ListTasksRequest(
+                    parent=parent,
+                    filter=condition,
+                    order_by=order_by,
+                    page_size=1,
+                    page_token=token,
+                )
+            )
+            found += [task.name.partition("/tasks/")[0] for task in page.tasks]
+            if not (token := page.next_page_token):
+                return found
+
+    one, two = names
+    assert await listed("") == [two, two, one, one]
+    assert await listed("", "create_time") == [one, one, two, two]
+    assert await listed("labels.album = summer") == [one, one]
+    assert await listed(f"engine = {engine.name}") == [one]
+    assert await listed(f'text : "{first.job.source.file_name}" AND state = BLOCKED') == [two, one]
+    assert await listed(f"profile = {first.job.profile}", "create_time") == [one, one, two, two]
+    assert await listed("create_time > 2040-01-01") == []
+    assert await listed("tenant = else") == []
+    assert await listed("labels.album = summer", "create_time desc", parent=one) == [one, one]
+    assert await listed("labels.album = winter", parent=one) == []
+
+
 @pytest.mark.parametrize(
     ("request_", "field"),
     [
+        (pb.ListTasksRequest(parent="jobs/-", order_by="priority"), "order_by"),
         (pb.ListTasksRequest(parent="jobs/-", page_size=-1), "page_size"),
         (pb.ListTasksRequest(parent="jobs/-", page_token="x"), "page_token"),
         (pb.ListTasksRequest(parent="jobs/-", filter="kind = PROBE"), "filter"),
@@ -181,8 +223,13 @@ async def test_bad_lists_of_tasks_are_named(
     assert error.field == field
 
 
-async def test_engines_are_filtered_ordered_and_paged(farm: Farm) -> None:
-    engines = [await farm.engine() for _ in range(3)]
+async def test_engines_are_filtered_ordered_and_paged(
+    farm: Farm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engines = []
+    for _ in range(3):
+        engines.append(await farm.engine())
+        await farm.pass_time(seconds=1)
     names = [engine.name for engine in engines]
     request = pb.ListEnginesRequest(page_size=2, with_total_size=True, order_by="name desc")
     first = await farm.client.ListEngines(request)
@@ -190,6 +237,24 @@ async def test_engines_are_filtered_ordered_and_paged(farm: Farm) -> None:
     assert first.total_size == 3
     request.page_token = first.next_page_token
     assert [e.name for e in (await farm.client.ListEngines(request)).engines] == names[:1]
+    # The newest first, without an order; what they hold comes in one query.
+    asked: list[tuple[str, ...]] = []
+    list_live = farm.store.list_live_attempts
+
+    async def count(*ids: str) -> Any:
+        asked.append(ids)
+        return await list_live(*ids)
+
+    monkeypatch.setattr(farm.store, "list_live_attempts", count)
+    newest = (await farm.client.ListEngines(pb.ListEnginesRequest())).engines
+    assert [e.name for e in newest] == names[::-1]
+    assert [len(ids) for ids in asked] == [3]
+    for name, since in (("create_time", newest[1].create_time), ("connect_time", None)):
+        time = (since or newest[1].connect_time).ToDatetime().isoformat()
+        later = pb.ListEnginesRequest(filter=f"{name} > {time}")
+        assert [e.name for e in (await farm.client.ListEngines(later)).engines] == names[2:]
+        earlier = pb.ListEnginesRequest(filter=f"{name} <= {time}")
+        assert [e.name for e in (await farm.client.ListEngines(earlier)).engines] == names[1::-1]
     text = pb.ListEnginesRequest(filter=f'text : "BOX {engines[1].id[-3:]}"')
     assert [e.name for e in (await farm.client.ListEngines(text)).engines] == names[1:2]
     none = pb.ListEnginesRequest(filter="tag = gpu")

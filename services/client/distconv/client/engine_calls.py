@@ -35,8 +35,9 @@ class EngineCalls(Calls):
     ) -> AsyncGenerator[Engine, None]:
         """Yield engines, fetching pages as needed.
 
-        `filter` joins `state = ONLINE`, `tag = gpu` and `text : "words"` by AND;
-        `order_by` is `name` (the default), `display_name` or `create_time`.
+        `filter` joins `state = ONLINE`, `tag = gpu`, `text : "words"`, `create_time >= TIME`
+        and `connect_time >= TIME` by AND; `order_by` is `name desc` (the default: the newest
+        first), `display_name` or `create_time`.
         """
         connection = self._connection
         token = ""

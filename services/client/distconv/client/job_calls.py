@@ -194,28 +194,37 @@ class JobCalls(Calls):
 
     async def list_tasks(self, job: str) -> tuple[Task, ...]:
         """Return a job's tasks, in the order of its plan, with the history of their attempts."""
-        return tuple([task async for task in self._tasks(_job_name(job), "", _PAGE)])
+        return tuple([task async for task in self._tasks(_job_name(job), "", "", _PAGE)])
 
     async def list_all_tasks(
         self,
         *,
         filter: str = "",  # noqa: A002
+        order_by: str = "",
         page_size: int = 0,
     ) -> AsyncGenerator[Task, None]:
         """Yield the tasks of all jobs, newest first, fetching pages as needed.
 
-        `filter` is `state = LEASED`, `engine = engines/ID`, or both joined by AND.
+        `filter` joins `state = LEASED`, `engine = engines/ID`, and what `list_jobs` takes of
+        jobs (profile, labels, times, words) by AND; `order_by` is `create_time desc` (the
+        default) or `create_time`.
         """
-        async for task in self._tasks("jobs/-", filter, page_size):
+        async for task in self._tasks("jobs/-", filter, order_by, page_size):
             yield task
 
-    async def _tasks(self, parent: str, condition: str, page_size: int) -> AsyncIterator[Task]:
+    async def _tasks(
+        self, parent: str, condition: str, order_by: str, page_size: int
+    ) -> AsyncIterator[Task]:
         connection, token = self._connection, ""
         while True:
             response = await connection.once(
                 connection.dispatch.ListTasks,
                 dispatch.ListTasksRequest(
-                    parent=parent, filter=condition, page_size=page_size, page_token=token
+                    parent=parent,
+                    filter=condition,
+                    order_by=order_by,
+                    page_size=page_size,
+                    page_token=token,
                 ),
             )
             for task in response.tasks:

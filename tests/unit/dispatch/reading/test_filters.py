@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.states import JobState
-from distconv.dispatch.reading.filters import Condition, only, parse, quoted, states, time_range
+from distconv.dispatch.reading.filters import ANY_TIME, Condition, only, parse, quoted, states
 
 # Any text but NUL, which no filter takes.
 _VALUES = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
@@ -124,11 +124,8 @@ def test_only_states_are_joined_by_or() -> None:
 )
 def test_comparisons_leave_what_they_say(at: datetime, operator: str, ticks: int) -> None:
     bound = at.replace(tzinfo=UTC)
-    start, end = time_range(
-        Condition(name="create_time", operator=operator, value=bound.isoformat())
-    )
-    probe = bound + timedelta(microseconds=ticks)
-    kept = (start is None or probe >= start) and (end is None or probe < end)
+    asked = Condition(name="create_time", operator=operator, value=bound.isoformat())
+    kept = ANY_TIME.narrowed(asked).holds(bound + timedelta(microseconds=ticks))
     meant = {">=": ticks >= 0, ">": ticks > 0, "<=": ticks <= 0, "<": ticks < 0}[operator]
     assert kept is meant
 
@@ -136,4 +133,20 @@ def test_comparisons_leave_what_they_say(at: datetime, operator: str, ticks: int
 @pytest.mark.parametrize("value", ["yesterday", "", "0001-01-01", "2030-13-01", "9999-12-31"])
 def test_what_is_no_time_is_refused(value: str) -> None:
     with pytest.raises(InvalidArgumentError, match="not a time"):
-        time_range(Condition(name="create_time", operator=">", value=value))
+        ANY_TIME.narrowed(Condition(name="create_time", operator=">", value=value))
+
+
+def test_what_has_no_time_lies_in_no_span_of_it() -> None:
+    asked = Condition(name="connect_time", operator=">", value="2030-01-01")
+    assert ANY_TIME.holds(None)
+    assert not ANY_TIME.narrowed(asked).holds(None)
+
+
+def test_comparisons_narrow_one_another() -> None:
+    span = ANY_TIME
+    for operator, day in ((">=", 1), (">=", 3), ("<", 9), ("<", 7)):
+        span = span.narrowed(
+            Condition(name="create_time", operator=operator, value=f"2030-01-0{day}")
+        )
+    kept = [day for day in range(1, 10) if span.holds(datetime(2030, 1, day, tzinfo=UTC))]
+    assert kept == [3, 4, 5, 6]

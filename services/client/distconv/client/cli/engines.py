@@ -22,7 +22,7 @@ from distconv.core.engine import EngineState
 _ENGINES = click.argument("engines", metavar="ENGINE...", nargs=-1, required=True)
 # Engines cannot be watched; a person who waits for one to finish does not mind a second.
 _LOOK_AGAIN_S = 1.0
-_ORDERS = {"id": "name", "name": "display_name", "newest": "create_time desc"}
+_ORDERS = {"newest": "name desc", "id": "name", "name": "display_name"}
 
 
 @click.group("engines")
@@ -40,7 +40,7 @@ def group() -> None:
 @click.option("--tag", "tags", metavar="TAG", multiple=True, help="Only with this tag; repeatable.")
 @click.option("--text", "words", metavar="WORDS", help="Only with these in their name or id.")
 @click.option(
-    "--order", type=click.Choice(list(_ORDERS)), default="id", show_default=True,
+    "--order", type=click.Choice(list(_ORDERS)), default="newest", show_default=True,
     help="Which come first.",
 )  # fmt: skip
 @common_options

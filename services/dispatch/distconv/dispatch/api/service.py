@@ -209,6 +209,7 @@ class DispatchServicer(DispatchServiceServicer):
                 page_size=request.page_size,
                 page_token=request.page_token,
                 filter=request.filter,
+                order_by=request.order_by,
                 with_total_size=request.with_total_size,
             ),
         )

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from distconv.core.engine import EngineState
-from distconv.dispatch.reading.filters import only, parse, states
+from distconv.dispatch.reading.filters import (
+    ANY_TIME,
+    TIME_OPERATORS,
+    TimeRange,
+    only,
+    only_one,
+    parse,
+    states,
+)
 from distconv.dispatch.reading.finding import ENGINE_TENANT, Finder
 from distconv.dispatch.reading.listing import (
     SortValue,
@@ -19,12 +27,18 @@ from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.queries import EngineQuery
 from distconv.dispatch.store.records import EngineRecord
 
-_NAMES = {"state": "=", "tag": "=", "text": ":"}
+_NAMES = {
+    "state": "=",
+    "tag": "=",
+    "text": ":",
+    "create_time": TIME_OPERATORS,
+    "connect_time": TIME_OPERATORS,
+}
 _PAGE = 1000
 
 
 class EngineOrder(StrEnum):
-    """The orders of a list of engines; ids break every tie."""
+    """The orders of a list of engines; ids, which sort by time, break every tie."""
 
     NAME = "name"
     NAME_DESC = "name desc"
@@ -43,11 +57,16 @@ _KEYS: Mapping[str, Callable[[EngineRecord], SortValue]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EngineFilter:
-    """Which engines; None and empty are any. `words` are in lower case."""
+    """Which engines; None and empty are any. `words` are in lower case.
+
+    An engine that is not connected has no time of connecting.
+    """
 
     states: frozenset[EngineState] | None = None
     tags: tuple[str, ...] = ()
     words: tuple[str, ...] = ()
+    created: TimeRange = ANY_TIME
+    connected: TimeRange = ANY_TIME
 
     def takes(self, engine: EngineRecord) -> bool:
         """Tell whether an engine, in the state that it is shown with, is wanted."""
@@ -56,6 +75,8 @@ class EngineFilter:
             (self.states is None or engine.state in self.states)
             and all(tag in engine.capabilities.tags for tag in self.tags)
             and all(word in text for word in self.words)
+            and self.created.holds(engine.create_time)
+            and self.connected.holds(engine.connect_time)
         )
 
 
@@ -64,6 +85,7 @@ def engine_filter(text: str) -> EngineFilter:
     wanted: frozenset[EngineState] | None = None
     tags: list[str] = []
     words: list[str] = []
+    created = connected = ANY_TIME
     for group in parse(text, _NAMES):
         match group[0].name:
             case "state":
@@ -71,9 +93,19 @@ def engine_filter(text: str) -> EngineFilter:
                 wanted = named if wanted is None else wanted & named
             case "tag":
                 tags.append(only(group, str))
+            case "create_time":
+                created = created.narrowed(only_one(group))
+            case "connect_time":
+                connected = connected.narrowed(only_one(group))
             case _:
                 words += only(group, str).lower().split()
-    return EngineFilter(states=wanted, tags=tuple(tags), words=tuple(words))
+    return EngineFilter(
+        states=wanted,
+        tags=tuple(tags),
+        words=tuple(words),
+        created=created,
+        connected=connected,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +143,7 @@ class Engines:
     async def list(self, request: EngineList) -> EnginePage:
         """Return a page of engines. Raises InvalidArgumentError."""
         size = page_size(request.page_size)
-        order = parse_order(request.order_by, EngineOrder, EngineOrder.NAME)
+        order = parse_order(request.order_by, EngineOrder, EngineOrder.NAME_DESC)
         wanted = engine_filter(request.filter)
         listing = ("engines", request.filter, order.value)
         after, value = read_token(request.page_token, listing)
@@ -127,7 +159,7 @@ class Engines:
         more = len(page) > size
         page = page[:size]
         return EnginePage(
-            engines=[await self._views.engine(engine) for engine in page],
+            engines=await self._views.engines(page),
             next_page_token=make_token(listing, page[-1].id, key(page[-1])) if more else "",
             total_size=len(engines) if request.with_total_size else None,
         )

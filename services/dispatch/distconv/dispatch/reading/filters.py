@@ -159,8 +159,42 @@ def only(group: Sequence[Condition], read: Callable[[str], _T]) -> _T:
     return read(group[0].value)
 
 
-def time_range(condition: Condition) -> tuple[datetime | None, datetime | None]:
-    """Return what a comparison with a time leaves: from (inclusive), and to (exclusive)."""
+def only_one(group: Sequence[Condition]) -> Condition:
+    """Return the condition of a group that may hold one only. Raises InvalidArgumentError."""
+    only(group, str)
+    return group[0]
+
+
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A span of time: from `after` (inclusive) on, to `before` (exclusive); None is no bound."""
+
+    after: datetime | None = None
+    before: datetime | None = None
+
+    def narrowed(self, condition: Condition) -> "TimeRange":
+        """Return what a comparison with a time leaves of it. Raises InvalidArgumentError."""
+        after, before = _time_range(condition)
+        return TimeRange(
+            max((t for t in (self.after, after) if t is not None), default=None),
+            min((t for t in (self.before, before) if t is not None), default=None),
+        )
+
+    def holds(self, time: datetime | None) -> bool:
+        """Tell whether a time lies in it; no time lies in the whole of time alone."""
+        if time is None:
+            return self == ANY_TIME
+        return (self.after is None or time >= self.after) and (
+            self.before is None or time < self.before
+        )
+
+
+ANY_TIME = TimeRange()
+# How times are compared.
+TIME_OPERATORS = ">= > <= <"
+
+
+def _time_range(condition: Condition) -> tuple[datetime | None, datetime | None]:
     time = _time(condition.value)
     match condition.operator:
         case ">=":

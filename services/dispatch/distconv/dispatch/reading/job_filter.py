@@ -2,67 +2,74 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from enum import StrEnum
+from typing import Generic, TypeVar
 
 from distconv.core.errors import InvalidArgumentError, PermissionDeniedError
 from distconv.core.names import parse_tenant, profile_id
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
-from distconv.dispatch.reading.filters import only, parse, states, time_range
+from distconv.dispatch.reading.filters import (
+    ANY_TIME,
+    TIME_OPERATORS,
+    TimeRange,
+    only,
+    only_one,
+    parse,
+    states,
+)
 from distconv.dispatch.store.terms import label_term, word_terms
 from distconv.rpc.auth import Principal
 
-_JOB_NAMES = {
+_NAMES = {
     "state": "=",
     "profile": "=",
     "engine": "=",
     "labels.": "=",
-    "create_time": ">= > <= <",
+    "create_time": TIME_OPERATORS,
     "text": ":",
     "tenant": "=",
 }
-_TASK_NAMES = {"state": "=", "engine": "="}
+_S = TypeVar("_S", bound=StrEnum)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class JobFilter:
-    """Which jobs; None and empty are any. `engine` is a name that may be shortened.
+class Filter(Generic[_S]):
+    """Which jobs, or which tasks, whose jobs have the profile and the terms; None is any.
 
-    `created_after` is inclusive, `created_before` is not.
+    `engine` is a name that may be shortened, or empty.
     """
 
     tenant: str
-    states: frozenset[JobState] | None = None
+    states: frozenset[_S] | None = None
     profile_name: str | None = None
     engine: str = ""
     terms: tuple[str, ...] = ()
-    created_after: datetime | None = None
-    created_before: datetime | None = None
+    created: TimeRange = ANY_TIME
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TaskFilter:
-    """Which tasks; None and empty are any. `engine` is a name that may be shortened."""
-
-    states: frozenset[TaskState] | None = None
-    engine: str = ""
-
-
-def job_filter(text: str, who: Principal) -> JobFilter:
+def job_filter(text: str, who: Principal) -> Filter[JobState]:
     """Read a filter of jobs for a caller.
 
     Raises InvalidArgumentError, and PermissionDeniedError for a tenant that the
     caller may not act for.
     """
+    return _filter(text, who, JobState)
+
+
+def task_filter(text: str, who: Principal) -> Filter[TaskState]:
+    """Read a filter of tasks for a caller; see `job_filter` for what it raises."""
+    return _filter(text, who, TaskState)
+
+
+def _filter(text: str, who: Principal, kind: type[_S]) -> Filter[_S]:
     tenant, wanted, profile, engine = who.tenant, None, None, ""
     terms: list[str] = []
-    after: list[datetime] = []
-    before: list[datetime] = []
-    for group in parse(text, _JOB_NAMES):
-        first = group[0]
-        match first.name:
+    created = ANY_TIME
+    for group in parse(text, _NAMES):
+        match group[0].name:
             case "state":
-                named = states(group, JobState)
+                named = states(group, kind)
                 wanted = named if wanted is None else wanted & named
             case "profile":
                 profile = _one(profile, only(group, profile_id), "profile")
@@ -73,33 +80,17 @@ def job_filter(text: str, who: Principal) -> JobFilter:
             case "text":
                 terms += _words(only(group, str))
             case "create_time":
-                only(group, str)
-                start, end = time_range(first)
-                after += [start] if start is not None else []
-                before += [end] if end is not None else []
+                created = created.narrowed(only_one(group))
             case labels:
                 terms.append(label_term(labels.partition(".")[2], only(group, str)))
-    return JobFilter(
+    return Filter(
         tenant=tenant,
         states=wanted,
         profile_name=profile,
         engine=engine,
         terms=tuple(dict.fromkeys(terms)),
-        created_after=max(after, default=None),
-        created_before=min(before, default=None),
+        created=created,
     )
-
-
-def task_filter(text: str) -> TaskFilter:
-    """Read a filter of tasks. Raises InvalidArgumentError."""
-    wanted, engine = None, ""
-    for group in parse(text, _TASK_NAMES):
-        if group[0].name == "state":
-            named = states(group, TaskState)
-            wanted = named if wanted is None else wanted & named
-        else:
-            engine = _one(engine, only(group, str), "engine")
-    return TaskFilter(states=wanted, engine=engine)
 
 
 def _one(before: str | None, value: str, name: str) -> str:

@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
 
 from distconv.core.errors import NotFoundError
 from distconv.core.names import bare
@@ -18,13 +20,18 @@ from distconv.dispatch.reading.listing import (
 from distconv.dispatch.reading.views import JobView, TaskView, Views
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.queries import JobQuery, Order, TaskQuery
-from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord, TransitionRecord
+from distconv.dispatch.store.records import AttemptRecord, JobRecord, TransitionRecord
 from distconv.rpc.auth import Principal
 
 # Stands for every job of the tenant in the name of a parent.
 _ALL = "-"
-# More tasks than a job is planned into.
-_MAX_PLAN = 100_000
+
+
+class TimeOrder(StrEnum):
+    """The orders of a list of tasks, which are made with their jobs."""
+
+    NEWEST_FIRST = "create_time desc"
+    OLDEST_FIRST = "create_time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,8 +117,8 @@ class Jobs:
             profile_name=wanted.profile_name,
             engine_id=await self._engine_id(wanted.engine),
             terms=wanted.terms,
-            created_after=wanted.created_after,
-            created_before=wanted.created_before,
+            created_after=wanted.created.after,
+            created_before=wanted.created.before,
             show_deleted=request.show_deleted,
             order=order,
             after=after,
@@ -139,42 +146,42 @@ class Jobs:
     async def tasks(self, who: Principal, parent: str, request: ListRequest) -> TaskPage:
         """Return a page of the tasks of a job, or of all jobs, with their attempts.
 
-        Raises InvalidArgumentError, NotFoundError (the job, or the engine).
+        Of one job they come in the order of its plan, of all jobs newest first, unless
+        the request says otherwise. Raises InvalidArgumentError, NotFoundError (the
+        job, or the engine), PermissionDeniedError (the tenant).
         """
         size = page_size(request.page_size)
-        wanted = task_filter(request.filter)
-        job_id = None
+        wanted = task_filter(request.filter, who)
+        job_id, default = None, TimeOrder.NEWEST_FIRST
         if bare(parent, "jobs") != _ALL:
-            job_id = (await self._finder.job(who, parent)).id
-        listing = ("tasks", who.tenant, job_id or _ALL, request.filter)
-        after, _ = read_token(request.page_token, listing)
+            job_id = (await self._finder.job(replace(who, tenant=wanted.tenant), parent)).id
+            default = TimeOrder.OLDEST_FIRST
+        order = parse_order(request.order_by, TimeOrder, default)
+        listing = ("tasks", wanted.tenant, job_id or _ALL, request.filter, order.value)
+        after, value = read_token(request.page_token, listing)
         query = TaskQuery(
-            tenant=who.tenant,
+            tenant=wanted.tenant,
             job_id=job_id,
             states=wanted.states,
+            profile_name=wanted.profile_name,
             engine_id=await self._engine_id(wanted.engine),
+            terms=wanted.terms,
+            created_after=wanted.created.after,
+            created_before=wanted.created.before,
+            is_descending=order is TimeOrder.NEWEST_FIRST,
             after=after,
+            after_value=None if isinstance(value, datetime) else value,
             limit=size + 1,
         )
-        if job_id is None:
-            found = await self._store.find_tasks(query)
-        else:
-            found = await self._planned(job_id, query)
+        found = await self._store.find_tasks(query)
         page, more = found[:size], len(found) > size
         return TaskPage(
             tasks=await self._views.tasks(page),
-            next_page_token=make_token(listing, page[-1].id) if more else "",
+            next_page_token=make_token(listing, page[-1].id, query.place_of(page[-1]))
+            if more
+            else "",
             total_size=await self._store.count_tasks(query) if request.with_total_size else None,
         )
-
-    async def _planned(self, job_id: str, query: TaskQuery) -> Sequence[TaskRecord]:
-        """Return what a query finds of one job in the order of its plan, from `after` on."""
-        matches = await self._store.find_tasks(replace(query, after="", limit=_MAX_PLAN))
-        found = {task.id for task in matches}
-        plan = [task for task in await self._store.list_tasks(job_id) if task.id in found]
-        ids = [task.id for task in plan]
-        start = ids.index(query.after) + 1 if query.after in ids else 0
-        return plan[start : start + query.limit]
 
     async def watch(self, who: Principal, name: str) -> AsyncIterator[JobView]:
         """Yield a job whenever it changed: whole, at once, and to its terminal state.

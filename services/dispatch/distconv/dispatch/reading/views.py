@@ -180,7 +180,18 @@ class Views:
 
     async def engine(self, engine: EngineRecord) -> EngineView:
         """View an engine."""
-        attempts = await self._store.list_live_attempts(engine.id)
+        (view,) = await self.engines([engine])
+        return view
+
+    async def engines(self, engines: Sequence[EngineRecord]) -> list[EngineView]:
+        """View the engines of a list: what all of them hold in one query."""
+        attempts = defaultdict[str, list[AttemptRecord]](list)
+        if engines:
+            for attempt in await self._store.list_live_attempts(*(e.id for e in engines)):
+                attempts[attempt.engine_id].append(attempt)
+        return [self._engine(engine, attempts[engine.id]) for engine in engines]
+
+    def _engine(self, engine: EngineRecord, attempts: Sequence[AttemptRecord]) -> EngineView:
         shown = self.standing(engine)
         if shown.state is EngineState.MAINTENANCE and attempts:
             shown = replace(shown, state=EngineState.DRAINING)

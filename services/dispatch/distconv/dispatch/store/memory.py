@@ -142,8 +142,16 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
 
     async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
         """Return a page of tasks."""
-        found = [t for t in self._matching(query) if not query.after or t.id < query.after]
-        return sorted(found, key=lambda t: t.id, reverse=True)[: query.limit]
+
+        def place(task: TaskRecord) -> tuple[Any, str]:
+            return (query.place_of(task), task.id)
+
+        found = sorted(self._matching(query), key=place, reverse=query.is_descending)
+        if query.after:
+            last = (query.after_value, query.after)
+            found = [t for t in found if (place(t) < last) == query.is_descending]
+            found = [t for t in found if place(t) != last]
+        return found[: query.limit]
 
     async def count_tasks(self, query: TaskQuery) -> int:
         """Count the matches of a query."""
@@ -159,6 +167,9 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
             and (query.states is None or t.state in query.states)
             and (query.kinds is None or t.kind in query.kinds)
             and (query.engine_id is None or t.id in tried)
+            and (query.created_after is None or t.create_time >= query.created_after)
+            and (query.created_before is None or t.create_time < query.created_before)
+            and _is_wanted(self._t.jobs[t.job_id], query)
         )
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
@@ -245,9 +256,9 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
         """Count engines that are ONLINE."""
         return sum(e.state is EngineState.ONLINE for e in self._t.engines.values())
 
-    async def list_live_attempts(self, engine_id: str) -> Sequence[AttemptRecord]:
-        """Return the live attempts on an engine."""
-        return by_time(a for a in live(self._t) if a.engine_id == engine_id)
+    async def list_live_attempts(self, *engine_ids: str) -> Sequence[AttemptRecord]:
+        """Return the live attempts on engines."""
+        return by_time(a for a in live(self._t) if a.engine_id in engine_ids)
 
     async def list_silent_engines(self, before: datetime, *, limit: int) -> Sequence[EngineRecord]:
         """Return engines that were last heard before."""
@@ -274,6 +285,13 @@ class MemoryStore(MemoryReplicas, MemoryQueue, MemoryDue):
         """Return how fast an engine has been, or every engine."""
         found = [row for _, row in sorted(self._t.speeds.items())]
         return [s for s in found if s.engine_id == engine_id] if engine_id else found
+
+
+def _is_wanted(job: JobRecord, query: TaskQuery) -> bool:
+    """Tell whether a job is one whose tasks are asked for."""
+    return (query.profile_name is None or job.profile_name == query.profile_name) and terms_of(
+        job.labels, job.source_file_name
+    ).issuperset(query.terms)
 
 
 def _place(job: JobRecord, order: Order) -> tuple[Any, str] | None:

@@ -85,7 +85,7 @@ class Store(Protocol):
         ...
 
     async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
-        """Return a page of tasks, newest first."""
+        """Return a page of tasks, in the query's order."""
         ...
 
     async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
@@ -152,8 +152,8 @@ class Store(Protocol):
         """Count engines that are ONLINE."""
         ...
 
-    async def list_live_attempts(self, engine_id: str) -> Sequence[AttemptRecord]:
-        """Return the live attempts on an engine, oldest first."""
+    async def list_live_attempts(self, *engine_ids: str) -> Sequence[AttemptRecord]:
+        """Return the live attempts on engines, oldest first."""
         ...
 
     async def list_silent_engines(self, before: datetime, *, limit: int) -> Sequence[EngineRecord]:

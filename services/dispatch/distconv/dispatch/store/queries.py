@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import NamedTuple
 
 from distconv.core.engine import EngineState
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.dispatch.store.records import TaskRecord
 
 
 class Line(NamedTuple):
@@ -83,12 +84,22 @@ class JobQuery:
     limit: int
 
 
+class TaskOrder(Enum):
+    """What a list of tasks is sorted by. Tasks are made with their job: all are orders in time."""
+
+    PLAN = "ordinal"
+    ID = "id"
+    JOB = "the job's id, and then its own"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskQuery:
-    """Which tasks of a tenant's jobs to list, newest first.
+    """Which tasks of a tenant's jobs to list; every condition narrows, None is any.
 
-    `engine_id`: an attempt was made there. `after` is the id of the last task of
-    the page before.
+    `engine_id`: an attempt was made there. `profile_name` and `terms` are of the
+    tasks' jobs. `created_after` is inclusive, `created_before` is not. `after` and
+    `after_value` are the id and what `place_of` says of the last task of the page
+    before.
     """
 
     tenant: str
@@ -96,8 +107,33 @@ class TaskQuery:
     states: frozenset[TaskState] | None = None
     kinds: frozenset[TaskKind] | None = None
     engine_id: str | None = None
+    profile_name: str | None = None
+    terms: tuple[str, ...] = ()
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+    is_descending: bool = True
     after: str = ""
+    after_value: int | str | None = None
     limit: int
+
+    @property
+    def order_field(self) -> TaskOrder:
+        """Tell what tasks are sorted by: of one job by its plan."""
+        if self.job_id is not None:
+            return TaskOrder.PLAN
+        if self.engine_id is not None or self.profile_name is not None or self.terms:
+            return TaskOrder.JOB  # what serves the condition has its rows in this order
+        return TaskOrder.ID
+
+    def place_of(self, task: TaskRecord) -> int | str | None:
+        """Return what a task is sorted by, beside its id."""
+        match self.order_field:
+            case TaskOrder.PLAN:
+                return task.ordinal
+            case TaskOrder.JOB:
+                return task.job_id
+            case _:
+                return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

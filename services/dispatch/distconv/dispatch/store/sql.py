@@ -19,13 +19,14 @@ from distconv.dispatch.store.sql_queue import SqlQueueReads
 from distconv.dispatch.store.sql_reader import Failures
 from distconv.dispatch.store.sql_replicas import SqlReplicas
 from distconv.dispatch.store.sql_rows import SqlRows
+from distconv.dispatch.store.sql_tasks import SqlTaskReads
 from distconv.dispatch.store.sql_writer import SqlWriter
 from distconv.dispatch.store.statements import insert_new
 from distconv.dispatch.store.unit import Unit
 from distconv.dispatch.store.whole import whole, whole_context
 
 
-class SqlStore(SqlJobReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
+class SqlStore(SqlJobReads, SqlTaskReads, SqlQueueReads, SqlEngineReads, SqlReplicas):
     """Keep everything in a SQL database. Make one with `open_sqlite` or `open_postgresql`."""
 
     def __init__(

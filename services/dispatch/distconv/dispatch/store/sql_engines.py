@@ -74,7 +74,7 @@ class SqlEngineReads(SqlReader):
         ordered = query.order_by(of.engine_id, of.codec, of.height_class, of.build_id)
         return await self._read_all(ordered, SpeedRecord)
 
-    async def list_live_attempts(self, engine_id: str) -> Sequence[AttemptRecord]:
-        """Return the live attempts on an engine."""
-        query = ATTEMPTS.where(t.attempts.c.engine_id == engine_id, LIVE)
+    async def list_live_attempts(self, *engine_ids: str) -> Sequence[AttemptRecord]:
+        """Return the live attempts on engines."""
+        query = ATTEMPTS.where(t.attempts.c.engine_id.in_(engine_ids), LIVE)
         return await self._read_all(query.order_by(*IN_TIME), AttemptRecord)

@@ -1,40 +1,32 @@
-"""Reading jobs, their tasks, attempts and history from a SQL database."""
+"""Reading jobs, their attempts and history from a SQL database."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import datetime
 
 import sqlalchemy as sa
 
-from distconv.core.ids import new_id
 from distconv.core.states import TERMINAL as ENDED_JOB_STATES
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.queries import JobQuery, TaskQuery
+from distconv.dispatch.store.queries import JobQuery
 from distconv.dispatch.store.records import (
     AttemptRecord,
     JobRecord,
     OutboxRecord,
     RequestRecord,
-    TaskRecord,
     TransitionRecord,
 )
+from distconv.dispatch.store.sql_conditions import created_within, has_term, tried
 from distconv.dispatch.store.sql_reader import SqlReader
 from distconv.dispatch.store.statements import (
     ATTEMPTS,
     IN_TIME,
     JOBS,
-    TASKS,
     begins,
     requests_of,
     select_of,
 )
 
 OF_ENDED_JOB = t.jobs.c.state.in_(sorted(ENDED_JOB_STATES))
-# Ids begin with the time at which they were made, a little after `create_time` was read.
-_ID_SLACK = timedelta(minutes=1)
-# Before and after these, ids cannot be made: they narrow nothing.
-_FIRST_ID_TIME = datetime(1971, 1, 1, tzinfo=UTC)
-_LAST_ID_TIME = datetime(3000, 1, 1, tzinfo=UTC)
 # Where jobs are looked for along what an engine had.
 _LAST = t.attempts.alias("of_engine")
 _OF_ENGINE = _LAST.c
@@ -95,31 +87,6 @@ class SqlJobReads(SqlReader):
             t.jobs.c.source_media.is_not(None),
         )
         return await self._read_one(query.limit(1), JobRecord)
-
-    async def find_tasks(self, query: TaskQuery) -> Sequence[TaskRecord]:
-        """Return a page of tasks."""
-        select = TASKS.where(*_task_matches(query))
-        if query.after:
-            select = select.where(t.tasks.c.id < query.after)
-        return await self._read_all(
-            select.order_by(t.tasks.c.id.desc()).limit(query.limit), TaskRecord
-        )
-
-    async def count_tasks(self, query: TaskQuery) -> int:
-        """Count the matches of a query."""
-        counted = sa.select(sa.func.count()).select_from(t.tasks).where(*_task_matches(query))
-        return int(await self._scalar(counted))
-
-    async def list_tasks(self, job_id: str) -> Sequence[TaskRecord]:
-        """Return a job's tasks in the order of the plan."""
-        query = TASKS.where(t.tasks.c.job_id == job_id).order_by(t.tasks.c.ordinal)
-        return await self._read_all(query, TaskRecord)
-
-    async def list_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
-        """Return the tasks of jobs."""
-        of = t.tasks.c
-        query = TASKS.where(of.job_id.in_(job_ids)).order_by(of.job_id, of.ordinal)
-        return await self._read_all(query, TaskRecord) if job_ids else ()
 
     async def list_attempts(self, job_id: str) -> Sequence[AttemptRecord]:
         """Return every attempt at a job's tasks."""
@@ -200,15 +167,8 @@ def _matches(query: JobQuery) -> list[sa.ColumnElement[bool]]:
         found.append(jobs.profile_name == query.profile_name)
     if query.engine_id is not None:
         found.extend(_had(query, query.engine_id))
-    found.extend(_has_term(query.tenant, term) for term in query.terms[1:])
-    if query.created_after is not None:
-        found.append(jobs.create_time >= query.created_after)
-        if query.created_after > _FIRST_ID_TIME:
-            found.append(jobs.id >= _first_id(query.created_after - _ID_SLACK))
-    if query.created_before is not None:
-        found.append(jobs.create_time < query.created_before)
-        if query.created_before < _LAST_ID_TIME:
-            found.append(jobs.id <= _first_id(query.created_before + _ID_SLACK))
+    found.extend(has_term(query.tenant, term, jobs.id) for term in query.terms[1:])
+    found.extend(created_within(t.jobs, query.created_after, query.created_before))
     return found
 
 
@@ -223,7 +183,7 @@ def _along_engine(query: JobQuery) -> bool:
 def _had(query: JobQuery, engine_id: str) -> Sequence[sa.ColumnElement[bool]]:
     if _along_engine(query):
         return (_OF_ENGINE.engine_id == engine_id, _is_last(engine_id))
-    return (_tried(t.attempts.c.job_id, t.jobs.c.id, engine_id),)
+    return (tried(t.attempts.c.job_id, t.jobs.c.id, engine_id),)
 
 
 def _is_last(engine_id: str) -> sa.ColumnElement[bool]:
@@ -235,36 +195,3 @@ def _is_last(engine_id: str) -> sa.ColumnElement[bool]:
         later.id > _OF_ENGINE.id,
     )
     return ~there.exists()
-
-
-def _first_id(time: datetime) -> str:
-    within = min(max(time, _FIRST_ID_TIME), _LAST_ID_TIME)
-    return new_id(within, randomness=0)
-
-
-def _task_matches(query: TaskQuery) -> Sequence[sa.ColumnElement[bool]]:
-    conditions = [t.tasks.c.tenant == query.tenant]
-    if query.job_id is not None:
-        conditions.append(t.tasks.c.job_id == query.job_id)
-    if query.states is not None:
-        conditions.append(t.tasks.c.state.in_(sorted(query.states)))
-    if query.kinds is not None:
-        conditions.append(t.tasks.c.kind.in_(sorted(query.kinds)))
-    if query.engine_id is not None:
-        conditions.append(_tried(t.attempts.c.task_id, t.tasks.c.id, query.engine_id))
-    return conditions
-
-
-def _tried(of: sa.Column[Any], key: sa.Column[Any], engine_id: str) -> sa.ColumnElement[bool]:
-    """Tell that an engine made an attempt."""
-    there = sa.select(sa.literal(1)).where(of == key, t.attempts.c.engine_id == engine_id)
-    return there.exists()
-
-
-def _has_term(tenant: str, term: str) -> sa.ColumnElement[bool]:
-    of = t.job_terms.alias().c
-    return (
-        sa.select(sa.literal(1))
-        .where(of.tenant == tenant, of.term == term, of.job_id == t.jobs.c.id)
-        .exists()
-    )
