@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from distconv.dispatch.store import postgresql_copy
+from distconv.dispatch.store import dialects, postgresql_copy
 
 _Encoder = Callable[[Any], Any]
 
@@ -159,21 +159,17 @@ class BulkTable:
         columns = [column for column in table.c if not _is_numbered(column)]
         self.names = [column.name for column in columns]
         self.values: Callable[[Any], tuple[Any, ...]] = attrgetter(*self.names)
-        insert = f"INSERT INTO {table.name} ({_list(columns)})"
-        replaced = ", ".join(
-            f'"{column.name}" = excluded."{column.name}"'
-            for column in columns
-            if not column.primary_key
-        )
+        key = [column.name for column in self._key]
+        others = [column.name for column in columns if not column.primary_key]
+        insert = f"INSERT INTO {table.name} ({dialects.names(self.names)})"
         self.insert = Bulk(dialect, columns, lambda query, _: f"{insert} {query}")
-        of_key = f"ON CONFLICT ({_list(self._key)}) DO"
         self.insert_new = Bulk(
-            dialect, columns, lambda query, _: f"{insert} {query} {of_key} NOTHING"
+            dialect, columns, lambda query, _: dialects.passing_over(insert, query, key)
         )
         self.upsert = Bulk(
-            dialect, columns, lambda query, _: f"{insert} {query} {of_key} UPDATE SET {replaced}"
+            dialect, columns, lambda query, _: dialects.replacing(insert, query, key, others)
         )
-        delete = f"DELETE FROM {table.name} WHERE ({_list(self._key)})"  # noqa: S608
+        delete = f"DELETE FROM {table.name} WHERE ({dialects.names(key)})"  # noqa: S608
         self.delete = Bulk(dialect, self._key, lambda query, _: f"{delete} IN ({query})")
         self._updates: dict[tuple[str, ...], Bulk] = {}
 
@@ -188,22 +184,13 @@ class BulkTable:
         """Return the statement that sets columns; its rows are their values, then the key's."""
         made = self._updates.get(names)
         if made is None:
-            name = self._table.name
-            values = ", ".join(f'"{c}" = given.column{k}' for k, c in enumerate(names, start=1))
-            is_row = " AND ".join(
-                f'{name}."{c.name}" = given.column{k}'
-                for k, c in enumerate(self._key, start=len(names) + 1)
-            )
+            name, key = self._table.name, [column.name for column in self._key]
             made = self._updates[names] = Bulk(
                 self._dialect,
                 [*(self._table.c[name] for name in names), *self._key],
-                lambda _, table: f"UPDATE {name} SET {values} FROM {table} WHERE {is_row}",  # noqa: S608
+                lambda _, given: dialects.updating(name, given, names, key),
             )
         return made
-
-
-def _list(columns: Iterable[sa.Column[Any]]) -> str:
-    return ", ".join(f'"{column.name}"' for column in columns)
 
 
 def _is_numbered(column: sa.Column[Any]) -> bool:

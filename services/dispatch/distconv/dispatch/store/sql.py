@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, AsyncTransactio
 
 from distconv.dispatch.store import integrity, migrate, postgresql, sqlite
 from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.dialects import insert_new
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql_engines import SqlEngineReads
@@ -21,7 +22,6 @@ from distconv.dispatch.store.sql_replicas import SqlReplicas
 from distconv.dispatch.store.sql_rows import SqlRows
 from distconv.dispatch.store.sql_tasks import SqlTaskReads
 from distconv.dispatch.store.sql_writer import SqlWriter
-from distconv.dispatch.store.statements import insert_new
 from distconv.dispatch.store.unit import Unit
 from distconv.dispatch.store.whole import whole, whole_context
 

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
+from distconv.dispatch.store.dialects import insert_new, list_value, listed
 from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.line_queries import CLAIMED_RANK, LINE_FRONTS
@@ -36,9 +37,6 @@ from distconv.dispatch.store.statements import (
     LIVE,
     SPEEDS,
     TASKS,
-    insert_new,
-    list_value,
-    listed,
     literal_state,
     records,
     select_of,

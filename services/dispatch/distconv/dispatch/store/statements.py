@@ -1,12 +1,10 @@
 """Statements of the SQL store, and how their rows become records."""
 
 import dataclasses
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.dispatch.store import tables as t
@@ -97,30 +95,3 @@ def literal_state(column: sa.Column[Any], value: str) -> sa.ColumnElement[bool]:
     A partial index is used only where its condition can be seen.
     """
     return column == sa.literal_column(f"'{value}'")
-
-
-def listed(dialect: str, name: str, *, of_ids: bool = True) -> sa.Select[Any]:
-    """Select the keys of the list parameter `name`.
-
-    One parameter however many keys: the statement's text stays the same, so that
-    it is compiled and planned once. Its value is made by `list_value`.
-    """
-    if dialect == "postgresql":
-        given = sa.bindparam(name, type_=postgresql.ARRAY(sa.Text()))
-        value = sa.func.unnest(given).label("value")
-        # The collation of ids, so that their indexes serve.
-        return sa.select(value.collate("C") if of_ids else value)
-    given = sa.bindparam(name, type_=sa.Text())
-    return sa.select(sa.func.json_each(given).table_valued("value").c.value)
-
-
-def list_value(dialect: str, keys: Sequence[str]) -> Any:
-    """Return the value of a list parameter."""
-    return list(keys) if dialect == "postgresql" else json.dumps(list(keys))
-
-
-def insert_new(dialect: str, table: sa.Table) -> sa.Insert:
-    """Insert rows, passing over those whose key stands already."""
-    if dialect == "postgresql":
-        return postgresql.insert(table).on_conflict_do_nothing()
-    return sqlite.insert(table).on_conflict_do_nothing()
