@@ -155,6 +155,8 @@ class LoadClient:
         metadata = ((TENANT_KEY, request["tenants"][0]),)
         names = ("page_size", "filter", "order_by", "with_total_size")
         ask = {name: request[name] for name in names if name in request}
+        call: Any
+        message: Any
         if request.get("method") == "ListTasks":
             call, message = self._stub.ListTasks, partial(pb.ListTasksRequest, parent="jobs/-")
         else:

@@ -1,6 +1,7 @@
 """Reading tasks from a SQL database: of one job, or of all along what was asked for."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -50,7 +51,7 @@ class SqlTaskReads(SqlReader):
         return await self._read_all(query, TaskRecord) if job_ids else ()
 
 
-def _order(query: TaskQuery) -> Sequence[sa.ColumnElement[str | int]]:
+def _order(query: TaskQuery) -> Sequence[sa.ColumnElement[Any]]:
     """Return what tasks are sorted by: columns of what they are looked for along."""
     match query.order_field:
         case TaskOrder.PLAN:
