@@ -18,13 +18,18 @@ _ALL_THERE_S = 2.0
 
 
 class FairShare:
-    """Compare what tenants were given since all of them had work that waited."""
+    """Compare what tenants were given since all of them had work that waited.
+
+    Engines that cannot, or had better not, do one kind of work take another kind
+    out of turn rather than nothing. Shares are counted anew then; within a kind
+    nothing may be taken out of turn.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         # Only worlds whose jobs are all alike tell shares from priorities.
         self.watching = False
-        self._ready: dict[str, set[str]] = {tenant: set() for tenant in WEIGHTS}
+        self._ready: dict[str, TaskRecord] = {}
         self._begun: set[str] = set()
         self._served: defaultdict[str, float] = defaultdict(float)
         self._longest = 1.0
@@ -33,28 +38,46 @@ class FairShare:
         """Count what one commit gave to engines."""
         if not self.watching:
             return
-        backlogged = all(self._ready.values()) and self._ledger.time() > _ALL_THERE_S
+        counts = self._is_backlogged and self._ledger.time() > _ALL_THERE_S
         for row in writes.tasks:
             if row.new is not None:
-                self._moved(row.new, backlogged=backlogged)
-        if not all(self._ready.values()):
+                self._moved(row.new, counts=counts)
+        if not self._is_backlogged:
             self._served.clear()
-        elif backlogged:
+        elif counts:
             self._compare()
 
-    def _moved(self, task: TaskRecord, *, backlogged: bool) -> None:
+    @property
+    def _is_backlogged(self) -> bool:
+        return {task.tenant for task in self._ready.values()} == set(WEIGHTS)
+
+    def _moved(self, task: TaskRecord, *, counts: bool) -> None:
         self._longest = max(self._longest, task.cost)
-        ready = self._ready[task.tenant]
         if task.id in self._begun:
             return  # it comes back with its rank and was counted when it was first given out
         if task.state is TaskState.READY:
-            ready.add(task.id)
+            self._ready[task.id] = task
             return
-        ready.discard(task.id)
+        self._ready.pop(task.id, None)
         if task.state is TaskState.LEASED:
             self._begun.add(task.id)
-            if backlogged:
-                self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
+            if counts:
+                self._took(task)
+
+    def _took(self, task: TaskRecord) -> None:
+        ahead = [t for t in self._ready.values() if t.rank + _SLACK * self._longest < task.rank]
+        alike = [t for t in ahead if t.requirement == task.requirement]
+        if alike:
+            first = min(alike, key=lambda t: t.rank)
+            self._ledger.violated(
+                Invariant.FAIR,
+                f"task {task.id} of rank {task.rank:.1f} was taken before {first.id} of rank "
+                f"{first.rank:.1f}",
+            )
+        if ahead:
+            self._served.clear()
+        else:
+            self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
 
     def _compare(self) -> None:
         shares = {tenant: self._served[tenant] for tenant in WEIGHTS}
