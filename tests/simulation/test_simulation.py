@@ -14,7 +14,8 @@ SEED_COUNT = int(os.environ.get("DISTCONV_SIM_SEEDS", "300"))
 MIN_JOBS = 100
 
 
-@pytest.mark.timeout(900)
+# Minutes where the processors are an engineer's own; they are often shared.
+@pytest.mark.timeout(2400)
 def test_no_world_breaks_an_invariant():
     summary = summarise(run_seeds(range(SEED_COUNT), Shape(job_count=MIN_JOBS)))
 
