@@ -188,6 +188,9 @@ class DispatchServiceServicer(object):
     def GrantMediaAccess(self, request, context):
         """Give signed access to an object: to upload a new source, to read an output.
 
+        Access to DELETE holds for five minutes and is a promise: from then on no job is created on the
+        object, and what the caller has not deleted by its end is deleted for him.
+
         Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
         need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
         PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt

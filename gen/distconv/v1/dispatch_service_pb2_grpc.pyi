@@ -52,6 +52,9 @@ class DispatchServiceStub:
     GrantMediaAccess: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.GrantMediaAccessRequest, _dispatch_service_pb2.GrantMediaAccessResponse]
     """Give signed access to an object: to upload a new source, to read an output.
 
+    Access to DELETE holds for five minutes and is a promise: from then on no job is created on the
+    object, and what the caller has not deleted by its end is deleted for him.
+
     Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
     need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
     PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
@@ -215,6 +218,9 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     """
     GrantMediaAccess: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.GrantMediaAccessRequest, _dispatch_service_pb2.GrantMediaAccessResponse]  # type: ignore[assignment]
     """Give signed access to an object: to upload a new source, to read an output.
+
+    Access to DELETE holds for five minutes and is a promise: from then on no job is created on the
+    object, and what the caller has not deleted by its end is deleted for him.
 
     Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
     need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),
@@ -388,6 +394,9 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.GrantMediaAccessResponse, _abc.Awaitable[_dispatch_service_pb2.GrantMediaAccessResponse]]:
         """Give signed access to an object: to upload a new source, to read an output.
+
+        Access to DELETE holds for five minutes and is a promise: from then on no job is created on the
+        object, and what the caller has not deleted by its end is deleted for him.
 
         Errors: INVALID_ARGUMENT (no action, an object name that is not one, none where READ and DELETE
         need one, or one where LIST has none), NOT_FOUND (no such object for this tenant),

@@ -40,7 +40,7 @@ from distconv.dispatch.lifecycle.feasibility import check_counts, require_feasib
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.lifecycle.progress_board import ProgressBoard
 from distconv.dispatch.lifecycle.verifying import Verifier
-from distconv.dispatch.objects.access import MediaGrants, MediaMint
+from distconv.dispatch.objects.access import MediaMint
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.reading.explaining import Explainer
 from distconv.dispatch.reading.finding import Finder
@@ -58,6 +58,7 @@ from distconv.dispatch.sessions.service import EngineServicer, engine_service
 from distconv.dispatch.sessions.speed_book import SpeedBook
 from distconv.dispatch.sessions.stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.steering.media_grants import MediaGrants
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import EngineRecord
 from distconv.events.memory import MemoryEventBus
@@ -244,7 +245,7 @@ class Dispatch:
                     self.api,
                     explainer=explainer,
                     finder=Finder(store),
-                    grants=MediaGrants(mint, objects, store, clock, make_id=make_id),
+                    grants=MediaGrants(mint, objects, store, changes, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
                     max_source_bytes=settings.max_source_bytes,

@@ -14,12 +14,12 @@ from distconv.core.version import __version__
 from distconv.dispatch.api import wire
 from distconv.dispatch.api.client_api import ClientApi
 from distconv.dispatch.api.masks import check_mask, masked, wants
-from distconv.dispatch.objects.access import MediaGrants
 from distconv.dispatch.objects.wire import ACTIONS_BACK, media_access
 from distconv.dispatch.reading.engines import EngineList
 from distconv.dispatch.reading.explaining import Explainer
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.reading.jobs import ListRequest
+from distconv.dispatch.steering.media_grants import MediaGrants
 from distconv.dispatch.store.records import JobRecord
 from distconv.dispatch.unserved import UNSERVED_METHODS
 from distconv.rpc.auth import LocalTenantAuthenticator, principal

@@ -209,12 +209,24 @@ class Change:
         final = latest + self.media_ttl if may_still_write else self.now
         await self.discard_object(attempt.tenant, attempt.object_id, final_time=final)
 
-    async def discard_object(self, tenant: str, object_id: str, *, final_time: datetime) -> None:
-        """Leave an object to the collector: for now, and for good at `final_time`."""
+    async def discard_object(
+        self,
+        tenant: str,
+        object_id: str,
+        *,
+        final_time: datetime,
+        due_time: datetime | None = None,
+    ) -> None:
+        """Leave an object to the collector: for now or `due_time`, and for good at `final_time`.
+
+        What was to be deleted earlier still is.
+        """
+        due = due_time or self.now
+        known = await self.tx.get_garbage(object_id)
+        if known is not None:
+            due = min(due, known.due_time)
         await self.tx.put_garbage(
-            GarbageRecord(
-                object_id=object_id, tenant=tenant, due_time=self.now, final_time=final_time
-            )
+            GarbageRecord(object_id=object_id, tenant=tenant, due_time=due, final_time=final_time)
         )
         self.effects.topics.add(Topic.GARBAGE)
 

@@ -25,6 +25,7 @@ from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.needs import requirement_of
 from distconv.dispatch.lifecycle.plan import unblocked
 from distconv.dispatch.lifecycle.stopping import stop_attempts
+from distconv.dispatch.objects.access import REMEMBERED
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.steering.repeats import remembered, require_same
@@ -39,9 +40,6 @@ from distconv.rpc.auth import Principal
 _log = structlog.get_logger()
 
 _RETRY = "RetryJob"
-# An output that was deleted is known to be for so long: a job that is being created on it may have
-# seen it before.
-_REMEMBERED = timedelta(minutes=2)
 _WAITING = (JobState.PENDING, JobState.RETRYING, JobState.PAUSED)
 
 
@@ -289,7 +287,7 @@ async def _delete_output(change: Change, job: JobRecord, object_id: str) -> None
             f"the output of job {job.id}, {object_name(object_id)}, is the source of a job "
             "that has not ended; cancel that first, or keep the output"
         )
-    await change.discard_object(job.tenant, object_id, final_time=change.now + _REMEMBERED)
+    await change.discard_object(job.tenant, object_id, final_time=change.now + REMEMBERED)
 
 
 def _plan_of(job: JobRecord) -> Keys:
