@@ -173,3 +173,16 @@ async def test_a_key_that_is_none_never_reaches_a_disk(tmp_path: Path, key: str)
         await provider.stage(key)
     await provider.close()
     threads.close()
+
+
+async def test_a_staging_is_read_while_it_gathers_and_after_it_is_gone(provider: Provider) -> None:
+    staging = await provider.stage(STAGING)
+    await staging.write([(2000, CONTENT[2000:3000])])
+    reader = await staging.reader()
+    await staging.write([(0, CONTENT[:2000])])
+    assert b"".join(await reader.read(0, 3000, piece_bytes=700)) == CONTENT[:3000]
+    await staging.publish(KEY, 3000)
+    await staging.discard()
+    assert await reader.read(100, 50, piece_bytes=1000) == [CONTENT[100:150]]
+    await reader.close()
+    await reader.close()

@@ -286,7 +286,9 @@ class ReadRequest(_message.Message):
     object: _builtins.str
     """The object, `objects/{id}`; needed in the first message of a stream, ignored after."""
     follow: _builtins.bool
-    """Wait for bytes of an object that is still being uploaded instead of failing."""
+    """Wait for bytes of an object that is still being uploaded instead of failing; looked at in the
+    first message of a stream.
+    """
     @_builtins.property
     def range(self) -> _object_pb2.ByteRange:
         """The next range to send; length 0 means to the end. May be absent in the first message."""
@@ -315,11 +317,18 @@ class ReadResponse(_message.Message):
     OBJECT_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
     RANGE_DONE_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
     range_done: _builtins.bool
     """True on the last piece of a range."""
+    waiting: _builtins.bool
+    """True in a response without anything else: what is asked for has not arrived yet, and the upload
+    that is followed goes on.
+    """
     @_builtins.property
     def object(self) -> _object_pb2.Object:
-        """The object; in the first response only."""
+        """The object, in the first response. Of an upload that is followed also in the last, once the
+        object is committed and no more is asked for.
+        """
 
     @_builtins.property
     def chunk(self) -> _object_pb2.Chunk:
@@ -331,10 +340,11 @@ class ReadResponse(_message.Message):
         object: _object_pb2.Object | None = ...,
         chunk: _object_pb2.Chunk | None = ...,
         range_done: _builtins.bool = ...,
+        waiting: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "object", b"object"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "object", b"object", "range_done", b"range_done"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "object", b"object", "range_done", b"range_done", "waiting", b"waiting"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -89,9 +89,15 @@ class StorageServiceStub:
     describes the object. Flow control reaches the disk: a reader that stops costs a bounded
     amount of memory.
 
+    With `follow` an object may be read while it is uploaded: the bytes as they arrive, before any
+    finishing, each once no crash can lose it. A range to the end ends with the upload. While what
+    is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
+    When the caller half-closes, the stream waits for the commit and ends with the committed object.
+
     Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
-    that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
+    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
+    UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
+    arrived for 10 minutes: what was read of it is worth nothing).
     """
     GetObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]
     """Describe an object.
@@ -176,9 +182,15 @@ class StorageServiceAsyncStub(StorageServiceStub):
     describes the object. Flow control reaches the disk: a reader that stops costs a bounded
     amount of memory.
 
+    With `follow` an object may be read while it is uploaded: the bytes as they arrive, before any
+    finishing, each once no crash can lose it. A range to the end ends with the upload. While what
+    is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
+    When the caller half-closes, the stream waits for the commit and ends with the committed object.
+
     Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
-    that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
+    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
+    UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
+    arrived for 10 minutes: what was read of it is worth nothing).
     """
     GetObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]  # type: ignore[assignment]
     """Describe an object.
@@ -296,9 +308,15 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         describes the object. Flow control reaches the disk: a reader that stops costs a bounded
         amount of memory.
 
+        With `follow` an object may be read while it is uploaded: the bytes as they arrive, before any
+        finishing, each once no crash can lose it. A range to the end ends with the upload. While what
+        is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
+        When the caller half-closes, the stream waits for the commit and ends with the committed object.
+
         Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-        the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED (the upload
-        that was followed was given up), UNIMPLEMENTED (`follow`, until it is served).
+        the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
+        UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
+        arrived for 10 minutes: what was read of it is worth nothing).
         """
 
     @_abc_1.abstractmethod

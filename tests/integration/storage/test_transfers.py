@@ -268,10 +268,6 @@ async def test_what_is_being_uploaded_can_be_described_but_not_read(caller: Call
         )
     assert answer.object.state == object_pb2.OBJECT_STATE_UPLOADING
     assert answer.object.size_bytes == 77
-    call = caller.stub.Read(metadata=caller.token(MediaAction.READ))
-    await call.write(pb.ReadRequest(object=f"objects/{OBJECT_ID}", follow=True))
-    with pytest.raises(UnimplementedError), translated():
-        await call.read()
 
 
 async def test_a_reader_that_stops_and_goes_leaves_no_file_open(

@@ -154,6 +154,12 @@ class DiskFullError(ResourceExhaustedError):
     reason = "DISK_FULL"
 
 
+class UploadFailedError(DistconvError):
+    """The upload that was followed has failed for good: its object never comes to be."""
+
+    reason = "UPLOAD_FAILED"
+
+
 class DataLossError(DistconvError):
     """Bytes are not what they were: a checksum or digest does not match."""
 

@@ -29,6 +29,7 @@ _CODES: tuple[tuple[type[tree.DistconvError], grpc.StatusCode], ...] = (
     (tree.UnavailableError, grpc.StatusCode.UNAVAILABLE),
     (tree.DeadlineExceededError, grpc.StatusCode.DEADLINE_EXCEEDED),
     (tree.ResourceExhaustedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    (tree.UploadFailedError, grpc.StatusCode.ABORTED),
     (tree.DataLossError, grpc.StatusCode.DATA_LOSS),
     (tree.UnimplementedError, grpc.StatusCode.UNIMPLEMENTED),
     (tree.CancelledError, grpc.StatusCode.CANCELLED),

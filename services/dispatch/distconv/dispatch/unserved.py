@@ -6,7 +6,6 @@ UNSERVED_METHODS = (
     "distconv.v1.EngineService.RegisterEngine",
     # Storage's own; clients ask dispatch alone what a system serves.
     "distconv.v1.StorageService.GetUrl",
-    "distconv.v1.StorageService.Read.follow",
 )
 
 

@@ -30,6 +30,7 @@ class StorageApp:
     ) -> None:
         """Put the parts together; `provider` and `finisher` are the settings' own by default."""
         self.limits: Limits = settings.limits
+        self.clock = clock
         self._settings = settings
         self._threads = Threads(settings.io_threads)
         self.provider = provider or LocalProvider(settings.data_dir / "storage", self._threads)

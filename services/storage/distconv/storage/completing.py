@@ -185,6 +185,11 @@ class Completing:
         verdict = self._verdicts.get(place)
         return verdict.error if verdict is not None and verdict.nonce == upload_id.nonce else None
 
+    def last_verdict(self, place: Place) -> DistconvError | None:
+        """Return why the object's last upload failed for good."""
+        verdict = self._verdicts.get(place)
+        return verdict.error if verdict is not None else None
+
     def begin_anew(self, place: Place) -> None:
         """Forget the verdict on an earlier upload of the object."""
         self._verdicts.pop(place, None)

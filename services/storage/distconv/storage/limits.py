@@ -23,3 +23,5 @@ class Limits:
     read_ahead_bytes: int = MIB
     upload_ttl: timedelta = timedelta(days=1)
     rest_after: timedelta = timedelta(minutes=5)
+    follow_sign: timedelta = timedelta(seconds=5)
+    follow_idle: timedelta = timedelta(minutes=10)

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,8 @@ from distconv.core.errors import (
     InvalidArgumentError,
     NotFoundError,
     UnauthenticatedError,
-    UnimplementedError,
 )
+from distconv.core.names import object_name
 from distconv.rpc.auth import MediaTokenAuthenticator, principal
 from distconv.rpc.convert.object import byte_ranges, chunk
 from distconv.rpc.convert.profile import to_container
@@ -25,12 +25,14 @@ from distconv.rpc.server import Service
 from distconv.rpc.tokens import MediaAction, MediaClaims, MediaTokens
 from distconv.storage import packing
 from distconv.storage.app import StorageApp
+from distconv.storage.following import Follower, Waiting
 from distconv.storage.intake import Chunk, Intake
 from distconv.storage.listing import Listing
 from distconv.storage.names import Place, UploadId, parse_object, shown
 from distconv.storage.objects import Opened, missing
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.serving import Load, RangeServer
+from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import (
@@ -65,6 +67,7 @@ class StorageServicer(StorageServiceServicer):
         self._objects = app.objects
         self._provider = app.provider
         self._limits = app.limits
+        self._clock = app.clock
         self._listing = Listing(app.objects, app.uploads)
 
     async def CreateUpload(
@@ -143,12 +146,44 @@ class StorageServicer(StorageServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
-        opened = await self._open(first)
+        place = _place(first.object, MediaAction.READ, field="object")
+        found = await self._find(place, follow=first.follow)
+        ranges = _ranges(first, request_iterator)
+        responses = (
+            self._serve(found, ranges) if isinstance(found, Opened) else self._follow(found, ranges)
+        )
+        async with aclosing(responses):
+            async for response in responses:
+                yield response
+
+    async def _find(self, place: Place, *, follow: bool) -> Opened | Upload:
+        """Open the object, or its upload when that is to be followed."""
+        while True:
+            try:
+                return await self._objects.open(place)
+            except NotFoundError:
+                upload = await self._uploads.find_open(place)
+                if upload is None:
+                    if await self._objects.find(place) is not None:
+                        continue  # committed between the two looks
+                    if follow:
+                        self._uploads.require_not_failed(place)
+                    raise
+            if follow:
+                return upload
+            raise FailedPreconditionError(
+                f"{object_name(place.object_id)} is still being uploaded; read it when it is "
+                "committed, or follow it"
+            )
+
+    async def _serve(
+        self, opened: Opened, ranges: AsyncIterator[tuple[int, int]]
+    ) -> AsyncGenerator[pb.ReadResponse, None]:
         try:
             yield pb.ReadResponse(object=packing.committed_object(opened.record))
             server = RangeServer(
                 opened.reader,
-                _ranges(first, request_iterator),
+                ranges,
                 piece_bytes=self._limits.read_piece_bytes,
                 ahead_bytes=self._limits.read_ahead_bytes,
             )
@@ -159,21 +194,26 @@ class StorageServicer(StorageServiceServicer):
         finally:
             await opened.reader.close()
 
-    async def _open(self, first: pb.ReadRequest) -> Opened:
-        place = _place(first.object, MediaAction.READ, field="object")
+    async def _follow(
+        self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
+    ) -> AsyncGenerator[pb.ReadResponse, None]:
+        reader = await upload.staging.reader()
         try:
-            return await self._objects.open(place)
-        except NotFoundError:
-            if await self._uploads.find(place) is None:
-                raise
-        if first.follow:
-            raise UnimplementedError(
-                f"{first.object} is still being uploaded, and following an upload is not served "
-                "yet; read it when it is committed"
+            yield pb.ReadResponse(object=packing.uploading_object(upload.record))
+            follower = Follower(
+                upload,
+                reader,
+                ranges,
+                outcome=self._uploads.outcome,
+                limits=self._limits,
+                clock=self._clock,
             )
-        raise FailedPreconditionError(
-            f"{first.object} is still being uploaded; read it when it is committed"
-        )
+            async with aclosing(follower.steps()) as steps:
+                async for step in steps:
+                    for response in _follow_responses(step):
+                        yield response
+        finally:
+            await reader.close()
 
     async def GetObject(
         self, request: pb.GetObjectRequest, context: _Context
@@ -277,3 +317,12 @@ def _read_responses(load: Load) -> Iterator[pb.ReadResponse]:
             chunk=chunk(offset, data), range_done=load.last and number == len(load.pieces)
         )
         offset += len(data)
+
+
+def _follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[pb.ReadResponse]:
+    if isinstance(step, Load):
+        yield from _read_responses(step)
+    elif isinstance(step, Waiting):
+        yield pb.ReadResponse(waiting=True)
+    else:
+        yield pb.ReadResponse(object=packing.committed_object(step))

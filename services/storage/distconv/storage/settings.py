@@ -85,6 +85,17 @@ class StorageSettings(ProcessSettings):
     rest_after_s: float = Field(
         default=300, gt=0, description="s without a byte after which an upload's files are closed"
     )
+    follow_sign_s: float = Field(
+        default=5,
+        gt=0,
+        le=30,
+        description="s between two signs to a reader who waits for an upload that it follows",
+    )
+    follow_idle_s: float = Field(
+        default=600,
+        gt=0,
+        description="s without a byte after which those who follow an upload give it up",
+    )
     sweep_interval_s: float = Field(
         default=60, gt=0, description="s between two looks for uploads to give up"
     )
@@ -119,6 +130,8 @@ class StorageSettings(ProcessSettings):
             read_ahead_bytes=self.read_ahead_bytes,
             upload_ttl=timedelta(seconds=self.upload_ttl_s),
             rest_after=timedelta(seconds=self.rest_after_s),
+            follow_sign=timedelta(seconds=self.follow_sign_s),
+            follow_idle=timedelta(seconds=self.follow_idle_s),
         )
 
     @property

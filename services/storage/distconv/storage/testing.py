@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -247,6 +247,23 @@ class Caller:
                 if response.range_done:
                     found.append(b"")
         return found[:-1]
+
+    async def follow(
+        self, *ranges: Range, object_id: str = OBJECT_ID
+    ) -> AsyncGenerator[pb.ReadResponse, None]:
+        """Follow an upload: yield what comes for the ranges (offset, length)."""
+        call = self.stub.Read(metadata=self.token(MediaAction.READ, object_id), timeout=TIMEOUT_S)
+        try:
+            with translated():
+                await call.write(pb.ReadRequest(object=f"objects/{object_id}", follow=True))
+                for offset, length in ranges:
+                    asked = object_pb2.ByteRange(offset=offset, length=length)
+                    await call.write(pb.ReadRequest(range=asked))
+                await call.done_writing()
+                while isinstance(response := await call.read(), pb.ReadResponse):
+                    yield response
+        finally:
+            call.cancel()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

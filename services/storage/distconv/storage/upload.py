@@ -56,6 +56,7 @@ class Upload:
         self.active_time = active_time
         self.completing = False
         self.users = 0  # streams that write to it now
+        self.followers = 0  # streams that read it as it comes
         self._limits = limits
         self._clock = clock
         self._turn = asyncio.Lock()
@@ -87,6 +88,11 @@ class Upload:
     def durable(self) -> RangeSet:
         """Return what has arrived and is safe."""
         return self.staging.durable
+
+    @property
+    def is_gone(self) -> bool:
+        """Say whether it takes no more bytes for good: completed, given up, or closed."""
+        return self._gone is not None
 
     @property
     def losses(self) -> int:

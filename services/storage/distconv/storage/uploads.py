@@ -10,6 +10,8 @@ from distconv.core.errors import (
     DiskFullError,
     FailedPreconditionError,
     InvalidArgumentError,
+    UnavailableError,
+    UploadFailedError,
 )
 from distconv.core.names import object_name
 from distconv.core.profile import Container
@@ -113,6 +115,33 @@ class Uploads:
         async with self._table.owners.own(place):
             return await self._completing.get(place, upload_id)
 
+    async def find_open(self, place: Place) -> Upload | None:
+        """Return the object's upload under way, None when there is none."""
+        async with self._table.owners.own(place):
+            record = await self._table.find(place)
+            return None if record is None else await self._table.opened(place, record)
+
+    def require_not_failed(self, place: Place) -> None:
+        """Raise UploadFailedError when it is known that the object's last upload has failed."""
+        if (error := self._completing.last_verdict(place)) is not None:
+            raise _failed(place, error.message)
+
+    async def outcome(self, upload: Upload) -> ObjectRecord:
+        """Return the object that an upload which is gone has become.
+
+        Raises UploadFailedError when it was given up, and UnavailableError
+        when it is kept and only closed here.
+        """
+        done = await self._objects.find_of_upload(upload.place.tenant, upload.id)
+        if done is not None:
+            return done
+        if (error := self._completing.verdict(upload.place, upload.id)) is not None:
+            raise _failed(upload.place, error.message)
+        record = await self._table.find(upload.place)
+        if record is not None and record.nonce == upload.record.nonce:
+            raise UnavailableError(f"{upload.id.name} is closed here; try again")
+        raise _failed(upload.place, "it was given up, or has expired")
+
     async def find_completed(self, tenant: str, upload_id: UploadId) -> ObjectRecord | None:
         """Return the object that the upload became, None when it is not committed."""
         return await self._objects.find_of_upload(tenant, upload_id)
@@ -183,7 +212,7 @@ class Uploads:
             return
         if upload.expire_time <= now:
             await self._expire(place, upload.record.nonce)
-        elif upload.active_time + self._limits.rest_after <= now:
+        elif not upload.followers and upload.active_time + self._limits.rest_after <= now:
             await self._table.rest(place)
 
     async def _sweep_closed(self, place: Place, nonce: str) -> None:
@@ -203,6 +232,10 @@ class Uploads:
         self._table.owners.close()
         await self._completing.stop()
         await self._table.close()
+
+
+def _failed(place: Place, why: str) -> UploadFailedError:
+    return UploadFailedError(f"the upload of {object_name(place.object_id)} has failed: {why}")
 
 
 def _require_same_size(record: UploadRecord, size_bytes: int) -> None:

@@ -13,6 +13,7 @@ from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.journal import Kind
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.local_files import link_whole, sync_folder, write_pieces
+from distconv.storage.providers.local_reader import LocalReader
 from distconv.storage.providers.port import Piece, spans
 from distconv.storage.threads import Threads
 
@@ -142,6 +143,11 @@ class LocalStaging:
         """Return bytes that were written."""
         with disk_errors(self._key):
             return await self._threads.run(os.pread, self._fd, length, offset)
+
+    async def reader(self) -> LocalReader:
+        """Read the file by a descriptor of its own."""
+        with disk_errors(self._key):
+            return LocalReader(os.dup(self._fd), self._key, self._threads)
 
     async def path(self) -> Path:
         """Return the file itself."""

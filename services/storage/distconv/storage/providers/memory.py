@@ -18,7 +18,7 @@ from distconv.storage.providers.port import Piece, Stat, total
 class MemoryReader:
     """Implement `Reader` over bytes."""
 
-    def __init__(self, data: bytes) -> None:
+    def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
         self.size_bytes = len(data)
 
@@ -26,7 +26,8 @@ class MemoryReader:
         """Cut a range into pieces."""
         end = min(offset + length, len(self._data))
         return [
-            self._data[at : min(at + piece_bytes, end)] for at in range(offset, end, piece_bytes)
+            bytes(self._data[at : min(at + piece_bytes, end)])
+            for at in range(offset, end, piece_bytes)
         ]
 
     async def close(self) -> None:
@@ -79,6 +80,10 @@ class MemoryStaging:
     async def read(self, offset: int, length: int) -> bytes:
         """Return bytes that were written."""
         return bytes(self._data[offset : offset + length])
+
+    async def reader(self) -> MemoryReader:
+        """Read what gathers."""
+        return MemoryReader(self._data)
 
     async def path(self) -> Path:
         """Write the bytes to a file of the provider's folder."""

@@ -86,6 +86,13 @@ class Staging(Protocol):
         """Return bytes that were written, fewer only at the end."""
         ...
 
+    async def reader(self) -> Reader:
+        """Open what was written for reading; its `size_bytes` is that of the moment.
+
+        It stays readable even when the staging is published or discarded meanwhile.
+        """
+        ...
+
     async def path(self) -> Path:
         """Return a file of the bytes, for tools that need one; gone with the staging."""
         ...
