@@ -27,53 +27,61 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!distconv/v1/storage_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/object.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"b\n\x13\x43reateUploadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\'\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x17.distconv.v1.FinishSpec\";\n\x14\x43reateUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"A\n\x0cWriteRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\"=\n\rWriteResponse\x12,\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x16.distconv.v1.ByteRange\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"I\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"h\n\x16\x43ompleteUploadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x19.distconv.v1.FinishReport\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"T\n\x0bReadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12%\n\x05range\x18\x02 \x01(\x0b\x32\x16.distconv.v1.ByteRange\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"{\n\x0cReadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\x12\x12\n\nrange_done\x18\x03 \x01(\x08\x12\x0f\n\x07waiting\x18\x04 \x01(\x08\" \n\x10GetObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetObjectResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\";\n\x12ListObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\"T\n\x13ListObjectsResponse\x12$\n\x07objects\x18\x01 \x03(\x0b\x32\x13.distconv.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteObjectResponse\"E\n\rGetUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x0eGetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x99\x06\n\x0eStorageService\x12S\n\x0c\x43reateUpload\x12 .distconv.v1.CreateUploadRequest\x1a!.distconv.v1.CreateUploadResponse\x12\x42\n\x05Write\x12\x19.distconv.v1.WriteRequest\x1a\x1a.distconv.v1.WriteResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.distconv.v1.GetUploadRequest\x1a\x1e.distconv.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".distconv.v1.CompleteUploadRequest\x1a#.distconv.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.distconv.v1.AbortUploadRequest\x1a .distconv.v1.AbortUploadResponse\x12?\n\x04Read\x12\x18.distconv.v1.ReadRequest\x1a\x19.distconv.v1.ReadResponse(\x01\x30\x01\x12J\n\tGetObject\x12\x1d.distconv.v1.GetObjectRequest\x1a\x1e.distconv.v1.GetObjectResponse\x12P\n\x0bListObjects\x12\x1f.distconv.v1.ListObjectsRequest\x1a .distconv.v1.ListObjectsResponse\x12S\n\x0c\x44\x65leteObject\x12 .distconv.v1.DeleteObjectRequest\x1a!.distconv.v1.DeleteObjectResponse\x12\x41\n\x06GetUrl\x12\x1a.distconv.v1.GetUrlRequest\x1a\x1b.distconv.v1.GetUrlResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!distconv/v1/storage_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/object.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n\x13\x43reateUploadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\'\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x17.distconv.v1.FinishSpec\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12<\n\x06labels\x18\x05 \x03(\x0b\x32,.distconv.v1.CreateUploadRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14\x43reateUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"A\n\x0cWriteRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\"=\n\rWriteResponse\x12,\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x16.distconv.v1.ByteRange\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"I\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"h\n\x16\x43ompleteUploadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x19.distconv.v1.FinishReport\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"T\n\x0bReadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12%\n\x05range\x18\x02 \x01(\x0b\x32\x16.distconv.v1.ByteRange\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"{\n\x0cReadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\x12\x12\n\nrange_done\x18\x03 \x01(\x08\x12\x0f\n\x07waiting\x18\x04 \x01(\x08\" \n\x10GetObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetObjectResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\"\xb4\x02\n\x12ListObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10\x66ile_name_prefix\x18\x03 \x01(\t\x12;\n\x06labels\x18\x04 \x03(\x0b\x32+.distconv.v1.ListObjectsRequest.LabelsEntry\x12-\n\tfrom_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62\x65\x66ore_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tid_prefix\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x13ListObjectsResponse\x12$\n\x07objects\x18\x01 \x03(\x0b\x32\x13.distconv.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteObjectResponse\"E\n\rGetUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"N\n\x0eGetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x99\x06\n\x0eStorageService\x12S\n\x0c\x43reateUpload\x12 .distconv.v1.CreateUploadRequest\x1a!.distconv.v1.CreateUploadResponse\x12\x42\n\x05Write\x12\x19.distconv.v1.WriteRequest\x1a\x1a.distconv.v1.WriteResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.distconv.v1.GetUploadRequest\x1a\x1e.distconv.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".distconv.v1.CompleteUploadRequest\x1a#.distconv.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.distconv.v1.AbortUploadRequest\x1a .distconv.v1.AbortUploadResponse\x12?\n\x04Read\x12\x18.distconv.v1.ReadRequest\x1a\x19.distconv.v1.ReadResponse(\x01\x30\x01\x12J\n\tGetObject\x12\x1d.distconv.v1.GetObjectRequest\x1a\x1e.distconv.v1.GetObjectResponse\x12P\n\x0bListObjects\x12\x1f.distconv.v1.ListObjectsRequest\x1a .distconv.v1.ListObjectsResponse\x12S\n\x0c\x44\x65leteObject\x12 .distconv.v1.DeleteObjectRequest\x1a!.distconv.v1.DeleteObjectResponse\x12\x41\n\x06GetUrl\x12\x1a.distconv.v1.GetUrlRequest\x1a\x1b.distconv.v1.GetUrlResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'distconv.v1.storage_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CREATEUPLOADREQUEST']._serialized_start=141
-  _globals['_CREATEUPLOADREQUEST']._serialized_end=239
-  _globals['_CREATEUPLOADRESPONSE']._serialized_start=241
-  _globals['_CREATEUPLOADRESPONSE']._serialized_end=300
-  _globals['_WRITEREQUEST']._serialized_start=302
-  _globals['_WRITEREQUEST']._serialized_end=367
-  _globals['_WRITERESPONSE']._serialized_start=369
-  _globals['_WRITERESPONSE']._serialized_end=430
-  _globals['_GETUPLOADREQUEST']._serialized_start=432
-  _globals['_GETUPLOADREQUEST']._serialized_end=464
-  _globals['_GETUPLOADRESPONSE']._serialized_start=466
-  _globals['_GETUPLOADRESPONSE']._serialized_end=522
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=524
-  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=597
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=599
-  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=703
-  _globals['_ABORTUPLOADREQUEST']._serialized_start=705
-  _globals['_ABORTUPLOADREQUEST']._serialized_end=739
-  _globals['_ABORTUPLOADRESPONSE']._serialized_start=741
-  _globals['_ABORTUPLOADRESPONSE']._serialized_end=762
-  _globals['_READREQUEST']._serialized_start=764
-  _globals['_READREQUEST']._serialized_end=848
-  _globals['_READRESPONSE']._serialized_start=850
-  _globals['_READRESPONSE']._serialized_end=973
-  _globals['_GETOBJECTREQUEST']._serialized_start=975
-  _globals['_GETOBJECTREQUEST']._serialized_end=1007
-  _globals['_GETOBJECTRESPONSE']._serialized_start=1009
-  _globals['_GETOBJECTRESPONSE']._serialized_end=1065
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=1067
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=1126
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1128
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1212
-  _globals['_DELETEOBJECTREQUEST']._serialized_start=1214
-  _globals['_DELETEOBJECTREQUEST']._serialized_end=1249
-  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1251
-  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1273
-  _globals['_GETURLREQUEST']._serialized_start=1275
-  _globals['_GETURLREQUEST']._serialized_end=1344
-  _globals['_GETURLRESPONSE']._serialized_start=1346
-  _globals['_GETURLRESPONSE']._serialized_end=1424
-  _globals['_STORAGESERVICE']._serialized_start=1427
-  _globals['_STORAGESERVICE']._serialized_end=2220
+  _globals['_CREATEUPLOADREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_CREATEUPLOADREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._loaded_options = None
+  _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEUPLOADREQUEST']._serialized_start=142
+  _globals['_CREATEUPLOADREQUEST']._serialized_end=368
+  _globals['_CREATEUPLOADREQUEST_LABELSENTRY']._serialized_start=323
+  _globals['_CREATEUPLOADREQUEST_LABELSENTRY']._serialized_end=368
+  _globals['_CREATEUPLOADRESPONSE']._serialized_start=370
+  _globals['_CREATEUPLOADRESPONSE']._serialized_end=429
+  _globals['_WRITEREQUEST']._serialized_start=431
+  _globals['_WRITEREQUEST']._serialized_end=496
+  _globals['_WRITERESPONSE']._serialized_start=498
+  _globals['_WRITERESPONSE']._serialized_end=559
+  _globals['_GETUPLOADREQUEST']._serialized_start=561
+  _globals['_GETUPLOADREQUEST']._serialized_end=593
+  _globals['_GETUPLOADRESPONSE']._serialized_start=595
+  _globals['_GETUPLOADRESPONSE']._serialized_end=651
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_start=653
+  _globals['_COMPLETEUPLOADREQUEST']._serialized_end=726
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_start=728
+  _globals['_COMPLETEUPLOADRESPONSE']._serialized_end=832
+  _globals['_ABORTUPLOADREQUEST']._serialized_start=834
+  _globals['_ABORTUPLOADREQUEST']._serialized_end=868
+  _globals['_ABORTUPLOADRESPONSE']._serialized_start=870
+  _globals['_ABORTUPLOADRESPONSE']._serialized_end=891
+  _globals['_READREQUEST']._serialized_start=893
+  _globals['_READREQUEST']._serialized_end=977
+  _globals['_READRESPONSE']._serialized_start=979
+  _globals['_READRESPONSE']._serialized_end=1102
+  _globals['_GETOBJECTREQUEST']._serialized_start=1104
+  _globals['_GETOBJECTREQUEST']._serialized_end=1136
+  _globals['_GETOBJECTRESPONSE']._serialized_start=1138
+  _globals['_GETOBJECTRESPONSE']._serialized_end=1194
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=1197
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=1505
+  _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._serialized_start=323
+  _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._serialized_end=368
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1507
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1591
+  _globals['_DELETEOBJECTREQUEST']._serialized_start=1593
+  _globals['_DELETEOBJECTREQUEST']._serialized_end=1628
+  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1630
+  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1652
+  _globals['_GETURLREQUEST']._serialized_start=1654
+  _globals['_GETURLREQUEST']._serialized_end=1723
+  _globals['_GETURLRESPONSE']._serialized_start=1725
+  _globals['_GETURLRESPONSE']._serialized_end=1803
+  _globals['_STORAGESERVICE']._serialized_start=1806
+  _globals['_STORAGESERVICE']._serialized_end=2599
 # @@protoc_insertion_point(module_scope)

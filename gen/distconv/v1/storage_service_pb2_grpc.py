@@ -112,7 +112,7 @@ class StorageServiceServicer(object):
         open the same upload is returned, whatever has arrived so far.
 
         Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
-        upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+        upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
         RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -198,9 +198,10 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListObjects(self, request, context):
-        """List the tenant's objects, newest first.
+        """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
+        only the token tells the end.
 
-        Errors: INVALID_ARGUMENT (a page size or token that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token or id prefix that is not one).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -47,7 +47,7 @@ class StorageServiceStub:
     open the same upload is returned, whatever has arrived so far.
 
     Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
-    upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+    upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
     RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
     """
     Write: _grpc.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]
@@ -105,9 +105,10 @@ class StorageServiceStub:
     Errors: NOT_FOUND.
     """
     ListObjects: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.ListObjectsRequest, _storage_service_pb2.ListObjectsResponse]
-    """List the tenant's objects, newest first.
+    """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
+    only the token tells the end.
 
-    Errors: INVALID_ARGUMENT (a page size or token that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token or id prefix that is not one).
     """
     DeleteObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.DeleteObjectRequest, _storage_service_pb2.DeleteObjectResponse]
     """Delete an object. Idempotent: a missing object is deleted.
@@ -140,7 +141,7 @@ class StorageServiceAsyncStub(StorageServiceStub):
     open the same upload is returned, whatever has arrived so far.
 
     Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
-    upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+    upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
     RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
     """
     Write: _aio.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]  # type: ignore[assignment]
@@ -198,9 +199,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Errors: NOT_FOUND.
     """
     ListObjects: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListObjectsRequest, _storage_service_pb2.ListObjectsResponse]  # type: ignore[assignment]
-    """List the tenant's objects, newest first.
+    """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
+    only the token tells the end.
 
-    Errors: INVALID_ARGUMENT (a page size or token that is not one).
+    Errors: INVALID_ARGUMENT (a page size, token or id prefix that is not one).
     """
     DeleteObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.DeleteObjectRequest, _storage_service_pb2.DeleteObjectResponse]  # type: ignore[assignment]
     """Delete an object. Idempotent: a missing object is deleted.
@@ -236,7 +238,7 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         open the same upload is returned, whatever has arrived so far.
 
         Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
-        upload has: correct it), ALREADY_EXISTS (the object is committed: it needs no upload),
+        upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
         RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
         """
 
@@ -336,9 +338,10 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_service_pb2.ListObjectsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_service_pb2.ListObjectsResponse, _abc.Awaitable[_storage_service_pb2.ListObjectsResponse]]:
-        """List the tenant's objects, newest first.
+        """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
+        only the token tells the end.
 
-        Errors: INVALID_ARGUMENT (a page size or token that is not one).
+        Errors: INVALID_ARGUMENT (a page size, token or id prefix that is not one).
         """
 
     @_abc_1.abstractmethod

@@ -80,6 +80,7 @@ def test_room(tmp_path: Path) -> None:
         (os.fsdecode(b"caf\xe9.mp4"), "caf\ufffd.mp4"),
         ("two\nlines\x7f.mp4", "two_lines_.mp4"),
         ("back\\slash.mp4", "back_slash.mp4"),
+        ("Ka\u0308se.mp4", "K\u00e4se.mp4"),
         ("a" * 300 + ".mp4", "a" * 251 + ".mp4"),
         ("", ""),
     ],

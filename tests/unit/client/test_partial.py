@@ -95,3 +95,48 @@ async def test_a_name_need_not_be_utf8(tmp_path: Path) -> None:
         await partial.append([_DATA])
         await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
     assert path.read_bytes() == _DATA
+
+
+async def test_with_a_key_the_next_one_goes_on_where_the_last_one_was_left(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    with pytest.raises(RuntimeError):
+        async with PartialFile(out, overwrite=False, resume_key="abc") as partial:
+            await partial.append([_DATA[:5000]])
+            raise RuntimeError
+    assert _names(tmp_path) == [".out.mp4.part-abc"]
+    async with PartialFile(out, overwrite=False, resume_key="abc") as partial:
+        assert partial.written_bytes == 5000
+        await partial.append([_DATA[5000:]])
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert _names(tmp_path) == ["out.mp4"]
+    assert out.read_bytes() == _DATA
+
+
+async def test_with_a_key_what_proves_wrong_is_not_gone_on_with(tmp_path: Path) -> None:
+    (tmp_path / ".out.mp4.part-abc").write_bytes(b"x" * len(_DATA))
+    out = tmp_path / "out.mp4"
+    with pytest.raises(DataLossError, match="try again"):
+        async with PartialFile(out, overwrite=False, resume_key="abc") as partial:
+            await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert _names(tmp_path) == []
+
+
+async def test_with_a_key_what_is_longer_than_it_should_be_is_begun_anew(tmp_path: Path) -> None:
+    (tmp_path / ".out.mp4.part-abc").write_bytes(b"x" * (len(_DATA) + 1))
+    async with PartialFile(tmp_path / "out.mp4", overwrite=False, resume_key="abc") as partial:
+        await partial.reserve(len(_DATA))
+        assert partial.written_bytes == 0
+        await partial.append([_DATA])
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert (tmp_path / "out.mp4").read_bytes() == _DATA
+
+
+async def test_with_a_key_two_at_once_do_not_write_into_one(tmp_path: Path) -> None:
+    out = tmp_path / "out.mp4"
+    async with PartialFile(out, overwrite=False, resume_key="abc") as partial:
+        await partial.append([_DATA])
+        with pytest.raises(AlreadyExistsError, match="under way"):
+            async with PartialFile(out, overwrite=False, resume_key="abc"):
+                pass
+        await partial.commit(size_bytes=len(_DATA), sha256=_SHA256)
+    assert out.read_bytes() == _DATA

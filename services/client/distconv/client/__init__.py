@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from distconv.client.new_job import UNCHANGED, NewJob
     from distconv.client.patience import Break
     from distconv.client.server import ServerInfo
-    from distconv.client.stored import Direction, StoredObject, Transfer
+    from distconv.client.stored import Direction, ObjectState, StoredObject, Transfer
     from distconv.client.transcode import TranscodeResult
     from distconv.core.engine import EngineState
     from distconv.core.errors import DistconvError
@@ -72,6 +72,7 @@ _HOMES = {
     "MediaInfo": "distconv.core.media",
     "NewJob": "distconv.client.new_job",
     "Note": "distconv.core.report",
+    "ObjectState": "distconv.client.stored",
     "Profile": "distconv.core.profile",
     "ServerInfo": "distconv.client.server",
     "StoredObject": "distconv.client.stored",
@@ -111,6 +112,7 @@ __all__ = [
     "MediaInfo",
     "NewJob",
     "Note",
+    "ObjectState",
     "Profile",
     "ServerInfo",
     "StoredObject",

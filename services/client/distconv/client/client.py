@@ -6,7 +6,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.engine import to_server_info
 from distconv.client.download import download
@@ -15,24 +14,25 @@ from distconv.client.event_calls import EventCalls
 from distconv.client.job import Job
 from distconv.client.job_calls import JobCalls
 from distconv.client.job_steering import JobSteering
+from distconv.client.local import sendable_name
+from distconv.client.object_calls import ObjectCalls
 from distconv.client.partial import PartialFile
 from distconv.client.patience import Break
 from distconv.client.server import ServerInfo
 from distconv.client.source import SourceFile
 from distconv.client.stored import StoredObject, Transfer
 from distconv.client.transcode import TranscodeResult, Transcoding
-from distconv.client.upload import upload
+from distconv.client.upload import Called, upload
+from distconv.core.names import bare
 from distconv.core.profile import Container, Profile
 from distconv.rpc.channel import UNARY_TIMEOUT_S
 from distconv.v1 import dispatch_service_pb2 as dispatch
-from distconv.v1 import object_pb2
-from distconv.v1 import storage_service_pb2 as storage
 
 DEFAULT_ADDRESS = "127.0.0.1:7400"
 DEFAULT_RECONNECT = timedelta(seconds=60)
 
 
-class Client(JobCalls, JobSteering, EngineCalls, EventCalls):
+class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
     """Talks to distconv: to one server, or to any of several replicas.
 
     Use it as an async context manager:
@@ -105,16 +105,22 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls):
         self,
         source: Path | BinaryIO,
         *,
+        file_name: str = "",
+        labels: Mapping[str, str] | None = None,
         on_progress: Callable[[Transfer], None] | None = None,
     ) -> StoredObject:
         """Upload a file, or an open seekable binary file, as a new object.
+
+        `file_name` is what to call it, its own name by default; `labels` are your
+        own words: both are shown and searched for.
 
         Breaks are mended: only what has not arrived is sent again. Raises
         InvalidArgumentError (field `source`), CorruptSourceError (empty),
         ResourceExhaustedError (no room at storage), DataLossError.
         """
         with SourceFile.open(source) as file:
-            return await upload(self._connection, file, on_progress)
+            called = Called(file_name=sendable_name(file_name or file.name), labels=labels or {})
+            return await upload(self._connection, file, called, on_progress)
 
     async def download(
         self,
@@ -122,27 +128,19 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls):
         path: Path,
         *,
         overwrite: bool = False,
+        resume: bool = False,
         on_progress: Callable[[Transfer], None] | None = None,
     ) -> StoredObject:
         """Fetch an object into `path`, which appears whole and checked, or not at all.
 
-        Breaks are mended. Raises AlreadyExistsError (unless `overwrite`),
+        Breaks are mended. With `resume` what came is kept beside it when this ends
+        early, whatever ends it, and the next such call goes on there. Raises
+        AlreadyExistsError (unless `overwrite`; or another fetches it there now),
         DiskFullError, NotFoundError, DataLossError.
         """
-        async with PartialFile(path, overwrite=overwrite) as target:
+        key = bare(object_name, "objects") if resume else ""
+        async with PartialFile(path, overwrite=overwrite, resume_key=key) as target:
             return await download(self._connection, object_name, target, on_progress)
-
-    async def delete_object(self, name: str, *, timeout_s: float = UNARY_TIMEOUT_S) -> None:
-        """Delete an object; one that is not there counts as deleted."""
-        connection = self._connection
-        access = await ObjectAccess.grant(connection, object_pb2.MEDIA_ACTION_DELETE, name)
-        await connection.once(
-            access.stub.DeleteObject,
-            storage.DeleteObjectRequest(name=name),
-            timeout_s=timeout_s,
-            metadata=access.metadata,
-            address=access.address,
-        )
 
     async def transcode(
         self,

@@ -7,6 +7,7 @@ import grpc.aio
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
+from distconv.client.convert.object import to_stored
 from distconv.client.partial import PartialFile
 from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, StoredObject, Transfer
@@ -70,8 +71,7 @@ class _Fetching:
             metadata=self._access.metadata,
             address=self._access.address,
         )
-        found = response.object
-        return StoredObject(name=found.name, size_bytes=found.size_bytes, sha256=found.sha256)
+        return to_stored(response.object)
 
     async def _fetch(self) -> None:
         try:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import stat
+import unicodedata
 from pathlib import Path
 
 from distconv.core.errors import (
@@ -22,9 +23,10 @@ def sendable_name(name: str) -> str:
     """Return a file's name as text that every server takes; the file itself may be named anything.
 
     What is no UTF-8, a control character or a separator elsewhere is replaced;
-    of a name that is too long the end stays.
+    of a name that is too long the end stays. Unicode is brought to its form NFC,
+    which most systems write; macOS does not.
     """
-    text = os.fsencode(name).decode("utf-8", "replace")
+    text = unicodedata.normalize("NFC", os.fsencode(name).decode("utf-8", "replace"))
     shown = "".join("_" if ord(c) < 32 or c in "\x7f\\/" else c for c in text)
     return shown[-_MAX_NAME_CHARACTERS:]
 

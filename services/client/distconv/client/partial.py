@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -21,16 +22,24 @@ from distconv.core.errors import (
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Linux takes 255 bytes for a name; this leaves room for the dot and the ending.
 _MAX_STEM_BYTES = 230
+# Read at once of what an earlier download left.
+_READ_BYTES = 1024 * 1024
 
 
 class PartialFile:
-    """A file that appears at `path` only when it is whole; leaving it early removes it."""
+    """A file that appears at `path` only when it is whole.
 
-    def __init__(self, path: Path, *, overwrite: bool) -> None:
+    Leaving it early removes it; with a `resume_key`, which names the content, what
+    was written stays beside `path` instead, and the next one with that key goes
+    on there.
+    """
+
+    def __init__(self, path: Path, *, overwrite: bool, resume_key: str = "") -> None:
         # A link is followed, so that the link stays and the file behind it changes.
         self._path = path.resolve()
         self._named = path
         self._overwrite = overwrite
+        self._resume_key = resume_key
         self._digest = hashlib.sha256()
         self._descriptor = -1
         self._temporary: Path | None = None
@@ -51,6 +60,8 @@ class PartialFile:
 
     async def reserve(self, size_bytes: int) -> None:
         """Raise DiskFullError at once when `size_bytes` will not fit."""
+        if self.written_bytes > size_bytes:  # of something else: begin anew
+            await asyncio.to_thread(self._restart)
         needed = size_bytes - self.written_bytes
         await asyncio.to_thread(
             check_room, self._path.parent, needed, what=f"the output '{self._named}'"
@@ -68,6 +79,7 @@ class PartialFile:
         """
         found = self._digest.hexdigest()
         if self.written_bytes != size_bytes or (sha256 and found != sha256):
+            self._resume_key = ""  # nothing to go on with
             raise DataLossError(
                 f"the download is not what was stored: {self.written_bytes} bytes with SHA-256 "
                 f"{found[:12]}…, not {size_bytes} with {sha256[:12]}…; try again"
@@ -77,14 +89,49 @@ class PartialFile:
     def _open(self) -> None:
         check_output(self._path, overwrite=self._overwrite)
         stem = os.fsdecode(os.fsencode(self._path.name)[:_MAX_STEM_BYTES])
-        temporary = self._path.parent / f".{stem}.part-{secrets.token_hex(4)}"
+        ending = self._resume_key or secrets.token_hex(4)
+        temporary = self._path.parent / f".{stem}.part-{ending}"
         try:
-            self._descriptor = os.open(
-                temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666
-            )
+            self._descriptor = self._opened(temporary)
         except OSError as error:
             raise self._wrapped(error) from error
         self._temporary = temporary
+
+    def _opened(self, temporary: Path) -> int:
+        if not self._resume_key:
+            return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
+        while True:
+            flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
+            descriptor = os.open(temporary, flags, 0o666)
+            try:
+                self._lock(descriptor)
+                # Who held it may have moved it to its place, or removed it, meanwhile.
+                if _is_at(descriptor, temporary):
+                    self._take_up(descriptor)
+                    return descriptor
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+
+    def _lock(self, descriptor: int) -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyExistsError(
+                f"another download of the same to '{self._named}' is under way; let it end"
+            ) from error
+
+    def _take_up(self, descriptor: int) -> None:
+        while part := os.read(descriptor, _READ_BYTES):
+            self._digest.update(part)
+            self.written_bytes += len(part)
+
+    def _restart(self) -> None:
+        os.ftruncate(self._descriptor, 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        self._digest = hashlib.sha256()
+        self.written_bytes = 0
 
     def _append(self, parts: Sequence[bytes]) -> None:
         for part in parts:
@@ -130,12 +177,13 @@ class PartialFile:
             temporary.unlink()
 
     def _discard(self) -> None:
-        if self._descriptor >= 0:
+        if self._temporary is not None:
+            if not (self._resume_key and self.written_bytes):
+                self._temporary.unlink(missing_ok=True)
+            self._temporary = None
+        if self._descriptor >= 0:  # last: it holds the lock
             os.close(self._descriptor)
             self._descriptor = -1
-        if self._temporary is not None:
-            self._temporary.unlink(missing_ok=True)
-            self._temporary = None
 
     def _wrapped(self, error: OSError) -> DistconvError:
         if error.errno in _NO_ROOM:
@@ -147,6 +195,13 @@ class PartialFile:
         return DistconvError(
             f"writing the output '{self._named}' failed: {error.strerror or error}"
         )
+
+
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
+    except FileNotFoundError:
+        return False
 
 
 def _sync_folder(folder: Path) -> None:

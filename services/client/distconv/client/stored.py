@@ -1,16 +1,41 @@
 """Files in storage, and how far a file has come on its way there or back."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+
+from distconv.core.names import bare
+
+
+class ObjectState(StrEnum):
+    """How far a file in storage is: COMMITTED is whole, checked, durable, and never changes."""
+
+    UPLOADING = "UPLOADING"
+    COMMITTED = "COMMITTED"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredObject:
-    """A whole, checked, durable file in storage: `objects/{id}`, bytes, SHA-256 in hexadecimal."""
+    """A file in storage: `objects/{id}`, bytes, SHA-256 in hexadecimal.
+
+    While it is UPLOADING its size is the declared one, 0 when none was, and it
+    has no digest. `file_name` and `labels` are what its owner calls it.
+    """
 
     name: str
     size_bytes: int
     sha256: str
+    state: ObjectState = ObjectState.COMMITTED
+    file_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    create_time: datetime | None = None
+    commit_time: datetime | None = None
+
+    @property
+    def id(self) -> str:
+        """Return the id alone."""
+        return bare(self.name, "objects")
 
 
 class Direction(StrEnum):

@@ -1,14 +1,16 @@
 """Send a file to storage, and go on where it broke off."""
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import grpc.aio
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
+from distconv.client.convert.object import to_stored
 from distconv.client.source import BLOCK_BYTES, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
@@ -36,8 +38,19 @@ _REFUSAL_S = 0.25
 _FIRST_WORD_S = 1.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Called:
+    """What a file is called at storage: a name, empty for none, and labels."""
+
+    file_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
 async def upload(
-    connection: Connection, source: SourceFile, on_progress: OnTransfer | None = None
+    connection: Connection,
+    source: SourceFile,
+    called: Called,
+    on_progress: OnTransfer | None = None,
 ) -> StoredObject:
     """Upload `source` as a new object and return it once it is committed.
 
@@ -45,7 +58,7 @@ async def upload(
     far as the server can be reached.
     """
     access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
-    sending = _Sending(connection, access, source, on_progress)
+    sending = _Sending(connection, access, source, called, on_progress)
     try:
         return await sending.run()
     except BaseException:
@@ -61,11 +74,13 @@ class _Sending:
         connection: Connection,
         access: ObjectAccess,
         source: SourceFile,
+        called: Called,
         on_progress: OnTransfer | None,
     ) -> None:
         self._connection = connection
         self._access = access
         self._source = source
+        self._called = called
         self._on_progress = on_progress
         self._patience = connection.patience()
         self._received = RangeSet()
@@ -98,7 +113,10 @@ class _Sending:
         response = await self._connection.once(
             self._access.stub.CreateUpload,
             storage.CreateUploadRequest(
-                object=self._access.object, size_bytes=self._source.size_bytes
+                object=self._access.object,
+                size_bytes=self._source.size_bytes,
+                file_name=self._called.file_name,
+                labels=self._called.labels,
             ),
             metadata=self._access.metadata,
             address=self._access.address,
@@ -200,8 +218,7 @@ class _Sending:
             metadata=self._access.metadata,
             address=self._access.address,
         )
-        stored = response.object
-        return StoredObject(name=stored.name, size_bytes=stored.size_bytes, sha256=stored.sha256)
+        return to_stored(response.object)
 
     def _report(self) -> None:
         if self._on_progress is not None:

@@ -158,6 +158,7 @@ class Completion:
             create_time=upload.record.create_time,
             commit_time=self._clock.now(),
             finished=finished,
+            description=upload.record.description,
         )
 
 

@@ -1,8 +1,12 @@
 """Pages of a tenant's objects, newest first."""
 
+import asyncio
 import base64
 import binascii
 import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
 
 from distconv.core.errors import InvalidArgumentError, NotFoundError
 from distconv.storage.names import Place, shown
@@ -12,7 +16,38 @@ from distconv.storage.uploads import Uploads
 
 _DEFAULT_SIZE = 100
 _LARGEST_SIZE = 1000
+# So many records are looked at for one page, whatever is found among them, and at once.
+_LOOKED_AT = 1000
+_AT_ONCE = 16
+_ID_PREFIX = re.compile(r"[0-9a-z_-]{0,64}")
 _TOKEN = re.compile(rb"after:([0-9a-z_-]{1,64})")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which objects are listed: those of which all of this holds; empty and None hold of all.
+
+    Times are of their making, `from_time` included, `before_time` not.
+    """
+
+    id_prefix: str = ""
+    file_name_prefix: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    from_time: datetime | None = None
+    before_time: datetime | None = None
+
+    def takes(self, record: ObjectRecord | UploadRecord) -> bool:
+        """Tell whether an object is one of them; of its id nothing is asked any more."""
+        said, made = record.description, record.create_time
+        return (
+            said.file_name.startswith(self.file_name_prefix)
+            and self.labels.items() <= said.labels.items()
+            and (self.from_time is None or made >= self.from_time)
+            and (self.before_time is None or made < self.before_time)
+        )
+
+
+ALL = Wanted()
 
 
 class Listing:
@@ -23,10 +58,11 @@ class Listing:
         self._uploads = uploads
 
     async def page(
-        self, tenant: str, *, size: int, token: str
+        self, tenant: str, *, size: int, token: str, wanted: Wanted = ALL
     ) -> tuple[list[ObjectRecord | UploadRecord], str]:
         """Return a page and the token of the next one, empty on the last.
 
+        A page may be short before the end: so many records are looked at, no more.
         Raises InvalidArgumentError.
         """
         if not 0 <= size <= _LARGEST_SIZE:
@@ -34,13 +70,33 @@ class Listing:
                 f"a page of {size} objects cannot be had; ask for 1 to {_LARGEST_SIZE}",
                 field="page_size",
             )
-        after = _read_token(token)
+        if not _ID_PREFIX.fullmatch(wanted.id_prefix):
+            raise InvalidArgumentError(
+                f"no id begins with {shown(wanted.id_prefix)}", field="id_prefix"
+            )
+        left = await self._ids(tenant, wanted.id_prefix, after=_read_token(token))
+        found: list[ObjectRecord | UploadRecord] = []
+        last = ""
+        for start in range(0, min(len(left), _LOOKED_AT), _AT_ONCE):
+            some = left[start : start + _AT_ONCE]
+            for object_id, record in zip(some, await self._describe_all(tenant, some), strict=True):
+                if len(found) == (size or _DEFAULT_SIZE):
+                    return found, _make_token(last)
+                last = object_id
+                if record is not None and wanted.takes(record):
+                    found.append(record)
+        return found, _make_token(last) if last and last != left[-1] else ""
+
+    async def _ids(self, tenant: str, prefix: str, *, after: str) -> list[str]:
         ids = {*await self._objects.ids(tenant), *await self._uploads.ids(tenant)}
-        left = sorted((i for i in ids if not after or i < after), reverse=True)
-        page = left[: size or _DEFAULT_SIZE]
-        found = [await self.describe(Place(tenant=tenant, object_id=i)) for i in page]
-        next_token = _make_token(page[-1]) if len(page) < len(left) else ""
-        return [record for record in found if record is not None], next_token
+        left = (i for i in ids if i.startswith(prefix) and (not after or i < after))
+        return sorted(left, reverse=True)
+
+    async def _describe_all(
+        self, tenant: str, ids: Sequence[str]
+    ) -> list[ObjectRecord | UploadRecord | None]:
+        places = [Place(tenant=tenant, object_id=object_id) for object_id in ids]
+        return list(await asyncio.gather(*map(self.describe, places)))
 
     async def describe(self, place: Place) -> ObjectRecord | UploadRecord | None:
         """Return what is known of an object: committed, being uploaded, or nothing."""

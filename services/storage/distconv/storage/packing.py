@@ -3,11 +3,13 @@
 from distconv.core.names import object_name
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.object import byte_ranges
-from distconv.rpc.convert.times import timestamp
+from distconv.rpc.convert.times import optional_time, timestamp
+from distconv.storage.listing import Wanted
 from distconv.storage.names import UploadId
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2 as pb
+from distconv.v1 import storage_service_pb2 as service_pb
 
 
 def committed_object(record: ObjectRecord) -> pb.Object:
@@ -20,6 +22,8 @@ def committed_object(record: ObjectRecord) -> pb.Object:
         create_time=timestamp(record.create_time),
         commit_time=timestamp(record.commit_time),
         tenant=record.tenant,
+        file_name=record.description.file_name,
+        labels=record.description.labels,
     )
 
 
@@ -31,6 +35,8 @@ def uploading_object(record: UploadRecord) -> pb.Object:
         size_bytes=record.size_bytes,
         create_time=timestamp(record.create_time),
         tenant=record.tenant,
+        file_name=record.description.file_name,
+        labels=record.description.labels,
     )
 
 
@@ -68,4 +74,15 @@ def completed_upload(record: ObjectRecord) -> pb.Upload:
         size_bytes=record.received_size_bytes,
         received=byte_ranges([(0, record.received_size_bytes)]),
         create_time=timestamp(record.create_time),
+    )
+
+
+def wanted(request: service_pb.ListObjectsRequest) -> Wanted:
+    """Read which objects are to be listed. Raises InvalidArgumentError."""
+    return Wanted(
+        id_prefix=request.id_prefix,
+        file_name_prefix=request.file_name_prefix,
+        labels=dict(request.labels),
+        from_time=optional_time(request, "from_time"),
+        before_time=optional_time(request, "before_time"),
     )

@@ -1,7 +1,8 @@
 """What is remembered of uploads and objects, and how it is written down: as JSON documents."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
@@ -21,6 +22,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What an owner says of an object: a file's name, empty for none, and labels."""
+
+    file_name: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRecord:
     """An upload under way.
 
@@ -34,6 +43,7 @@ class UploadRecord:
     size_bytes: int
     create_time: datetime
     container: Container | None = None
+    description: Description = Description()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +64,7 @@ class ObjectRecord:
     create_time: datetime
     commit_time: datetime
     finished: Finished | None = None
+    description: Description = Description()
 
 
 _T = TypeVar("_T")

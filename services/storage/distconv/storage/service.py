@@ -10,6 +10,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from distconv.core.descriptions import check_file_name, check_labels
 from distconv.core.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -30,7 +31,7 @@ from distconv.storage.intake import Chunk, Intake
 from distconv.storage.listing import Listing
 from distconv.storage.names import Place, UploadId, parse_object, shown
 from distconv.storage.objects import Opened, missing
-from distconv.storage.records import ObjectRecord, UploadRecord
+from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.serving import Load, RangeServer
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2
@@ -79,6 +80,12 @@ class StorageServicer(StorageServiceServicer):
             place,
             size_bytes=request.size_bytes,
             container=to_container(request.finish.container),
+            description=Description(
+                file_name=check_file_name(request.file_name, field="file_name")
+                if request.file_name
+                else "",
+                labels=check_labels(request.labels, field="labels"),
+            ),
         )
         await upload.flush()
         return pb.CreateUploadResponse(upload=packing.open_upload(upload))
@@ -232,7 +239,10 @@ class StorageServicer(StorageServiceServicer):
         claims = _claims()
         claims.require(MediaAction.LIST, "")
         records, next_token = await self._listing.page(
-            claims.tenant, size=request.page_size, token=request.page_token
+            claims.tenant,
+            size=request.page_size,
+            token=request.page_token,
+            wanted=packing.wanted(request),
         )
         return pb.ListObjectsResponse(
             objects=[_object(record) for record in records], next_page_token=next_token

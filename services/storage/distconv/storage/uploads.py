@@ -21,7 +21,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, parse_staging
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider
-from distconv.storage.records import ObjectRecord, UploadRecord
+from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
 from distconv.storage.upload_table import UploadTable
@@ -51,7 +51,14 @@ class Uploads:
 
     # --- open and find ---------------------------------------------------------------------
 
-    async def create(self, place: Place, *, size_bytes: int, container: Container | None) -> Upload:
+    async def create(
+        self,
+        place: Place,
+        *,
+        size_bytes: int,
+        container: Container | None,
+        description: Description = Description(),  # noqa: B008  # frozen
+    ) -> Upload:
         """Open an upload, or return the one that is open for the object.
 
         Raises AlreadyExistsError when the object is committed, and
@@ -69,9 +76,11 @@ class Uploads:
                 _require_same_size(record, size_bytes)
                 return await self._table.opened(place, record)
             await self._require_room(size_bytes)
-            return await self._create(place, size_bytes, container)
+            return await self._create(place, size_bytes, container, description)
 
-    async def _create(self, place: Place, size_bytes: int, container: Container | None) -> Upload:
+    async def _create(
+        self, place: Place, size_bytes: int, container: Container | None, description: Description
+    ) -> Upload:
         record = UploadRecord(
             nonce=UploadId.new(place.object_id).nonce,
             object_id=place.object_id,
@@ -79,6 +88,7 @@ class Uploads:
             size_bytes=size_bytes,
             create_time=self._clock.now(),
             container=container,
+            description=description,
         )
         upload = await self._table.create(record)
         self._completing.begin_anew(place)

@@ -24,15 +24,20 @@ T = TypeVar("T", bound=_Named)
 
 
 def do_each(
-    names: Sequence[str], action: Callable[[Client, str], Awaitable[T]], *, plural: str, done: str
+    names: Sequence[str],
+    action: Callable[[Client, str], Awaitable[T]],
+    *,
+    plural: str,
+    done: str,
+    note: Callable[[str], None] | None = None,
 ) -> int:
     """Do `action` to each name; print the ids, or with --json one document of all.
 
     `plural` and `done` are for people: "2 of 3 jobs could not be paused". The
-    exit code is that of the first that failed.
+    exit code is that of the first that failed. `note` is told of breaks.
     """
     common = Common.current()
-    results, errors = run(_done(common, names, action))
+    results, errors = run(_done(common, names, action, note))
     if common.as_json:
         print_json({plural: results})
     if len(names) == 1 and errors:
@@ -47,11 +52,14 @@ def do_each(
 
 
 async def _done(
-    common: Common, names: Sequence[str], action: Callable[[Client, str], Awaitable[T]]
+    common: Common,
+    names: Sequence[str],
+    action: Callable[[Client, str], Awaitable[T]],
+    note: Callable[[str], None] | None,
 ) -> tuple[list[T], list[DistconvError]]:
     results: list[T] = []
     errors: list[DistconvError] = []
-    async with open_client(common) as client:
+    async with open_client(common, note=note) as client:
         for name in names:
             try:
                 results.append(await action(client, name))

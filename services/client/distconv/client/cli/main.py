@@ -20,6 +20,7 @@ COMMANDS = {
     "submit": Lazy(f"{_HERE}.submit:command", "Upload videos and create a job for each."),
     "download": Lazy(f"{_HERE}.download:command", "Fetch the result of a job."),
     "jobs": Lazy(f"{_HERE}.jobs:group", "List, show, follow and steer jobs."),
+    "objects": Lazy(f"{_HERE}.objects:group", "List, send, fetch and delete stored files."),
     "engines": Lazy(f"{_HERE}.engines:group", "List, show and steer engines."),
     "events": Lazy(
         f"{_HERE}.events:group", "Follow events, and deal with those that a subscriber gave up on."

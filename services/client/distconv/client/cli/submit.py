@@ -124,7 +124,7 @@ class _Submission:
         self, client: Client, source: Path, profile: str | Profile, container: Container | None
     ) -> Job | None:
         try:
-            stored = await client.upload(source, on_progress=self._view.step)
+            stored = await client.upload(source, labels=self._labels, on_progress=self._view.step)
             job = await client.create_job(
                 source=stored,
                 profile=profile,

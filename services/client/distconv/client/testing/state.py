@@ -70,6 +70,8 @@ class FakeState:
     def __init__(self) -> None:
         self.faults = Faults()
         self.objects: dict[str, bytes] = {}
+        # What their owners call those that were uploaded.
+        self.called: dict[str, object_pb2.Object] = {}
         self.uploads: dict[str, FakeUpload] = {}
         self.jobs: dict[str, job_pb2.Job] = {}
         self.request_ids: dict[str, str] = {}

@@ -19,7 +19,9 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.ids import new_id
+from distconv.core.names import object_name
 from distconv.rpc.convert.object import byte_ranges, chunk, intact_data
+from distconv.rpc.convert.times import timestamp
 from distconv.rpc.limits import CHUNK_BYTES
 from distconv.v1 import object_pb2, storage_service_pb2_grpc
 from distconv.v1 import storage_service_pb2 as pb
@@ -55,6 +57,9 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
             data=bytearray(request.size_bytes),
         )
         self._state.uploads[upload.name] = upload
+        self._state.called[upload.object] = object_pb2.Object(
+            file_name=request.file_name, labels=request.labels, create_time=timestamp(now())
+        )
         return pb.CreateUploadResponse(upload=upload.message())
 
     async def Write(
@@ -130,6 +135,24 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         self._guard(context)
         return pb.GetObjectResponse(object=self._object(request.name))
 
+    async def ListObjects(
+        self, request: pb.ListObjectsRequest, context: Context
+    ) -> pb.ListObjectsResponse:
+        self._guard(context)
+        begin = object_name(request.id_prefix) or "objects/"
+        names = sorted(filter(lambda name: name.startswith(begin), self._state.objects))
+        found = [
+            one
+            for one in map(self._object, reversed(names))
+            if one.file_name.startswith(request.file_name_prefix)
+            and request.labels.items() <= one.labels.items()
+            and _is_in_time(one, request)
+        ]
+        start = int(request.page_token or "0")
+        end = start + (request.page_size or 100)
+        more = str(end) if end < len(found) else ""
+        return pb.ListObjectsResponse(objects=found[start:end], next_page_token=more)
+
     async def DeleteObject(
         self, request: pb.DeleteObjectRequest, context: Context
     ) -> pb.DeleteObjectResponse:
@@ -148,15 +171,24 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         data = self._state.objects.get(name)
         if data is None:
             raise NotFoundError(f"no object is named '{name}'")
-        return object_pb2.Object(
+        found = object_pb2.Object(
             name=name,
             state=object_pb2.OBJECT_STATE_COMMITTED,
             size_bytes=len(data),
             sha256=hashlib.sha256(data).hexdigest(),
         )
+        found.MergeFrom(self._state.called.get(name, object_pb2.Object()))
+        return found
 
     def _upload(self, name: str) -> FakeUpload:
         upload = self._state.uploads.get(name)
         if upload is None or upload.aborted:
             raise NotFoundError(f"no upload is named '{name}'")
         return upload
+
+
+def _is_in_time(one: object_pb2.Object, request: pb.ListObjectsRequest) -> bool:
+    made = one.create_time.ToNanoseconds()
+    if request.HasField("from_time") and made < request.from_time.ToNanoseconds():
+        return False
+    return not request.HasField("before_time") or made < request.before_time.ToNanoseconds()

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 
 from distconv.core.clock import Clock
+from distconv.core.descriptions import check_labels
 from distconv.core.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
@@ -28,7 +29,6 @@ from distconv.dispatch.steering.validation import (
     JobLimits,
     OrderChecker,
     check_deadline,
-    check_labels,
     check_max_retries,
     check_priority,
     check_tags,
@@ -140,7 +140,7 @@ class JobUpdates:
             "deadline": lambda: check_deadline(order.deadline, self._clock.now()),
             "ttl": lambda: check_ttl(order.ttl) or self._limits.default_ttl,
             "max_retries": lambda: check_max_retries(order.max_retries, self._limits),
-            "labels": lambda: check_labels(order.labels),
+            "labels": lambda: check_labels(order.labels, field="job.labels"),
             "engine_tags": lambda: check_tags(order.engine_tags),
         }
         for path in asked.paths:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from distconv.core.descriptions import check_file_name, check_labels
 from distconv.core.errors import InvalidArgumentError, InvalidProfileError
 from distconv.core.names import parse_id, profile_id
 from distconv.core.profile import AudioSettings, Container, Profile, VideoSettings
@@ -15,17 +16,14 @@ from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.steering.request_digest import digest
 
 MAX_PRIORITY = 100
-MAX_LABELS = 32
 MAX_TAGS = 16
 # A requirement set has one key of 255 characters: what is left of it beside encoders, muxer and
 # engine; every tag is written ` tag=NAME`.
 _MAX_TAGS_LENGTH = 160
 _TAG_FRAME = 5
-_MAX_FILE_NAME = 255
 _MAX_REQUEST_ID = 64
 _MAX_TTL = timedelta(days=3650)
 _LABEL_KEY = re.compile(r"[a-z0-9_.-]{1,63}")
-_MAX_LABEL_VALUE = 255
 _PROFILE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,62}[a-z0-9])?")
 _OWN_PROFILE = "custom"
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -75,13 +73,13 @@ class OrderChecker:
         """
         return CheckedOrder(
             source_object_id=parse_id(order.source_object, "objects", field="job.source.object"),
-            source_file_name=_file_name(order.source_file_name),
+            source_file_name=check_file_name(order.source_file_name, field="job.source.file_name"),
             profile=self.profile(order.profile, order.profile_spec, order.container),
             priority=check_priority(order.priority),
             deadline=check_deadline(order.deadline, self._now),
             ttl=check_ttl(order.ttl) or self._limits.default_ttl,
             max_retries=check_max_retries(order.max_retries, self._limits),
-            labels=check_labels(order.labels),
+            labels=check_labels(order.labels, field="job.labels"),
             engine_tags=check_tags(order.engine_tags),
             request_id=check_request_id(order.request_id),
             digest=digest(order) if order.request_id else "",
@@ -109,14 +107,6 @@ class OrderChecker:
                 "the job has no profile; name one, as profiles/h264-720p", field="job.profile"
             )
         return profile if container is None else with_container(profile, container)
-
-
-def _file_name(name: str) -> str:
-    if not 1 <= len(name) <= _MAX_FILE_NAME or name in (".", ".."):
-        raise _wrong("job.source.file_name", f"has {len(name)} characters", "1 to 255 characters")
-    if "/" in name or "\\" in name or _CONTROL.search(name):
-        raise _wrong("job.source.file_name", repr(name), "a file's own name, without its folder")
-    return name
 
 
 def check_profile(given: Profile) -> Profile:
@@ -181,20 +171,6 @@ def check_max_retries(asked: int | None, limits: JobLimits) -> int:
     if asked < 0:
         raise _wrong("job.max_retries", str(asked), "0 or more")
     return min(asked, limits.max_retries)
-
-
-def check_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the labels when all are acceptable. Raises InvalidArgumentError."""
-    if len(labels) > MAX_LABELS:
-        raise _wrong("job.labels", f"{len(labels)} labels", f"at most {MAX_LABELS}")
-    for key, value in labels.items():
-        if not _LABEL_KEY.fullmatch(key):
-            raise _wrong("job.labels", f"key '{key[:80]}'", "1 to 63 characters of [a-z0-9_.-]")
-        if len(value) > _MAX_LABEL_VALUE:
-            raise _wrong("job.labels", f"a value of {len(value)} characters", "at most 255")
-        if "\0" in value:  # no database but SQLite keeps it
-            raise _wrong("job.labels", f"the value of '{key}' holds a NUL", "any other character")
-    return dict(labels)
 
 
 def check_tags(tags: Sequence[str]) -> tuple[str, ...]:

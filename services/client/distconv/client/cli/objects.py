@@ -1,0 +1,205 @@
+"""dcctl objects: list, send, fetch and delete the files in storage."""
+
+from contextlib import aclosing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from distconv.client.cli import text
+from distconv.client.cli.connecting import open_client
+from distconv.client.cli.each import confirm, do_each
+from distconv.client.cli.job_options import progress_option, read_labels
+from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.running import run
+from distconv.client.cli.tables import print_table
+from distconv.client.cli.views import View, make_view
+from distconv.client.cli.when import When
+from distconv.client.client import Client
+from distconv.client.local import check_output
+from distconv.client.stored import StoredObject
+
+_COLUMNS = ("ID", "STATE", "SIZE", "FILE", "AGE", "LABELS", "SHA256")
+# What goes first where a line is short.
+_DISPENSABLE = ("SHA256", "LABELS", "AGE", "STATE")
+
+
+@click.group("objects")
+@common_options
+def group() -> None:
+    """List, send, fetch and delete stored files.
+
+    Ids may be shortened.
+    """
+
+
+@group.command("list")
+@click.option("--prefix", metavar="TEXT", default="", help="Only files whose name begins so.")
+@click.option(
+    "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=read_labels,
+    help="Only files with this label; repeatable.",
+)  # fmt: skip
+@click.option(
+    "--since", type=When(ago=True), metavar="WHEN",
+    help="Only files made since then: a time, or a span back from now, as 2h.",
+)  # fmt: skip
+@click.option(
+    "--before", type=When(ago=True), metavar="WHEN", help="Only files made before then, as 30d.",
+)  # fmt: skip
+@click.option(
+    "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
+)
+@click.option("--all", "everything", is_flag=True, help="As many as there are.")
+@common_options
+def list_command(
+    *,
+    prefix: str,
+    labels: dict[str, str],
+    since: datetime | None,
+    before: datetime | None,
+    limit: int,
+    everything: bool,
+) -> int:
+    """List stored files, newest first."""
+    common = Common.current()
+    found, more = run(
+        _listed(common, None if everything else limit, prefix, labels, (since, before))
+    )
+    if common.as_json:
+        print_json({"objects": found})
+        return 0
+    now = datetime.now(UTC)
+    print_table(
+        _COLUMNS, [_row(stored, now) for stored in found],
+        empty="no objects", dispensable=_DISPENSABLE,
+    )  # fmt: skip
+    if more:
+        click.echo(f"the first {limit}; there are more: --limit or --all", err=True)
+    return 0
+
+
+@group.command("put")
+@click.argument(
+    "files", metavar="FILE...", nargs=-1, required=True,
+    type=click.Path(path_type=Path, readable=False),
+)  # fmt: skip
+@click.option(
+    "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=read_labels,
+    help="A label of your own; repeatable.",
+)  # fmt: skip
+@progress_option
+@common_options
+def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: str) -> int:
+    """Upload each FILE and print the objects' ids, one a line."""
+    with make_view(progress, as_json=Common.current().as_json) as view:
+
+        async def put(client: Client, file: str) -> StoredObject:
+            return await client.upload(Path(file), labels=labels, on_progress=view.step)
+
+        names = [str(file) for file in files]
+        return do_each(names, put, plural="objects", done="uploaded", note=view.note)
+
+
+@group.command("get")
+@click.argument("name", metavar="OBJECT")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), default=Path(), show_default=False,
+    help="Where it goes; a folder keeps the file's name.  [default: here]",
+)  # fmt: skip
+@click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
+@progress_option
+@common_options
+def get_command(*, name: str, output: Path, overwrite: bool, progress: str) -> int:
+    """Fetch OBJECT into a file, which appears whole, checked against its digest, or not at all.
+
+    When it ends early, whatever ends it, the same command goes on where it broke off.
+    """
+    common = Common.current()
+    with make_view(progress, as_json=common.as_json) as view:
+        path, stored = run(_got(common, view, name, output, overwrite=overwrite))
+    if common.as_json:
+        print_json({"output": path, "object": stored})
+    else:
+        print(path)
+    return 0
+
+
+@group.command("rm")
+@click.argument("names", metavar="OBJECT...", nargs=-1, required=True)
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@common_options
+def rm_command(*, names: tuple[str, ...], yes: bool) -> int:
+    """Delete stored files for good.
+
+    One that a job needs which has not ended is refused: cancel the job first.
+    """
+    count = len(names)
+    confirm(f"Delete {count} stored file{'' if count == 1 else 's'} for good?", yes=yes)
+
+    async def remove(client: Client, name: str) -> StoredObject:
+        stored = await client.get_object(name)
+        await client.delete_object(stored.name)
+        return stored
+
+    return do_each(names, remove, plural="objects", done="deleted")
+
+
+async def _listed(
+    common: Common,
+    limit: int | None,
+    prefix: str,
+    labels: dict[str, str],
+    times: tuple[datetime | None, datetime | None],
+) -> tuple[list[StoredObject], bool]:
+    """Return the files, and whether there are more."""
+    found: list[StoredObject] = []
+    async with (
+        open_client(common) as client,
+        aclosing(
+            client.list_objects(
+                file_name_prefix=prefix,
+                labels=labels,
+                from_time=times[0],
+                before_time=times[1],
+                page_size=1000 if limit is None else min(limit + 1, 1000),
+            )
+        ) as objects,
+    ):
+        async for stored in objects:
+            if len(found) == limit:
+                return found, True
+            found.append(stored)
+    return found, False
+
+
+async def _got(
+    common: Common, view: View, name: str, output: Path, *, overwrite: bool
+) -> tuple[Path, StoredObject]:
+    async with open_client(common, note=view.note) as client:
+        stored = await client.get_object(name)
+        path = _placed(output, stored)
+        check_output(path, overwrite=overwrite)
+        await client.download(
+            stored.name, path, overwrite=overwrite, resume=True, on_progress=view.step
+        )
+        return path.absolute(), stored
+
+
+def _placed(output: Path, stored: StoredObject) -> Path:
+    if not output.is_dir():
+        return output
+    # A server's word is no reason to leave the folder.
+    return output / (Path(stored.file_name).name or stored.id)
+
+
+def _row(stored: StoredObject, now: datetime) -> tuple[str, ...]:
+    return (
+        stored.id,
+        stored.state.value,
+        text.size(stored.size_bytes) if stored.size_bytes else "",
+        text.cut(stored.file_name, 40),
+        text.age(stored.create_time, now),
+        " ".join(f"{key}={value}" for key, value in sorted(stored.labels.items())),
+        stored.sha256[:12],
+    )

@@ -1,0 +1,20 @@
+"""Stored files of the contract as values of the SDK."""
+
+from distconv.client.convert.enums import by_name
+from distconv.client.stored import ObjectState, StoredObject
+from distconv.rpc.convert.times import optional_time
+from distconv.v1 import object_pb2 as pb
+
+
+def to_stored(message: pb.Object) -> StoredObject:
+    """Read a stored file."""
+    return StoredObject(
+        name=message.name,
+        size_bytes=message.size_bytes,
+        sha256=message.sha256,
+        state=by_name(pb.ObjectState.Name, message.state, ObjectState, "OBJECT_STATE_"),
+        file_name=message.file_name,
+        labels=dict(message.labels),
+        create_time=optional_time(message, "create_time"),
+        commit_time=optional_time(message, "commit_time"),
+    )

@@ -1,0 +1,98 @@
+"""What people do with stored files from the command line."""
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.e2e.conftest import Clips, Run, Up, dcctl
+
+CONTENT = os.urandom(3_000_000)
+
+
+def _ok(up: Up, *arguments: str | Path) -> str:
+    done = dcctl("objects", *arguments, "--server", up.address)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _listed(up: Up, *arguments: str) -> list[dict[str, Any]]:
+    found = json.loads(_ok(up, "list", *arguments, "--json"))
+    return list(found["objects"])
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "Ka\u0308se f\u00fcr alle.mov"  # the a with its dots as macOS writes it
+    path.write_bytes(CONTENT)
+    return path
+
+
+def test_a_file_is_put_listed_fetched_and_removed(idle: Up, source: Path, tmp_path: Path) -> None:
+    one = _ok(idle, "put", source, "--label", "show=pilot").strip()
+    (listed,) = _listed(idle, "--prefix", "K\u00e4se", "--label", "show=pilot", "--since", "1h")
+    assert listed["name"] == f"objects/{one}"
+    assert listed["size_bytes"] == len(CONTENT)
+    assert listed["sha256"] == hashlib.sha256(CONTENT).hexdigest()
+    assert listed["state"] == "COMMITTED"
+    assert listed["labels"] == {"show": "pilot"}
+    assert not _listed(idle, "--prefix", "K\u00e4se", "--before", "1h")
+    assert one in _ok(idle, "list")
+    folder = tmp_path / "back"
+    folder.mkdir()
+    path = Path(_ok(idle, "get", one[:14], "-o", folder).strip())
+    assert path == folder / "K\u00e4se f\u00fcr alle.mov"
+    assert path.read_bytes() == CONTENT
+    assert _ok(idle, "rm", one, "--yes").strip() == one
+    assert one not in _ok(idle, "list", "--all")
+    gone = dcctl("objects", "get", one, "-o", tmp_path / "x", "--server", idle.address)
+    assert gone.returncode != 0
+    assert "there is no object" in gone.stderr
+
+
+def test_nothing_is_removed_unasked_nor_what_a_job_needs(idle: Up, clips: Clips) -> None:
+    done = dcctl("submit", clips.tiny, "-p", "h264-480p", "--server", idle.address)
+    job = done.stdout.strip()
+    shown = dcctl("jobs", "get", job, "--json", "--server", idle.address)
+    source = json.loads(shown.stdout)["job"]["source"]["object"]
+    unasked = dcctl("objects", "rm", source, "--server", idle.address)
+    assert unasked.returncode == 2
+    assert "Say --yes" in unasked.stderr
+    needed = dcctl("objects", "rm", source, "--yes", "--server", idle.address)
+    assert needed.returncode == 11
+    assert "is the source of a job that has not ended; cancel it first" in needed.stderr
+    dcctl("jobs", "cancel", job, "--server", idle.address)
+    _ok(idle, "rm", source, "--yes")
+    again = dcctl("jobs", "retry", job, "--server", idle.address)
+    assert again.returncode != 0
+    assert "is gone" in again.stderr
+
+
+def test_a_download_that_was_killed_goes_on_where_it_broke_off(
+    idle: Up, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    content = os.urandom(120_000_000)
+    (tmp_path / "big.bin").write_bytes(content)
+    one = _ok(idle, "put", tmp_path / "big.bin").strip()
+    out = tmp_path / "out"
+    out.mkdir()
+    get = ("objects", "get", one, "-o", out, "--server", idle.address, "--progress", "json")
+    run = start(*get)
+    run.event(lambda e: e["event"] == "download" and e["done_bytes"] > 0)
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    (part,) = out.iterdir()
+    assert part.name.startswith(".big.bin.part-")
+    kept = part.stat().st_size
+    again = start(*get)
+    first = again.event(lambda e: e["event"] == "download")
+    assert first["done_bytes"] == kept
+    code, _, _ = again.end()
+    assert code == 0
+    assert [path.name for path in out.iterdir()] == ["big.bin"]
+    assert (out / "big.bin").read_bytes() == content
+    _ok(idle, "rm", one, "--yes")
