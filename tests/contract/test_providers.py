@@ -140,10 +140,10 @@ async def test_a_staging_is_found_again(provider: Provider) -> None:
     assert list(await provider.stagings()) == []
 
 
-async def test_a_tool_gets_a_file(provider: Provider) -> None:
+async def test_a_tool_gets_a_file(provider: Provider, tmp_path: Path) -> None:
     staging = await provider.stage(STAGING)
     await staging.write([(0, CONTENT)])
-    assert (await staging.path()).read_bytes() == CONTENT
+    assert (await staging.path(tmp_path)).read_bytes() == CONTENT
     await staging.discard()
 
 

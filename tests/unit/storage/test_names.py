@@ -1,7 +1,7 @@
 import pytest
 
 from distconv.core.errors import InvalidArgumentError
-from distconv.storage.names import Place, UploadId, parse_object, parse_staging, shown
+from distconv.storage.names import Place, UploadId, parse_data, parse_object, shown
 
 BAD_IDS = [
     "",
@@ -73,7 +73,7 @@ def test_a_bad_upload_name_is_refused(bad: str) -> None:
 
 def test_a_staging_key_tells_its_object() -> None:
     place, upload_id = Place(tenant="t1", object_id="0abc"), UploadId.new("0abc")
-    assert parse_staging(place.staging_key(upload_id)) == (place, upload_id.nonce)
+    assert parse_data(place.staging_key(upload_id)) == (place, upload_id.nonce)
 
 
 def test_text_is_shown_short_and_printable() -> None:

@@ -95,8 +95,9 @@ async def test_an_upload_becomes_an_object(uploads: Uploads, provider: MemoryPro
     upload = await _filled(uploads)
     record = await _complete(uploads, upload)
     assert (record.size_bytes, record.sha256) == (5000, DIGEST)
-    assert await provider.get(PLACE.data_key) == CONTENT
-    assert list(await provider.keys()) == [PLACE.data_key, PLACE.object_key]
+    content = PLACE.data_key(record.version)
+    assert await provider.get(content) == CONTENT
+    assert list(await provider.keys()) == [content, PLACE.object_key]
     assert list(await provider.stagings()) == []
 
 
@@ -285,7 +286,7 @@ async def test_finishing_replaces_the_content_and_keeps_what_arrived_on_record(
     finisher.gate.set()
     record = await _complete(uploads, await _filled(uploads, Container.MP4))
     made = finished_content(CONTENT, Container.MP4)
-    assert await provider.get(PLACE.data_key) == made
+    assert await provider.get(PLACE.data_key(record.version)) == made
     assert record.sha256 == hashlib.sha256(made).hexdigest()
     assert (record.received_size_bytes, record.received_sha256) == (5000, DIGEST)
     assert record.finished is not None
@@ -460,7 +461,9 @@ async def test_recovery_removes_what_a_crash_left_between_two_steps(
     record = await _complete(uploads, await _filled(uploads))
     left = Place(tenant="t1", object_id="0def")
     # published, but the record was never put
-    await provider.put(left.data_key, b"x")
+    await provider.put(left.data_key("0123456789ab"), b"x")
+    # published, but another completion's record was put
+    await provider.put(PLACE.data_key("0123456789ab"), b"x")
     # a staging made before its record, and one whose object is committed
     await provider.stage(left.staging_key(UploadId.new("0def")))
     await provider.stage(PLACE.staging_key(UploadId(object_id="0abc", nonce=record.nonce)))
@@ -468,6 +471,6 @@ async def test_recovery_removes_what_a_crash_left_between_two_steps(
     await provider.put(Place(tenant="t2", object_id="0def").upload_key, b"{}")
     lost = await uploads.create(Place(tenant="t2", object_id="0abc"), size_bytes=0, container=None)
     await lost.staging.discard()
-    assert await recover(provider) == 5
-    assert list(await provider.keys()) == [PLACE.data_key, PLACE.object_key]
+    assert await recover(provider) == 6
+    assert list(await provider.keys()) == [PLACE.data_key(record.version), PLACE.object_key]
     assert list(await provider.stagings()) == []

@@ -57,7 +57,8 @@ class StorageApp:
         Raises UnavailableError when the folder cannot be used.
         """
         await self.provider.start()
-        await recover(self.provider)
+        if not self.provider.shared:  # there, what looks left over may be another's work
+            await recover(self.provider)
         self._expirer = asyncio.create_task(
             expire_uploads(self.uploads, interval=self._settings.sweep_interval),
             name="expire uploads",

@@ -8,6 +8,7 @@ import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import (
+    AlreadyExistsError,
     CorruptSourceError,
     DataLossError,
     DistconvError,
@@ -21,6 +22,7 @@ from distconv.media.child import uncancelled
 from distconv.storage.completion import Completion, Prepared, check_size
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
+from distconv.storage.providers.port import Published
 from distconv.storage.records import ObjectRecord
 from distconv.storage.upload import Upload
 from distconv.storage.upload_table import UploadTable
@@ -64,7 +66,7 @@ class Completing:
 
         Raises NotFoundError, and FailedPreconditionError when it has failed.
         """
-        record = await self._table.find(place)
+        record = await self._table.current(place)
         if record is not None and record.nonce == upload_id.nonce:
             return await self._table.opened(place, record)
         if (verdict := self.verdict(place, upload_id)) is not None:
@@ -147,7 +149,14 @@ class Completing:
                 self._completion.prepared(upload, size_bytes=size_bytes, sha256=sha256) as ready,
                 self._table.owners.own(place),
             ):
-                await uncancelled(self._commit(place, ready))
+                return await uncancelled(self._commit(place, ready))
+        except NotFoundError:
+            # At a shared place another process may end an upload, by completing it or giving it up.
+            done = await self._objects.find_of_upload(place.tenant, upload.id)
+            await self._table.leave(place)
+            if done is None:
+                raise
+            return _same_content(done, upload.id, size_bytes, sha256)
         except (DataLossError, CorruptSourceError, UnsupportedSourceError) as error:
             # No second try can mend it: free the bytes, and remember why.
             self._verdicts[place] = _Verdict(
@@ -158,27 +167,47 @@ class Completing:
         except BaseException:
             upload.unseal()
             raise
-        return ready.record
 
-    async def _commit(self, place: Place, ready: Prepared) -> None:
+    async def _commit(self, place: Place, ready: Prepared) -> ObjectRecord:
         """Publish the content, then put the record, whose appearance is the commit.
 
         Until then the staging stays whole: a crash anywhere leaves an upload
         on which CompleteUpload can be called again.
         """
+        await self._publish(place, ready)
         try:
-            await ready.publish()
-            await self._objects.commit(place, ready.record)
+            standing = await self._objects.commit(place, ready.record)
         except BaseException:
-            await self._objects.delete(place)
+            await self._objects.withdraw(place, ready.record)
             raise
+        if standing.version != ready.record.version:  # another process was quicker
+            await self._objects.delete_content(place, ready.record.version)
+            if standing.nonce != ready.record.nonce:
+                raise AlreadyExistsError(
+                    f"{object_name(place.object_id)} was committed by another upload meanwhile; "
+                    "use it, or upload to another object"
+                )
+        elif await self._table.was_given_up(place, standing.nonce):
+            await self._objects.delete(place)
+            raise NotFoundError(
+                f"the upload of {object_name(place.object_id)} was given up while it was being "
+                "completed; open another with CreateUpload"
+            )
         await self._table.forget(place)
         _log.info(
             "object_committed",
             object=object_name(place.object_id),
             tenant=place.tenant,
-            size_bytes=ready.record.size_bytes,
+            size_bytes=standing.size_bytes,
         )
+        return standing
+
+    async def _publish(self, place: Place, ready: Prepared) -> None:
+        try:
+            _require_unchanged(await ready.publish(), ready.record)
+        except BaseException:
+            await self._objects.delete_content(place, ready.record.version)
+            raise
 
     def verdict(self, place: Place, upload_id: UploadId) -> DistconvError | None:
         """Return why an upload failed for good."""
@@ -209,6 +238,15 @@ class Completing:
         """Cut every completion off."""
         for place in list(self._running):
             await self.cancel(place)
+
+
+def _require_unchanged(published: Published, record: ObjectRecord) -> None:
+    if published.sha256 not in (None, record.sha256):
+        raise UnavailableError(
+            f"the content of {object_name(record.object_id)} changed on its way to where it is "
+            f"kept (SHA-256 {published.sha256} instead of {record.sha256}); "
+            "send CompleteUpload again"
+        )
 
 
 def _same_content(

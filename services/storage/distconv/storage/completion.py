@@ -20,7 +20,8 @@ from distconv.core.errors import (
 )
 from distconv.core.profile import Container
 from distconv.storage.finish import Finisher
-from distconv.storage.providers.port import Provider
+from distconv.storage.names import new_nonce
+from distconv.storage.providers.port import Provider, Published
 from distconv.storage.records import Finished, ObjectRecord
 from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
@@ -60,7 +61,7 @@ class Prepared:
     """An object that is ready: its record, and how to publish its content."""
 
     record: ObjectRecord
-    publish: Callable[[], Awaitable[None]]
+    publish: Callable[[], Awaitable[Published]]
 
 
 class Completion:
@@ -93,8 +94,10 @@ class Completion:
         await self._check_digest(upload, size_bytes, sha256)
         container = upload.record.container
         if container is None:
-            publish = partial(upload.staging.publish, upload.place.data_key, size_bytes)
-            yield Prepared(record=self._record(upload, size_bytes, sha256), publish=publish)
+            record = self._record(upload, size_bytes, sha256)
+            key = upload.place.data_key(record.version)
+            publish = partial(upload.staging.publish, key, size_bytes)
+            yield Prepared(record=record, publish=publish)
             return
         async with self._finish_turns, self._provider.scratch() as folder:
             yield await self._finish(upload, folder, container, sha256)
@@ -118,7 +121,8 @@ class Completion:
         self, upload: Upload, folder: Path, container: Container, sha256: str
     ) -> Prepared:
         target = folder / f"finished.{container.value}"
-        finished = await self._finisher.finish(await upload.staging.path(), target, container)
+        source = await upload.staging.path(folder)
+        finished = await self._finisher.finish(source, target, container)
         size_bytes, target_sha256 = await self._hash_file(target)
         record = self._record(
             upload,
@@ -127,7 +131,7 @@ class Completion:
             finished=finished,
             received=(upload.digest.frontier, sha256),
         )
-        publish = partial(self._provider.adopt, target, upload.place.data_key)
+        publish = partial(self._provider.adopt, target, upload.place.data_key(record.version))
         return Prepared(record=record, publish=publish)
 
     async def _hash_file(self, path: Path) -> tuple[int, str]:
@@ -159,6 +163,7 @@ class Completion:
             commit_time=self._clock.now(),
             finished=finished,
             description=upload.record.description,
+            version=new_nonce(),
         )
 
 

@@ -15,6 +15,11 @@ _UPLOADS = "uploads/"
 _SHOWN_CHARS = 60
 
 
+def new_nonce() -> str:
+    """Return what tells two uploads, or two versions of a content, of one object apart."""
+    return secrets.token_hex(6)
+
+
 def shown(text: str) -> str:
     """Return `text` fit for a message: quoted, control characters escaped, cut when long."""
     cut = text if len(text) <= _SHOWN_CHARS else text[:_SHOWN_CHARS] + "…"
@@ -42,7 +47,7 @@ class UploadId:
     @classmethod
     def new(cls, object_id: str) -> Self:
         """Make an id for another upload of the object."""
-        return cls(object_id=object_id, nonce=secrets.token_hex(6))
+        return cls(object_id=object_id, nonce=new_nonce())
 
     @classmethod
     def parse(cls, name: str, *, field: str) -> Self:
@@ -85,10 +90,9 @@ class Place:
         _check(self.tenant)
         _check(self.object_id)
 
-    @property
-    def data_key(self) -> str:
-        """Return where the content of the committed object lies."""
-        return f"{self.tenant}/data/{self.object_id}"
+    def data_key(self, version: str = "") -> str:
+        """Return where one version of the object's content lies (`ObjectRecord.version`)."""
+        return f"{self.tenant}/data/{self.object_id}" + (f".{version}" if version else "")
 
     @property
     def object_key(self) -> str:
@@ -115,8 +119,8 @@ def uploads_prefix(tenant: str) -> str:
     return f"{_check(tenant)}/uploads/"
 
 
-def parse_staging(key: str) -> tuple[Place, str]:
-    """Return the object and the nonce that `Place.staging_key` made a key of."""
+def parse_data(key: str) -> tuple[Place, str]:
+    """Return the object and the nonce or version that `staging_key` or `data_key` made a key of."""
     tenant, _, name = key.split("/")
     object_id, _, nonce = name.partition(".")
     return Place(tenant=tenant, object_id=object_id), nonce

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distconv.core.errors import NotFoundError
+from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundError
 from distconv.core.names import object_name
 from distconv.storage.names import Place, UploadId, objects_prefix
 from distconv.storage.providers.port import Provider, Reader
@@ -48,21 +48,50 @@ class Objects:
         """Open the object's content. Raises NotFoundError."""
         record = await self.get(place)
         try:
-            reader = await self._provider.open(place.data_key)
+            reader = await self._provider.open(place.data_key(record.version))
         except NotFoundError:  # deleted between the two
             raise missing(place) from None
         return Opened(record=record, reader=reader)
 
-    async def commit(self, place: Place, record: ObjectRecord) -> None:
-        """Make the object exist; its content has been published before."""
-        await self._provider.put(place.object_key, dump(record))
+    async def commit(self, place: Place, record: ObjectRecord) -> ObjectRecord:
+        """Make the object exist; its content has been published before.
+
+        Returns the record that stands: that of another process when that one
+        was quicker, and then nothing refers to the content given here.
+        """
+        try:
+            await self._provider.create(place.object_key, dump(record))
+        except AlreadyExistsError:
+            return await self.get(place)
+        return record
 
     async def delete(self, place: Place) -> None:
         """Delete the object; a missing one is deleted."""
         # The record first: an object without content must never be seen. What
-        # a crash leaves of the content, the next start removes.
-        await self._provider.delete(place.object_key)
-        await self._provider.delete(place.data_key)
+        # a crash leaves of the content is an orphan, and is collected.
+        try:
+            record = await self.find(place)
+        except DataLossError:  # a record that cannot be read any more; its content is an orphan
+            await self._provider.delete(place.object_key)
+            return
+        if record is not None:
+            await self._provider.delete(place.object_key)
+            await self.delete_content(place, record.version)
+
+    async def withdraw(self, place: Place, record: ObjectRecord) -> None:
+        """Take back a commit that failed half-way.
+
+        At a shared place it may yet come to pass (a request that was cut off is
+        carried out late), so that its content has to stay: it is the object's,
+        or an orphan.
+        """
+        if not self._provider.shared:
+            await self._provider.delete(place.object_key)
+            await self.delete_content(place, record.version)
+
+    async def delete_content(self, place: Place, version: str) -> None:
+        """Delete a content that no record refers to; a missing one is deleted."""
+        await self._provider.delete(place.data_key(version))
 
     async def ids(self, tenant: str) -> Sequence[str]:
         """Return the ids of the tenant's objects, sorted."""

@@ -52,6 +52,8 @@ class ObjectRecord:
 
     `nonce` is that of the upload that made it; `received_*` describe the bytes
     as they arrived, before finishing; without finishing they are the object's.
+    `version` tells where its content lies: each completion publishes one of
+    its own, and the record that is put first says which of them is the object.
     """
 
     object_id: str
@@ -65,6 +67,7 @@ class ObjectRecord:
     commit_time: datetime
     finished: Finished | None = None
     description: Description = Description()
+    version: str = ""
 
 
 _T = TypeVar("_T")

@@ -261,8 +261,9 @@ class StorageServicer(StorageServiceServicer):
         ttl = to_timedelta(request.ttl) if request.HasField("ttl") else timedelta(minutes=15)
         if not timedelta(seconds=1) <= ttl <= _MAX_URL_TTL:
             raise InvalidArgumentError("a URL holds for 1 s to 7 days", field="ttl")
-        await self._objects.get(place)
-        return pb.GetUrlResponse(url=await self._provider.url(place.data_key, ttl))
+        record = await self._objects.get(place)
+        url = await self._provider.url(place.data_key(record.version), ttl)
+        return pb.GetUrlResponse(url=url)
 
 
 def _claims() -> MediaClaims:

@@ -191,6 +191,11 @@ class Upload:
                     fresh.append((start, data if whole else data[start - offset : end - offset]))
         return fresh
 
+    async def refresh(self) -> None:
+        """Learn what other processes took of it, where the place is shared."""
+        await self.staging.refresh()
+        self._tell()
+
     async def flush(self) -> None:
         """Wait until everything written before this call is durable. Raises the tree's errors."""
         target, losses = self._writes, self._losses

@@ -1,7 +1,7 @@
 """The uploads that are open: their records at the provider, and what is in memory of them."""
 
 from distconv.core.clock import Clock
-from distconv.core.errors import NotFoundError
+from distconv.core.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, uploads_prefix
@@ -17,6 +17,10 @@ class UploadTable:
 
     An object has one upload at a time. Its record and its staging outlive the
     process; an `Upload` in memory is made of them when somebody asks.
+
+    At a shared place other processes create, fill, complete and give up the
+    same uploads. There the record is what counts, and what is in memory of an
+    upload whose record has gone is left behind.
     """
 
     def __init__(
@@ -30,26 +34,52 @@ class UploadTable:
         self._clock = clock
 
     async def create(self, record: UploadRecord) -> Upload:
-        """Put a record down and open its upload."""
+        """Put a record down and open its upload; or that of another process that was quicker."""
         place = Place(tenant=record.tenant, object_id=record.object_id)
         # The staging first: one without a record is removed at the next start.
         upload = await self.opened(place, record)
         try:
-            await self._provider.put(place.upload_key, dump(record))
+            await self._provider.create(place.upload_key, dump(record))
+        except AlreadyExistsError:
+            return await self._standing(place)
         except BaseException:
-            await self.forget(place)
+            await (self.leave(place) if self._provider.shared else self.forget(place))
             raise
         return upload
 
+    async def _standing(self, place: Place) -> Upload:
+        await self.leave(place)
+        record = await self.find(place)
+        if record is None:
+            raise UnavailableError(
+                f"another upload of objects/{place.object_id} began and ended meanwhile; try again"
+            )
+        return await self.opened(place, record)
+
     async def find(self, place: Place) -> UploadRecord | None:
         """Return the record of the object's upload under way, None when there is none."""
-        if place in self.open:
+        if place in self.open and not self._provider.shared:
             return self.open[place].record
         try:
             text = await self._provider.get(place.upload_key)
         except NotFoundError:
             return None
         return load_upload(text, key=place.upload_key)
+
+    async def current(self, place: Place) -> UploadRecord | None:
+        """Return the record as `find` does, and leave an upload that another process has ended."""
+        record = await self.find(place)
+        upload = self.open.get(place)
+        if upload is not None and (record is None or record.nonce != upload.record.nonce):
+            await self.leave(place)
+        return record
+
+    async def was_given_up(self, place: Place, nonce: str) -> bool:
+        """Say whether another process has given up the upload that was just committed here."""
+        if not self._provider.shared:
+            return False
+        record = await self.find(place)
+        return record is None or record.nonce != nonce
 
     async def opened(self, place: Place, record: UploadRecord) -> Upload:
         """Return the upload of a record, with what an earlier process took of it."""
@@ -64,6 +94,8 @@ class UploadTable:
                 clock=self._clock,
                 active_time=now,
             )
+        else:
+            await self.open[place].refresh()
         upload = self.open[place]
         upload.active_time = now
         return upload
@@ -76,6 +108,10 @@ class UploadTable:
     async def forget(self, place: Place) -> None:
         """Remove what is left of an upload: its record, then its bytes."""
         await self._provider.delete(place.upload_key)
+        await self.leave(place)
+
+    async def leave(self, place: Place) -> None:
+        """Let go of what is in memory of an upload that has ended, and free its bytes."""
         upload = self.open.pop(place, None)
         if upload is not None:
             await upload.give_up()

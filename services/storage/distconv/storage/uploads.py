@@ -18,7 +18,7 @@ from distconv.core.profile import Container
 from distconv.storage.completing import Completing
 from distconv.storage.completion import Completion
 from distconv.storage.limits import Limits
-from distconv.storage.names import Place, UploadId, parse_staging
+from distconv.storage.names import Place, UploadId, parse_data
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
@@ -71,12 +71,14 @@ class Uploads:
                     f"{object_name(place.object_id)} is committed and never changes; "
                     "use it, or upload to another object"
                 )
-            record = await self._table.find(place)
+            record = await self._table.current(place)
             if record is not None:
                 _require_same_size(record, size_bytes)
                 return await self._table.opened(place, record)
             await self._require_room(size_bytes)
-            return await self._create(place, size_bytes, container, description)
+            upload = await self._create(place, size_bytes, container, description)
+            _require_same_size(upload.record, size_bytes)
+            return upload
 
     async def _create(
         self, place: Place, size_bytes: int, container: Container | None, description: Description
@@ -128,7 +130,7 @@ class Uploads:
     async def find_open(self, place: Place) -> Upload | None:
         """Return the object's upload under way, None when there is none."""
         async with self._table.owners.own(place):
-            record = await self._table.find(place)
+            record = await self._table.current(place)
             return None if record is None else await self._table.opened(place, record)
 
     def require_not_failed(self, place: Place) -> None:
@@ -180,18 +182,23 @@ class Uploads:
         """
         place = Place(tenant=tenant, object_id=upload_id.object_id)
         async with self._table.owners.own(place):
-            if await self.find_completed(tenant, upload_id) is not None:
-                raise FailedPreconditionError(
-                    f"{upload_id.name} is completed; delete {object_name(place.object_id)} instead"
-                )
-            record = await self._table.find(place)
+            await self._require_not_completed(tenant, upload_id)
+            record = await self._table.current(place)
             if record is not None and record.nonce == upload_id.nonce:
                 await self._drop(place, record.nonce)
+                # Another process may have committed it just before its record went.
+                await self._require_not_completed(tenant, upload_id)
+
+    async def _require_not_completed(self, tenant: str, upload_id: UploadId) -> None:
+        if await self.find_completed(tenant, upload_id) is not None:
+            raise FailedPreconditionError(
+                f"{upload_id.name} is completed; delete {object_name(upload_id.object_id)} instead"
+            )
 
     async def delete_object(self, place: Place) -> None:
         """Delete an object and any upload of it; harmless when there is nothing."""
         async with self._table.owners.own(place):
-            record = await self._table.find(place)
+            record = await self._table.current(place)
             if record is not None:
                 await self._drop(place, record.nonce)
             await self._objects.delete(place)
@@ -211,22 +218,24 @@ class Uploads:
             async with self._table.owners.own(place):
                 await self._sweep_open(place, now)
         for staging in await self._provider.stagings():
-            place, nonce = parse_staging(staging.key)
+            place, nonce = parse_data(staging.key)
             if staging.modified_time + ttl <= now:
                 async with self._table.owners.own(place):
                     await self._sweep_closed(place, nonce)
 
     async def _sweep_open(self, place: Place, now: datetime) -> None:
+        await self._table.current(place)
         upload = self._table.open.get(place)
         if upload is None or upload.users or upload.completing:
             return
-        if upload.expire_time <= now:
+        # At a shared place others may still be filling it: its newest bytes say when it expires.
+        if upload.expire_time <= now and not self._provider.shared:
             await self._expire(place, upload.record.nonce)
         elif not upload.followers and upload.active_time + self._limits.rest_after <= now:
             await self._table.rest(place)
 
     async def _sweep_closed(self, place: Place, nonce: str) -> None:
-        record = await self._table.find(place)
+        record = await self._table.current(place)
         if record is None or record.nonce != nonce:
             upload_id = UploadId(object_id=place.object_id, nonce=nonce)
             await self._provider.discard_staging(place.staging_key(upload_id))

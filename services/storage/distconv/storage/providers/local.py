@@ -18,12 +18,17 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from distconv.core.errors import InternalError, UnavailableError, UnimplementedError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    InternalError,
+    UnavailableError,
+    UnimplementedError,
+)
 from distconv.storage.providers import local_files as files
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.local_reader import LocalReader
 from distconv.storage.providers.local_staging import JOURNAL, PART, LocalStaging
-from distconv.storage.providers.port import Stat
+from distconv.storage.providers.port import Published, Stat
 from distconv.storage.threads import Threads
 
 # No key segment holds it, so that a key can be one file name.
@@ -32,6 +37,8 @@ _SEPARATOR = "~"
 
 class LocalProvider:
     """Implement `Provider` on a folder."""
+
+    shared = False
 
     def __init__(self, root: Path, threads: Threads) -> None:
         self._root = root.absolute()
@@ -78,6 +85,13 @@ class LocalProvider:
         """Write a small file: aside, fsync, rename, fsync of its folder."""
         with disk_errors(key):
             await self._threads.run(files.write_whole, self._scratch, self._path(key), data)
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Write a small file as `put` does, unless there is one: the folder is ours alone."""
+        with disk_errors(key):
+            if await self._threads.run(self._path(key).exists):
+                raise AlreadyExistsError(f"{key} is at storage already")
+        await self.put(key, data)
 
     async def stat(self, key: str) -> Stat:
         """Describe a file."""
@@ -158,10 +172,11 @@ class LocalProvider:
         finally:
             await self._threads.run(shutil.rmtree, folder, ignore_errors=True)
 
-    async def adopt(self, file: Path, key: str) -> None:
+    async def adopt(self, file: Path, key: str) -> Published:
         """Give a file of a scratch folder its final name."""
         with disk_errors(key):
             await self._threads.run(self._adopt, file, self._path(key))
+        return Published()
 
     def _adopt(self, file: Path, target: Path) -> None:
         files.sync_file(file)

@@ -14,7 +14,7 @@ from distconv.storage.providers.journal import Kind
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.local_files import link_whole, sync_folder, write_pieces
 from distconv.storage.providers.local_reader import LocalReader
-from distconv.storage.providers.port import Piece, spans
+from distconv.storage.providers.port import Piece, Published, spans
 from distconv.storage.threads import Threads
 
 # 21 bytes a record, a few records a second: rewritten when it has grown past this.
@@ -149,14 +149,18 @@ class LocalStaging:
         with disk_errors(self._key):
             return LocalReader(os.dup(self._fd), self._key, self._threads)
 
-    async def path(self) -> Path:
+    async def refresh(self) -> None:
+        """Do nothing: the folder is one process's alone."""
+
+    async def path(self, folder: Path) -> Path:  # noqa: ARG002  # the port's signature
         """Return the file itself."""
         return self._part
 
-    async def publish(self, key: str, size_bytes: int) -> None:
+    async def publish(self, key: str, size_bytes: int) -> Published:
         """Give the file its second, final name."""
         with disk_errors(key):
             await self._threads.run(self._publish, self._root / "objects" / key, size_bytes)
+        return Published()
 
     def _publish(self, target: Path, size_bytes: int) -> None:
         os.ftruncate(self._fd, size_bytes)

@@ -9,10 +9,15 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 from distconv.core.clock import Clock, SystemClock
-from distconv.core.errors import DiskFullError, NotFoundError, UnimplementedError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DiskFullError,
+    NotFoundError,
+    UnimplementedError,
+)
 from distconv.core.ranges import RangeSet
 from distconv.storage.providers.ledger import Ledger
-from distconv.storage.providers.port import Piece, Stat, total
+from distconv.storage.providers.port import Piece, Published, Stat, total
 
 
 class MemoryReader:
@@ -85,15 +90,21 @@ class MemoryStaging:
         """Read what gathers."""
         return MemoryReader(self._data)
 
-    async def path(self) -> Path:
-        """Write the bytes to a file of the provider's folder."""
-        path = self._provider.folder / f"staging-{secrets.token_hex(8)}"
+    async def refresh(self) -> None:
+        """Do nothing: everybody sees the same staging."""
+
+    async def path(self, folder: Path) -> Path:
+        """Write the bytes to a file."""
+        path = folder / f"staging-{secrets.token_hex(8)}"
         path.write_bytes(self._data)
         return path
 
-    async def publish(self, key: str, size_bytes: int) -> None:
+    async def publish(self, key: str, size_bytes: int) -> Published:
         """Copy the bytes."""
+        if self._provider.staged(self._key) is not self:
+            raise NotFoundError(f"{self._key} does not exist at storage")
         await self._provider.put(key, bytes(self._data[:size_bytes]))
+        return Published()
 
     async def discard(self) -> None:
         """Forget the bytes."""
@@ -106,13 +117,20 @@ class MemoryStaging:
 class MemoryProvider:
     """Implement `Provider` in memory; `room_bytes` bounds what may be written, None does not.
 
-    `folder` takes the files that tools need.
+    `folder` takes the files that tools need. `shared` lets several services of
+    one process use it as several processes use a bucket.
     """
 
     def __init__(
-        self, folder: Path, *, room_bytes: int | None = None, clock: Clock | None = None
+        self,
+        folder: Path,
+        *,
+        room_bytes: int | None = None,
+        clock: Clock | None = None,
+        shared: bool = False,
     ) -> None:
         self.folder = folder
+        self.shared = shared
         self.clock = clock or SystemClock()
         self.room_bytes = room_bytes
         self.fails_to_sync = False
@@ -149,6 +167,12 @@ class MemoryProvider:
         self.take(key, len(data))
         self._data[key] = bytes(data)
 
+    async def create(self, key: str, data: bytes) -> None:
+        """Keep a thing unless there is one."""
+        if key in self._data:
+            raise AlreadyExistsError(f"{key} is at storage already")
+        await self.put(key, data)
+
     async def stat(self, key: str) -> Stat:
         """Describe a thing."""
         return Stat(key=key, size_bytes=len(await self.get(key)), modified_time=self.clock.now())
@@ -177,6 +201,10 @@ class MemoryProvider:
         """Open a staging."""
         return self._stagings.setdefault(key, MemoryStaging(self, key))
 
+    def staged(self, key: str) -> MemoryStaging | None:
+        """Return the staging of that key, None when it was discarded."""
+        return self._stagings.get(key)
+
     async def stagings(self) -> Sequence[Stat]:
         """Describe every staging."""
         return [
@@ -197,7 +225,8 @@ class MemoryProvider:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    async def adopt(self, file: Path, key: str) -> None:
+    async def adopt(self, file: Path, key: str) -> Published:
         """Read a file in."""
         await self.put(key, file.read_bytes())  # noqa: ASYNC240  # a fake for tests
         file.unlink()  # noqa: ASYNC240
+        return Published()

@@ -27,8 +27,23 @@ class Stat:
     modified_time: datetime
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """What a provider learned of a content while it published it.
+
+    `sha256` is the digest of the bytes that went in, None where none passed
+    through this process (a file that got its final name).
+    """
+
+    sha256: str | None = None
+
+
 class Reader(Protocol):
-    """Read ranges of one stored thing; it stays readable even when it is deleted meanwhile."""
+    """Read ranges of one stored thing.
+
+    Deleted meanwhile it stays readable on a disk; an object store says
+    NotFoundError from then on. What is read never changes.
+    """
 
     @property
     def size_bytes(self) -> int:
@@ -82,8 +97,18 @@ class Staging(Protocol):
         """
         ...
 
+    async def refresh(self) -> None:
+        """Learn what other processes have added where the place is shared.
+
+        It counts as written and durable from then on.
+        """
+        ...
+
     async def read(self, offset: int, length: int) -> bytes:
-        """Return bytes that were written, fewer only at the end."""
+        """Return bytes that were written, fewer only at the end.
+
+        Raises NotFoundError when another process has freed them.
+        """
         ...
 
     async def reader(self) -> Reader:
@@ -93,12 +118,17 @@ class Staging(Protocol):
         """
         ...
 
-    async def path(self) -> Path:
-        """Return a file of the bytes, for tools that need one; gone with the staging."""
+    async def path(self, folder: Path) -> Path:
+        """Return a file of the bytes, for tools that need one; made in `folder` if there is none.
+
+        Nobody may write to it, and it is gone with the staging or the folder.
+        """
         ...
 
-    async def publish(self, key: str, size_bytes: int) -> None:
+    async def publish(self, key: str, size_bytes: int) -> Published:
         """Make the first `size_bytes` bytes the content of `key`, durably and at once.
+
+        Raises NotFoundError when another process has freed them.
 
         May be repeated, and the staging remains until it is discarded: so a
         crash between this and the note that it happened costs nothing.
@@ -116,6 +146,11 @@ class Staging(Protocol):
 
 class Provider(Protocol):
     """A place for bytes."""
+
+    @property
+    def shared(self) -> bool:
+        """Say whether other processes use the place too, at the same time."""
+        ...
 
     async def start(self) -> None:
         """Get ready. Raises UnavailableError when the place cannot be used."""
@@ -135,6 +170,13 @@ class Provider(Protocol):
 
     async def put(self, key: str, data: bytes) -> None:
         """Store a small thing, whole and durably, in place of what was there."""
+        ...
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Store a small thing, whole and durably, unless the key is taken: of several one wins.
+
+        Raises AlreadyExistsError; after another error it may have been stored.
+        """
         ...
 
     async def stat(self, key: str) -> Stat:
@@ -177,7 +219,7 @@ class Provider(Protocol):
         """Give a folder of one's own that is emptied afterwards; `adopt` takes files from it."""
         ...
 
-    async def adopt(self, file: Path, key: str) -> None:
+    async def adopt(self, file: Path, key: str) -> Published:
         """Make a file of a scratch folder the content of `key`, durably and at once."""
         ...
 
