@@ -37,7 +37,7 @@ class _MediaActionEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_MediaActi
     MEDIA_ACTION_DELETE: _MediaAction.ValueType  # 3
     """DeleteObject, GetObject."""
     MEDIA_ACTION_LIST: _MediaAction.ValueType  # 4
-    """ListObjects of the tenant."""
+    """ListObjects and FindObject of the tenant."""
 
 class MediaAction(_MediaAction, metaclass=_MediaActionEnumTypeWrapper):
     """What a media access allows. One access allows one action on one object."""
@@ -51,7 +51,7 @@ MEDIA_ACTION_WRITE: MediaAction.ValueType  # 2
 MEDIA_ACTION_DELETE: MediaAction.ValueType  # 3
 """DeleteObject, GetObject."""
 MEDIA_ACTION_LIST: MediaAction.ValueType  # 4
-"""ListObjects of the tenant."""
+"""ListObjects and FindObject of the tenant."""
 Global___MediaAction: _TypeAlias = MediaAction  # noqa: Y015
 
 class _ObjectState:

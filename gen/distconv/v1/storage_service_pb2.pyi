@@ -432,6 +432,60 @@ class GetObjectResponse(_message.Message):
 Global___GetObjectResponse: _TypeAlias = GetObjectResponse  # noqa: Y015
 
 @_typing.final
+class FindObjectRequest(_message.Message):
+    """Request of StorageService.FindObject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """The size of the content, bytes."""
+    sha256: _builtins.str
+    """SHA-256 of the content, 64 lower-case hexadecimal digits; empty asks for the size alone."""
+    def __init__(
+        self,
+        *,
+        size_bytes: _builtins.int = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sha256", b"sha256", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindObjectRequest: _TypeAlias = FindObjectRequest  # noqa: Y015
+
+@_typing.final
+class FindObjectResponse(_message.Message):
+    """Response of StorageService.FindObject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SIZE_KNOWN_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    size_known: _builtins.bool
+    """True when any object of the tenant may have that size."""
+    @_builtins.property
+    def object(self) -> _object_pb2.Object:
+        """With a digest: the newest object that has that content."""
+
+    def __init__(
+        self,
+        *,
+        size_known: _builtins.bool = ...,
+        object: _object_pb2.Object | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object", "size_known", b"size_known"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FindObjectResponse: _TypeAlias = FindObjectResponse  # noqa: Y015
+
+@_typing.final
 class ListObjectsRequest(_message.Message):
     """Request of StorageService.ListObjects."""
 

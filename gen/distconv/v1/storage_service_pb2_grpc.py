@@ -78,6 +78,11 @@ class StorageServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.GetObjectRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_storage__service__pb2.GetObjectResponse.FromString,
                 _registered_method=True)
+        self.FindObject = channel.unary_unary(
+                '/distconv.v1.StorageService/FindObject',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.FindObjectRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.FindObjectResponse.FromString,
+                _registered_method=True)
         self.ListObjects = channel.unary_unary(
                 '/distconv.v1.StorageService/ListObjects',
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.ListObjectsRequest.SerializeToString,
@@ -197,6 +202,17 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FindObject(self, request, context):
+        """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
+        the size alone first: only when one is known is it worth making a digest.
+
+        Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
+        that is not one).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListObjects(self, request, context):
         """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
         only the token tells the end.
@@ -263,6 +279,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.GetObject,
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.GetObjectRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_storage__service__pb2.GetObjectResponse.SerializeToString,
+            ),
+            'FindObject': grpc.unary_unary_rpc_method_handler(
+                    servicer.FindObject,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.FindObjectRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.FindObjectResponse.SerializeToString,
             ),
             'ListObjects': grpc.unary_unary_rpc_method_handler(
                     servicer.ListObjects,
@@ -478,6 +499,33 @@ class StorageService(object):
             '/distconv.v1.StorageService/GetObject',
             distconv_dot_v1_dot_storage__service__pb2.GetObjectRequest.SerializeToString,
             distconv_dot_v1_dot_storage__service__pb2.GetObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FindObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/FindObject',
+            distconv_dot_v1_dot_storage__service__pb2.FindObjectRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.FindObjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -104,6 +104,13 @@ class StorageServiceStub:
 
     Errors: NOT_FOUND.
     """
+    FindObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.FindObjectRequest, _storage_service_pb2.FindObjectResponse]
+    """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
+    the size alone first: only when one is known is it worth making a digest.
+
+    Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
+    that is not one).
+    """
     ListObjects: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.ListObjectsRequest, _storage_service_pb2.ListObjectsResponse]
     """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
     only the token tells the end.
@@ -197,6 +204,13 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """Describe an object.
 
     Errors: NOT_FOUND.
+    """
+    FindObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.FindObjectRequest, _storage_service_pb2.FindObjectResponse]  # type: ignore[assignment]
+    """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
+    the size alone first: only when one is known is it worth making a digest.
+
+    Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
+    that is not one).
     """
     ListObjects: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListObjectsRequest, _storage_service_pb2.ListObjectsResponse]  # type: ignore[assignment]
     """List the tenant's objects, newest first. A page may be short, or empty, though there are more:
@@ -330,6 +344,19 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         """Describe an object.
 
         Errors: NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def FindObject(
+        self,
+        request: _storage_service_pb2.FindObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.FindObjectResponse, _abc.Awaitable[_storage_service_pb2.FindObjectResponse]]:
+        """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
+        the size alone first: only when one is known is it worth making a digest.
+
+        Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
+        that is not one).
         """
 
     @_abc_1.abstractmethod

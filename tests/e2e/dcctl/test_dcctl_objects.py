@@ -96,3 +96,20 @@ def test_a_download_that_was_killed_goes_on_where_it_broke_off(
     assert [path.name for path in out.iterdir()] == ["big.bin"]
     assert (out / "big.bin").read_bytes() == content
     _ok(idle, "rm", one, "--yes")
+
+
+def test_what_is_stored_already_is_not_sent_again(idle: Up, source: Path) -> None:
+    stored = _ok(idle, "put", source).strip()
+    submit = ("submit", source, "-p", "h264-480p", "--server", idle.address)
+    first = dcctl(*submit)
+    assert first.returncode == 0, first.stderr
+    assert f"is stored already as objects/{stored}: nothing was sent" in first.stderr
+    assert "uploading" not in first.stderr
+    shown = dcctl("jobs", "get", first.stdout.strip(), "--json", "--server", idle.address)
+    assert json.loads(shown.stdout)["job"]["source"]["object"] == f"objects/{stored}"
+    dcctl("jobs", "cancel", first.stdout.strip(), "--server", idle.address)
+    _ok(idle, "rm", stored, "--yes")
+    again = dcctl(*submit)
+    assert again.returncode == 0
+    assert "stored already" not in again.stderr
+    dcctl("jobs", "cancel", again.stdout.strip(), "--server", idle.address)

@@ -129,10 +129,33 @@ async def test_nothing_else_is_left_on_disk(tmp_path: Path) -> None:
             await caller.get_upload(upload)
     files = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
     objects = "storage/objects/local"
-    lock, content, record = files
+    size, sha256 = len(CONTENT), hashlib.sha256(CONTENT).hexdigest()
+    lock, entry, content, record = files
     assert lock == "storage/lock"
+    assert entry == f"{objects}/contents/{size % 4096:03x}/{size}.{sha256}.{OBJECT_ID}"
     assert content.startswith(f"{objects}/data/{OBJECT_ID}.")
     assert record == f"{objects}/objects/{OBJECT_ID}"
+
+
+async def test_an_object_is_found_by_its_content(caller: Caller) -> None:
+    stored = await caller.put(CONTENT)
+    token = caller.token(MediaAction.LIST, "")
+
+    async def find(size_bytes: int, sha256: str = "") -> pb.FindObjectResponse:
+        request = pb.FindObjectRequest(size_bytes=size_bytes, sha256=sha256)
+        with translated():
+            return await caller.stub.FindObject(request, metadata=token)
+
+    assert (await find(len(CONTENT))).size_known
+    assert not (await find(len(CONTENT) + 1)).size_known
+    found = await find(len(CONTENT), stored.sha256)
+    assert (found.size_known, found.object) == (True, stored)
+    with pytest.raises(NotFoundError, match="no object has"):
+        await find(len(CONTENT), "0" * 64)
+    for size, sha256, field in [(-1, "", "size_bytes"), (1, "F" * 64, "sha256")]:
+        with pytest.raises(InvalidArgumentError) as caught:
+            await find(size, sha256)
+        assert caught.value.field == field
 
 
 async def test_an_empty_object_is_possible(caller: Caller) -> None:

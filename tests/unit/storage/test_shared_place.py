@@ -84,7 +84,11 @@ async def _complete(uploads: Uploads, upload: Upload) -> ObjectRecord:
 
 
 async def _only_the_object_is_left(provider: MemoryProvider, record: ObjectRecord) -> None:
-    assert list(await provider.keys()) == [PLACE.data_key(record.version), PLACE.object_key]
+    assert list(await provider.keys()) == [
+        PLACE.content_key(record.size_bytes, record.sha256),
+        PLACE.data_key(record.version),
+        PLACE.object_key,
+    ]
     assert list(await provider.stagings()) == []
 
 

@@ -97,7 +97,11 @@ async def test_an_upload_becomes_an_object(uploads: Uploads, provider: MemoryPro
     assert (record.size_bytes, record.sha256) == (5000, DIGEST)
     content = PLACE.data_key(record.version)
     assert await provider.get(content) == CONTENT
-    assert list(await provider.keys()) == [content, PLACE.object_key]
+    assert list(await provider.keys()) == [
+        PLACE.content_key(5000, DIGEST),
+        content,
+        PLACE.object_key,
+    ]
     assert list(await provider.stagings()) == []
 
 
@@ -472,5 +476,9 @@ async def test_recovery_removes_what_a_crash_left_between_two_steps(
     lost = await uploads.create(Place(tenant="t2", object_id="0abc"), size_bytes=0, container=None)
     await lost.staging.discard()
     assert await recover(provider) == 6
-    assert list(await provider.keys()) == [PLACE.data_key(record.version), PLACE.object_key]
+    assert list(await provider.keys()) == [
+        PLACE.content_key(5000, DIGEST),
+        PLACE.data_key(record.version),
+        PLACE.object_key,
+    ]
     assert list(await provider.stagings()) == []

@@ -3,10 +3,13 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
 
 from distconv.client.access import ObjectAccess
 from distconv.client.calls import Calls
 from distconv.client.convert.object import to_stored
+from distconv.client.source import SourceFile
 from distconv.client.stored import StoredObject
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import ID_LENGTH
@@ -36,6 +39,30 @@ class ObjectCalls(Calls):
             address=access.address,
         )
         return to_stored(response.object)
+
+    async def find_stored(self, source: Path | BinaryIO) -> StoredObject | None:
+        """Return a stored file with the same content as a local one, None when there is none.
+
+        A digest of the local one is made only when one of the same size is stored.
+        Raises InvalidArgumentError (field `source`) and CorruptSourceError (empty).
+        """
+        access = await ObjectAccess.grant(self._connection, pb.MEDIA_ACTION_LIST)
+        with SourceFile.open(source) as file:
+            request = storage.FindObjectRequest(size_bytes=file.size_bytes)
+            if not (await self._find(access, request)).size_known:
+                return None
+            request.sha256 = await file.sha256()
+        try:
+            return to_stored((await self._find(access, request)).object)
+        except NotFoundError:
+            return None
+
+    async def _find(
+        self, access: ObjectAccess, request: storage.FindObjectRequest
+    ) -> storage.FindObjectResponse:
+        return await self._connection.once(
+            access.stub.FindObject, request, metadata=access.metadata, address=access.address
+        )
 
     async def list_objects(
         self,

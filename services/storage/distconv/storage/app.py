@@ -59,6 +59,7 @@ class StorageApp:
         await self.provider.start()
         if not self.provider.shared:  # there, what looks left over may be another's work
             await recover(self.provider)
+            await self.objects.contents.mend(await self.provider.keys())
         self._expirer = asyncio.create_task(
             expire_uploads(self.uploads, interval=self._settings.sweep_interval),
             name="expire uploads",

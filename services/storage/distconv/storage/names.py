@@ -104,9 +104,30 @@ class Place:
         """Return where the record of the upload under way lies."""
         return f"{self.tenant}/uploads/{self.object_id}"
 
+    def content_key(self, size_bytes: int, sha256: str) -> str:
+        """Return the key whose presence tells that the object has this content."""
+        folder = contents_prefix(self.tenant, size_bytes)
+        return f"{folder}{size_bytes}.{sha256}.{self.object_id}"
+
     def staging_key(self, upload_id: UploadId) -> str:
         """Return where the bytes of one upload gather."""
         return f"{self.tenant}/data/{self.object_id}.{upload_id.nonce}"
+
+
+# So many folders hold the index of contents: few to list at once, and few that stay empty.
+_CONTENT_FOLDERS = 4096
+
+
+def contents_prefix(tenant: str, size_bytes: int) -> str:
+    """Return the prefix of the keys that tell which objects of a size there are, among others."""
+    return f"{_check(tenant)}/contents/{size_bytes % _CONTENT_FOLDERS:03x}/"
+
+
+def parse_content(key: str) -> tuple[Place, int, str]:
+    """Return the object, size and SHA-256 that `Place.content_key` made a key of."""
+    tenant, _, _, name = key.split("/")
+    size_bytes, sha256, object_id = name.split(".")
+    return Place(tenant=tenant, object_id=object_id), int(size_bytes), sha256
 
 
 def objects_prefix(tenant: str) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundError
 from distconv.core.names import object_name
+from distconv.storage.contents import Contents
 from distconv.storage.names import Place, UploadId, objects_prefix
 from distconv.storage.providers.port import Provider, Reader
 from distconv.storage.records import ObjectRecord, dump, load_object
@@ -23,6 +24,7 @@ class Objects:
 
     def __init__(self, provider: Provider) -> None:
         self._provider = provider
+        self.contents = Contents(provider, self.find)
 
     async def find(self, place: Place) -> ObjectRecord | None:
         """Return the object's record, None when it is not committed."""
@@ -63,6 +65,7 @@ class Objects:
             await self._provider.create(place.object_key, dump(record))
         except AlreadyExistsError:
             return await self.get(place)
+        await self.contents.note(record)
         return record
 
     async def delete(self, place: Place) -> None:
@@ -77,6 +80,7 @@ class Objects:
         if record is not None:
             await self._provider.delete(place.object_key)
             await self.delete_content(place, record.version)
+            await self.contents.forget(record)
 
     async def withdraw(self, place: Place, record: ObjectRecord) -> None:
         """Take back a commit that failed half-way.

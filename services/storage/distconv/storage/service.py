@@ -126,12 +126,7 @@ class StorageServicer(StorageServiceServicer):
         tenant, upload_id = _upload(request.name)
         if request.size_bytes < 0:
             raise InvalidArgumentError("a size is at least 0 bytes", field="size_bytes")
-        if not _SHA256.fullmatch(request.sha256):
-            raise InvalidArgumentError(
-                f"{shown(request.sha256)} is not a SHA-256; "
-                "give 64 hexadecimal digits in lower case",
-                field="sha256",
-            )
+        _check_sha256(request.sha256)
         record = await self._uploads.complete(
             tenant, upload_id, size_bytes=request.size_bytes, sha256=request.sha256
         )
@@ -232,6 +227,25 @@ class StorageServicer(StorageServiceServicer):
             raise missing(place)
         return pb.GetObjectResponse(object=_object(record))
 
+    async def FindObject(
+        self, request: pb.FindObjectRequest, context: _Context
+    ) -> pb.FindObjectResponse:
+        """Find an object by its content."""
+        claims = _claims()
+        claims.require(MediaAction.LIST, "")
+        self._uploads.check_size(request.size_bytes)
+        contents = self._objects.contents
+        if not request.sha256:
+            known = await contents.is_size_known(claims.tenant, request.size_bytes)
+            return pb.FindObjectResponse(size_known=known)
+        _check_sha256(request.sha256)
+        record = await contents.find(claims.tenant, request.size_bytes, request.sha256)
+        if record is None:
+            raise NotFoundError(
+                f"no object has {request.size_bytes} bytes of SHA-256 {request.sha256}; upload it"
+            )
+        return pb.FindObjectResponse(size_known=True, object=packing.committed_object(record))
+
     async def ListObjects(
         self, request: pb.ListObjectsRequest, context: _Context
     ) -> pb.ListObjectsResponse:
@@ -287,6 +301,14 @@ def _upload(name: str, *, field: str = "name") -> tuple[str, UploadId]:
     upload_id = UploadId.parse(name, field=field)
     claims.require(MediaAction.WRITE, upload_id.object_id)
     return claims.tenant, upload_id
+
+
+def _check_sha256(text: str) -> None:
+    if not _SHA256.fullmatch(text):
+        raise InvalidArgumentError(
+            f"{shown(text)} is not a SHA-256; give 64 hexadecimal digits in lower case",
+            field="sha256",
+        )
 
 
 def _object(record: ObjectRecord | UploadRecord) -> object_pb2.Object:

@@ -64,7 +64,7 @@ class Uploads:
         Raises AlreadyExistsError when the object is committed, and
         DiskFullError when there is no room for the declared size.
         """
-        self._check_size(size_bytes)
+        self.check_size(size_bytes)
         async with self._table.owners.own(place):
             if await self._objects.find(place) is not None:
                 raise AlreadyExistsError(
@@ -96,7 +96,8 @@ class Uploads:
         self._completing.begin_anew(place)
         return upload
 
-    def _check_size(self, size_bytes: int) -> None:
+    def check_size(self, size_bytes: int) -> None:
+        """Raise InvalidArgumentError unless an object may have that size, 0 for not known."""
         if not 0 <= size_bytes <= self._limits.max_object_bytes:
             raise InvalidArgumentError(
                 f"an object of {size_bytes} bytes cannot be stored; give its size, at most "

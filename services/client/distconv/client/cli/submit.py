@@ -16,7 +16,8 @@ from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.local import check_source
-from distconv.core.errors import DistconvError
+from distconv.client.stored import StoredObject
+from distconv.core.errors import DistconvError, NotFoundError
 from distconv.core.profile import Container, Profile
 
 
@@ -46,6 +47,7 @@ def command(
 ) -> int:
     """Upload each INPUT, create a job for it, and print the jobs' ids, one a line.
 
+    What is stored already, with the same content, is not sent again.
     An input that fails is reported and the others go on; the exit code is then
     that of the first that failed.
     """
@@ -124,22 +126,52 @@ class _Submission:
         self, client: Client, source: Path, profile: str | Profile, container: Container | None
     ) -> Job | None:
         try:
-            stored = await client.upload(source, labels=self._labels, on_progress=self._view.step)
-            job = await client.create_job(
-                source=stored,
-                profile=profile,
-                file_name=source.name,
-                container=container,
-                priority=self._priority,
-                labels=self._labels,
-                max_retries=self._max_retries,
-            )
+            job = await self._on_stored(client, source, profile, container)
+            if job is None:
+                stored = await client.upload(
+                    source, labels=self._labels, on_progress=self._view.step
+                )
+                job = await self._create(client, stored, source, profile, container)
         except DistconvError as error:
             self._fail(source, error)
             return None
         if not self._common.as_json:
             print(job.id, flush=True)
         return job
+
+    async def _on_stored(
+        self, client: Client, source: Path, profile: str | Profile, container: Container | None
+    ) -> Job | None:
+        """Create the job on what is stored already; None when that has to be sent."""
+        stored = await client.find_stored(source)
+        if stored is None:
+            return None
+        try:
+            job = await self._create(client, stored, source, profile, container)
+        except NotFoundError as error:
+            if error.metadata.get("field") != "job.source.object":
+                raise
+            return None  # it was deleted meanwhile
+        self._view.note(f"'{source}' is stored already as {stored.name}: nothing was sent")
+        return job
+
+    async def _create(
+        self,
+        client: Client,
+        stored: StoredObject,
+        source: Path,
+        profile: str | Profile,
+        container: Container | None,
+    ) -> Job:
+        return await client.create_job(
+            source=stored,
+            profile=profile,
+            file_name=source.name,
+            container=container,
+            priority=self._priority,
+            labels=self._labels,
+            max_retries=self._max_retries,
+        )
 
     def _fail(self, source: Path, error: DistconvError) -> None:
         self._errors.append((source, error))

@@ -135,6 +135,19 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         self._guard(context)
         return pb.GetObjectResponse(object=self._object(request.name))
 
+    async def FindObject(
+        self, request: pb.FindObjectRequest, context: Context
+    ) -> pb.FindObjectResponse:
+        self._guard(context)
+        stored = map(self._object, sorted(self._state.objects, reverse=True))
+        alike = [one for one in stored if one.size_bytes == request.size_bytes]
+        if not request.sha256:
+            return pb.FindObjectResponse(size_known=bool(alike))
+        for one in alike:
+            if one.sha256 == request.sha256:
+                return pb.FindObjectResponse(size_known=True, object=one)
+        raise NotFoundError("no object has that content")
+
     async def ListObjects(
         self, request: pb.ListObjectsRequest, context: Context
     ) -> pb.ListObjectsResponse:
