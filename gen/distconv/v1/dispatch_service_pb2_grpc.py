@@ -202,11 +202,13 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CreateJob(self, request, context):
-        """Create a job on a stored source. Idempotent by `request_id`.
+        """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
+        if its upload said its size: engines then read it as it arrives, and the output is published
+        once the source is committed. When the upload fails, so does the job (UPLOAD_FAILED).
 
         Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
         profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
-        object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+        object), FAILED_PRECONDITION (the source is being uploaded without its size), ALREADY_EXISTS (the
         `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -62,11 +62,13 @@ class DispatchServiceStub:
     ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
     """
     CreateJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]
-    """Create a job on a stored source. Idempotent by `request_id`.
+    """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
+    if its upload said its size: engines then read it as it arrives, and the output is published
+    once the source is committed. When the upload fails, so does the job (UPLOAD_FAILED).
 
     Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
     profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
-    object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+    object), FAILED_PRECONDITION (the source is being uploaded without its size), ALREADY_EXISTS (the
     `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]
@@ -229,11 +231,13 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
     """
     CreateJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]  # type: ignore[assignment]
-    """Create a job on a stored source. Idempotent by `request_id`.
+    """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
+    if its upload said its size: engines then read it as it arrives, and the output is published
+    once the source is committed. When the upload fails, so does the job (UPLOAD_FAILED).
 
     Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
     profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
-    object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+    object), FAILED_PRECONDITION (the source is being uploaded without its size), ALREADY_EXISTS (the
     `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
     """
     BatchCreateJobs: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.BatchCreateJobsRequest, _dispatch_service_pb2.BatchCreateJobsResponse]  # type: ignore[assignment]
@@ -411,11 +415,13 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.CreateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.CreateJobResponse, _abc.Awaitable[_dispatch_service_pb2.CreateJobResponse]]:
-        """Create a job on a stored source. Idempotent by `request_id`.
+        """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
+        if its upload said its size: engines then read it as it arrives, and the output is published
+        once the source is committed. When the upload fails, so does the job (UPLOAD_FAILED).
 
         Errors: INVALID_ARGUMENT (the metadata `field` names what is wrong; reason INVALID_PROFILE for a
         profile of the request's own), NOT_FOUND (no such profile: reason UNKNOWN_PROFILE; no such
-        object), FAILED_PRECONDITION (the source is not wholly uploaded), ALREADY_EXISTS (the
+        object), FAILED_PRECONDITION (the source is being uploaded without its size), ALREADY_EXISTS (the
         `request_id` was used for something else), UNAVAILABLE (also when storage does not answer).
         """
 

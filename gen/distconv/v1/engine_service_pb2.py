@@ -31,15 +31,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n distconv/v1/engine_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/engine.proto\x1a\x15\x64istconv/v1/job.proto\x1a\x17\x64istconv/v1/media.proto\x1a\x18\x64istconv/v1/object.proto\x1a\x19\x64istconv/v1/profile.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x02\n\rEngineMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.distconv.v1.HelloH\x00\x12+\n\theartbeat\x18\x02 \x01(\x0b\x32\x16.distconv.v1.HeartbeatH\x00\x12\x38\n\x10\x61ssignment_reply\x18\x03 \x01(\x0b\x32\x1c.distconv.v1.AssignmentReplyH\x00\x12\x34\n\x0e\x61ttempt_result\x18\x04 \x01(\x0b\x32\x1a.distconv.v1.AttemptResultH\x00\x12.\n\x0blog_excerpt\x18\x05 \x01(\x0b\x32\x17.distconv.v1.LogExcerptH\x00\x12\x38\n\x10\x62\x65nchmark_report\x18\x06 \x01(\x0b\x32\x1c.distconv.v1.BenchmarkReportH\x00\x42\t\n\x07message\"\x9f\x03\n\x0f\x44ispatchMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.distconv.v1.WelcomeH\x00\x12\x32\n\rheartbeat_ack\x18\x02 \x01(\x0b\x32\x19.distconv.v1.HeartbeatAckH\x00\x12-\n\nassignment\x18\x03 \x01(\x0b\x32\x17.distconv.v1.AssignmentH\x00\x12\x34\n\x0e\x63\x61ncel_attempt\x18\x04 \x01(\x0b\x32\x1a.distconv.v1.CancelAttemptH\x00\x12,\n\nresult_ack\x18\x05 \x01(\x0b\x32\x16.distconv.v1.ResultAckH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.distconv.v1.DrainH\x00\x12\x30\n\x08settings\x18\x07 \x01(\x0b\x32\x1c.distconv.v1.SessionSettingsH\x00\x12:\n\x11\x62\x65nchmark_request\x18\x08 \x01(\x0b\x32\x1d.distconv.v1.BenchmarkRequestH\x00\x42\t\n\x07message\"\xcf\x01\n\x05Hello\x12\x11\n\tengine_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x35\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1f.distconv.v1.EngineCapabilities\x12\x12\n\nslot_count\x18\x05 \x01(\x05\x12,\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32\x1a.distconv.v1.AttemptReport\x12\x13\n\x0binstance_id\x18\x07 \x01(\t\"\x8d\x01\n\rAttemptReport\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12(\n\x05phase\x18\x03 \x01(\x0e\x32\x19.distconv.v1.AttemptPhase\x12*\n\x08progress\x18\x04 \x01(\x0b\x32\x18.distconv.v1.JobProgress\"x\n\tHeartbeat\x12,\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1a.distconv.v1.AttemptReport\x12+\n\x07metrics\x18\x02 \x01(\x0b\x32\x1a.distconv.v1.EngineMetrics\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\\\n\x0f\x41ssignmentReply\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"\xb1\x02\n\rAttemptResult\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12*\n\x05probe\x18\x03 \x01(\x0b\x32\x19.distconv.v1.ProbeOutcomeH\x00\x12\x32\n\ttranscode\x18\x04 \x01(\x0b\x32\x1d.distconv.v1.TranscodeOutcomeH\x00\x12\'\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.distconv.v1.FailureH\x00\x12\x30\n\x08returned\x18\x06 \x01(\x0b\x32\x1c.distconv.v1.ReturnedOutcomeH\x00\x12\x32\n\tcancelled\x18\x07 \x01(\x0b\x32\x1d.distconv.v1.CancelledOutcomeH\x00\x42\t\n\x07outcome\"5\n\x0cProbeOutcome\x12%\n\x05media\x18\x01 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\"\x9a\x02\n\x10TranscodeOutcome\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12/\n\rsource_census\x18\x04 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12/\n\routput_census\x18\x05 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12%\n\x05media\x18\x06 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12&\n\x05notes\x18\x07 \x03(\x0b\x32\x17.distconv.v1.ReportNote\x12\x13\n\x0b\x66rame_count\x18\x08 \x01(\x03\x12\x0c\n\x04\x61rgv\x18\t \x03(\t\"!\n\x0fReturnedOutcome\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x12\n\x10\x43\x61ncelledOutcome\",\n\nLogExcerpt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"@\n\x0f\x42\x65nchmarkReport\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.distconv.v1.BenchmarkResult\"\x86\x01\n\x07Welcome\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12.\n\x08settings\x18\x03 \x01(\x0b\x32\x1c.distconv.v1.SessionSettings\x12\x16\n\x0estale_attempts\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\"{\n\x0fSessionSettings\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0cHeartbeatAck\x12+\n\x08renewals\x18\x01 \x03(\x0b\x32\x19.distconv.v1.LeaseRenewal\x12\x16\n\x0estale_attempts\x18\x02 \x03(\t\"g\n\x0cLeaseRenewal\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x35\n\x11lease_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05probe\x18\x04 \x01(\x0b\x32\x16.distconv.v1.ProbeWorkH\x00\x12/\n\ttranscode\x18\x05 \x01(\x0b\x32\x1a.distconv.v1.TranscodeWorkH\x00\x42\x06\n\x04work\"I\n\tProbeWork\x12(\n\x06source\x18\x01 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x02\n\rTranscodeWork\x12(\n\x06source\x18\x01 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12%\n\x05media\x18\x02 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12&\n\x04sink\x18\x03 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12%\n\x07profile\x18\x04 \x01(\x0b\x32\x14.distconv.v1.Profile\x12\x30\n\rtransfer_mode\x18\x05 \x01(\x0e\x32\x19.distconv.v1.TransferMode\x12\x30\n\rstall_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\rCancelAttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\tResultAck\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\"3\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x1a\n\x12\x64ispatch_addresses\x18\x02 \x03(\t\"3\n\x10\x42\x65nchmarkRequest\x12\x0e\n\x06\x63odecs\x18\x01 \x03(\t\x12\x0f\n\x07heights\x18\x02 \x03(\x05\"R\n\x15RegisterEngineRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x03 \x01(\t\"Q\n\x16RegisterEngineResponse\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\t*\x9b\x01\n\x0c\x41ttemptPhase\x12\x1d\n\x19\x41TTEMPT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_PHASE_STARTING\x10\x01\x12\x1a\n\x16\x41TTEMPT_PHASE_ENCODING\x10\x02\x12\x1b\n\x17\x41TTEMPT_PHASE_FINISHING\x10\x03\x12\x17\n\x13\x41TTEMPT_PHASE_ENDED\x10\x04\x32\xb3\x01\n\rEngineService\x12G\n\x07\x43onnect\x12\x1a.distconv.v1.EngineMessage\x1a\x1c.distconv.v1.DispatchMessage(\x01\x30\x01\x12Y\n\x0eRegisterEngine\x12\".distconv.v1.RegisterEngineRequest\x1a#.distconv.v1.RegisterEngineResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n distconv/v1/engine_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/engine.proto\x1a\x15\x64istconv/v1/job.proto\x1a\x17\x64istconv/v1/media.proto\x1a\x18\x64istconv/v1/object.proto\x1a\x19\x64istconv/v1/profile.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc6\x02\n\rEngineMessage\x12#\n\x05hello\x18\x01 \x01(\x0b\x32\x12.distconv.v1.HelloH\x00\x12+\n\theartbeat\x18\x02 \x01(\x0b\x32\x16.distconv.v1.HeartbeatH\x00\x12\x38\n\x10\x61ssignment_reply\x18\x03 \x01(\x0b\x32\x1c.distconv.v1.AssignmentReplyH\x00\x12\x34\n\x0e\x61ttempt_result\x18\x04 \x01(\x0b\x32\x1a.distconv.v1.AttemptResultH\x00\x12.\n\x0blog_excerpt\x18\x05 \x01(\x0b\x32\x17.distconv.v1.LogExcerptH\x00\x12\x38\n\x10\x62\x65nchmark_report\x18\x06 \x01(\x0b\x32\x1c.distconv.v1.BenchmarkReportH\x00\x42\t\n\x07message\"\x9f\x03\n\x0f\x44ispatchMessage\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.distconv.v1.WelcomeH\x00\x12\x32\n\rheartbeat_ack\x18\x02 \x01(\x0b\x32\x19.distconv.v1.HeartbeatAckH\x00\x12-\n\nassignment\x18\x03 \x01(\x0b\x32\x17.distconv.v1.AssignmentH\x00\x12\x34\n\x0e\x63\x61ncel_attempt\x18\x04 \x01(\x0b\x32\x1a.distconv.v1.CancelAttemptH\x00\x12,\n\nresult_ack\x18\x05 \x01(\x0b\x32\x16.distconv.v1.ResultAckH\x00\x12#\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x12.distconv.v1.DrainH\x00\x12\x30\n\x08settings\x18\x07 \x01(\x0b\x32\x1c.distconv.v1.SessionSettingsH\x00\x12:\n\x11\x62\x65nchmark_request\x18\x08 \x01(\x0b\x32\x1d.distconv.v1.BenchmarkRequestH\x00\x42\t\n\x07message\"\xcf\x01\n\x05Hello\x12\x11\n\tengine_id\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\t\x12\x35\n\x0c\x63\x61pabilities\x18\x04 \x01(\x0b\x32\x1f.distconv.v1.EngineCapabilities\x12\x12\n\nslot_count\x18\x05 \x01(\x05\x12,\n\x08\x61ttempts\x18\x06 \x03(\x0b\x32\x1a.distconv.v1.AttemptReport\x12\x13\n\x0binstance_id\x18\x07 \x01(\t\"\x8d\x01\n\rAttemptReport\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12(\n\x05phase\x18\x03 \x01(\x0e\x32\x19.distconv.v1.AttemptPhase\x12*\n\x08progress\x18\x04 \x01(\x0b\x32\x18.distconv.v1.JobProgress\"x\n\tHeartbeat\x12,\n\x08\x61ttempts\x18\x01 \x03(\x0b\x32\x1a.distconv.v1.AttemptReport\x12+\n\x07metrics\x18\x02 \x01(\x0b\x32\x1a.distconv.v1.EngineMetrics\x12\x10\n\x08\x64raining\x18\x03 \x01(\x08\"\\\n\x0f\x41ssignmentReply\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\x12\x0f\n\x07refusal\x18\x04 \x01(\t\"\xb1\x02\n\rAttemptResult\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12*\n\x05probe\x18\x03 \x01(\x0b\x32\x19.distconv.v1.ProbeOutcomeH\x00\x12\x32\n\ttranscode\x18\x04 \x01(\x0b\x32\x1d.distconv.v1.TranscodeOutcomeH\x00\x12\'\n\x07\x66\x61ilure\x18\x05 \x01(\x0b\x32\x14.distconv.v1.FailureH\x00\x12\x30\n\x08returned\x18\x06 \x01(\x0b\x32\x1c.distconv.v1.ReturnedOutcomeH\x00\x12\x32\n\tcancelled\x18\x07 \x01(\x0b\x32\x1d.distconv.v1.CancelledOutcomeH\x00\x42\t\n\x07outcome\"5\n\x0cProbeOutcome\x12%\n\x05media\x18\x01 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\"\xca\x02\n\x10TranscodeOutcome\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\x12/\n\rsource_census\x18\x04 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12/\n\routput_census\x18\x05 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12%\n\x05media\x18\x06 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12&\n\x05notes\x18\x07 \x03(\x0b\x32\x17.distconv.v1.ReportNote\x12\x13\n\x0b\x66rame_count\x18\x08 \x01(\x03\x12\x0c\n\x04\x61rgv\x18\t \x03(\t\x12.\n\x0bsource_wait\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\"!\n\x0fReturnedOutcome\x12\x0e\n\x06reason\x18\x01 \x01(\t\"\x12\n\x10\x43\x61ncelledOutcome\",\n\nLogExcerpt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\r\n\x05lines\x18\x02 \x03(\t\"@\n\x0f\x42\x65nchmarkReport\x12-\n\x07results\x18\x01 \x03(\x0b\x32\x1c.distconv.v1.BenchmarkResult\"\x86\x01\n\x07Welcome\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12.\n\x08settings\x18\x03 \x01(\x0b\x32\x1c.distconv.v1.SessionSettings\x12\x16\n\x0estale_attempts\x18\x04 \x03(\t\x12\x0f\n\x07version\x18\x05 \x01(\t\"{\n\x0fSessionSettings\x12\x35\n\x12heartbeat_interval\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0elease_duration\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"S\n\x0cHeartbeatAck\x12+\n\x08renewals\x18\x01 \x03(\x0b\x32\x19.distconv.v1.LeaseRenewal\x12\x16\n\x0estale_attempts\x18\x02 \x03(\t\"g\n\x0cLeaseRenewal\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xcd\x01\n\nAssignment\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x35\n\x11lease_expire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\'\n\x05probe\x18\x04 \x01(\x0b\x32\x16.distconv.v1.ProbeWorkH\x00\x12/\n\ttranscode\x18\x05 \x01(\x0b\x32\x1a.distconv.v1.TranscodeWorkH\x00\x42\x06\n\x04work\"I\n\tProbeWork\x12(\n\x06source\x18\x01 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\"\x93\x02\n\rTranscodeWork\x12(\n\x06source\x18\x01 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12%\n\x05media\x18\x02 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12&\n\x04sink\x18\x03 \x01(\x0b\x32\x18.distconv.v1.MediaAccess\x12%\n\x07profile\x18\x04 \x01(\x0b\x32\x14.distconv.v1.Profile\x12\x30\n\rtransfer_mode\x18\x05 \x01(\x0e\x32\x19.distconv.v1.TransferMode\x12\x30\n\rstall_timeout\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"G\n\rCancelAttempt\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x0e\n\x06reason\x18\x03 \x01(\t\"E\n\tResultAck\x12\x0f\n\x07\x61ttempt\x18\x01 \x01(\t\x12\x15\n\rfencing_token\x18\x02 \x01(\x03\x12\x10\n\x08\x61\x63\x63\x65pted\x18\x03 \x01(\x08\"3\n\x05\x44rain\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x1a\n\x12\x64ispatch_addresses\x18\x02 \x03(\t\"3\n\x10\x42\x65nchmarkRequest\x12\x0e\n\x06\x63odecs\x18\x01 \x03(\t\x12\x0f\n\x07heights\x18\x02 \x03(\x05\"R\n\x15RegisterEngineRequest\x12\x12\n\njoin_token\x18\x01 \x01(\t\x12\x14\n\x0c\x64isplay_name\x18\x02 \x01(\t\x12\x0f\n\x07\x63sr_pem\x18\x03 \x01(\t\"Q\n\x16RegisterEngineResponse\x12\x0e\n\x06\x65ngine\x18\x01 \x01(\t\x12\x17\n\x0f\x63\x65rtificate_pem\x18\x02 \x01(\t\x12\x0e\n\x06\x63\x61_pem\x18\x03 \x01(\t*\x9b\x01\n\x0c\x41ttemptPhase\x12\x1d\n\x19\x41TTEMPT_PHASE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x41TTEMPT_PHASE_STARTING\x10\x01\x12\x1a\n\x16\x41TTEMPT_PHASE_ENCODING\x10\x02\x12\x1b\n\x17\x41TTEMPT_PHASE_FINISHING\x10\x03\x12\x17\n\x13\x41TTEMPT_PHASE_ENDED\x10\x04\x32\xb3\x01\n\rEngineService\x12G\n\x07\x43onnect\x12\x1a.distconv.v1.EngineMessage\x1a\x1c.distconv.v1.DispatchMessage(\x01\x30\x01\x12Y\n\x0eRegisterEngine\x12\".distconv.v1.RegisterEngineRequest\x1a#.distconv.v1.RegisterEngineResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'distconv.v1.engine_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ATTEMPTPHASE']._serialized_start=3804
-  _globals['_ATTEMPTPHASE']._serialized_end=3959
+  _globals['_ATTEMPTPHASE']._serialized_start=3852
+  _globals['_ATTEMPTPHASE']._serialized_end=4007
   _globals['_ENGINEMESSAGE']._serialized_start=242
   _globals['_ENGINEMESSAGE']._serialized_end=568
   _globals['_DISPATCHMESSAGE']._serialized_start=571
@@ -57,41 +57,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PROBEOUTCOME']._serialized_start=1866
   _globals['_PROBEOUTCOME']._serialized_end=1919
   _globals['_TRANSCODEOUTCOME']._serialized_start=1922
-  _globals['_TRANSCODEOUTCOME']._serialized_end=2204
-  _globals['_RETURNEDOUTCOME']._serialized_start=2206
-  _globals['_RETURNEDOUTCOME']._serialized_end=2239
-  _globals['_CANCELLEDOUTCOME']._serialized_start=2241
-  _globals['_CANCELLEDOUTCOME']._serialized_end=2259
-  _globals['_LOGEXCERPT']._serialized_start=2261
-  _globals['_LOGEXCERPT']._serialized_end=2305
-  _globals['_BENCHMARKREPORT']._serialized_start=2307
-  _globals['_BENCHMARKREPORT']._serialized_end=2371
-  _globals['_WELCOME']._serialized_start=2374
-  _globals['_WELCOME']._serialized_end=2508
-  _globals['_SESSIONSETTINGS']._serialized_start=2510
-  _globals['_SESSIONSETTINGS']._serialized_end=2633
-  _globals['_HEARTBEATACK']._serialized_start=2635
-  _globals['_HEARTBEATACK']._serialized_end=2718
-  _globals['_LEASERENEWAL']._serialized_start=2720
-  _globals['_LEASERENEWAL']._serialized_end=2823
-  _globals['_ASSIGNMENT']._serialized_start=2826
-  _globals['_ASSIGNMENT']._serialized_end=3031
-  _globals['_PROBEWORK']._serialized_start=3033
-  _globals['_PROBEWORK']._serialized_end=3106
-  _globals['_TRANSCODEWORK']._serialized_start=3109
-  _globals['_TRANSCODEWORK']._serialized_end=3384
-  _globals['_CANCELATTEMPT']._serialized_start=3386
-  _globals['_CANCELATTEMPT']._serialized_end=3457
-  _globals['_RESULTACK']._serialized_start=3459
-  _globals['_RESULTACK']._serialized_end=3528
-  _globals['_DRAIN']._serialized_start=3530
-  _globals['_DRAIN']._serialized_end=3581
-  _globals['_BENCHMARKREQUEST']._serialized_start=3583
-  _globals['_BENCHMARKREQUEST']._serialized_end=3634
-  _globals['_REGISTERENGINEREQUEST']._serialized_start=3636
-  _globals['_REGISTERENGINEREQUEST']._serialized_end=3718
-  _globals['_REGISTERENGINERESPONSE']._serialized_start=3720
-  _globals['_REGISTERENGINERESPONSE']._serialized_end=3801
-  _globals['_ENGINESERVICE']._serialized_start=3962
-  _globals['_ENGINESERVICE']._serialized_end=4141
+  _globals['_TRANSCODEOUTCOME']._serialized_end=2252
+  _globals['_RETURNEDOUTCOME']._serialized_start=2254
+  _globals['_RETURNEDOUTCOME']._serialized_end=2287
+  _globals['_CANCELLEDOUTCOME']._serialized_start=2289
+  _globals['_CANCELLEDOUTCOME']._serialized_end=2307
+  _globals['_LOGEXCERPT']._serialized_start=2309
+  _globals['_LOGEXCERPT']._serialized_end=2353
+  _globals['_BENCHMARKREPORT']._serialized_start=2355
+  _globals['_BENCHMARKREPORT']._serialized_end=2419
+  _globals['_WELCOME']._serialized_start=2422
+  _globals['_WELCOME']._serialized_end=2556
+  _globals['_SESSIONSETTINGS']._serialized_start=2558
+  _globals['_SESSIONSETTINGS']._serialized_end=2681
+  _globals['_HEARTBEATACK']._serialized_start=2683
+  _globals['_HEARTBEATACK']._serialized_end=2766
+  _globals['_LEASERENEWAL']._serialized_start=2768
+  _globals['_LEASERENEWAL']._serialized_end=2871
+  _globals['_ASSIGNMENT']._serialized_start=2874
+  _globals['_ASSIGNMENT']._serialized_end=3079
+  _globals['_PROBEWORK']._serialized_start=3081
+  _globals['_PROBEWORK']._serialized_end=3154
+  _globals['_TRANSCODEWORK']._serialized_start=3157
+  _globals['_TRANSCODEWORK']._serialized_end=3432
+  _globals['_CANCELATTEMPT']._serialized_start=3434
+  _globals['_CANCELATTEMPT']._serialized_end=3505
+  _globals['_RESULTACK']._serialized_start=3507
+  _globals['_RESULTACK']._serialized_end=3576
+  _globals['_DRAIN']._serialized_start=3578
+  _globals['_DRAIN']._serialized_end=3629
+  _globals['_BENCHMARKREQUEST']._serialized_start=3631
+  _globals['_BENCHMARKREQUEST']._serialized_end=3682
+  _globals['_REGISTERENGINEREQUEST']._serialized_start=3684
+  _globals['_REGISTERENGINEREQUEST']._serialized_end=3766
+  _globals['_REGISTERENGINERESPONSE']._serialized_start=3768
+  _globals['_REGISTERENGINERESPONSE']._serialized_end=3849
+  _globals['_ENGINESERVICE']._serialized_start=4010
+  _globals['_ENGINESERVICE']._serialized_end=4189
 # @@protoc_insertion_point(module_scope)

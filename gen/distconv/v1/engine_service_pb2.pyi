@@ -435,6 +435,7 @@ class TranscodeOutcome(_message.Message):
     NOTES_FIELD_NUMBER: _builtins.int
     FRAME_COUNT_FIELD_NUMBER: _builtins.int
     ARGV_FIELD_NUMBER: _builtins.int
+    SOURCE_WAIT_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     """The object that the assignment named."""
     size_bytes: _builtins.int
@@ -463,6 +464,10 @@ class TranscodeOutcome(_message.Message):
     def argv(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The encoder's command line."""
 
+    @_builtins.property
+    def source_wait(self) -> _duration_pb2.Duration:
+        """How long the encoder waited for bytes of a source that was still being uploaded."""
+
     def __init__(
         self,
         *,
@@ -475,10 +480,11 @@ class TranscodeOutcome(_message.Message):
         notes: _abc.Iterable[_job_pb2.ReportNote] | None = ...,
         frame_count: _builtins.int = ...,
         argv: _abc.Iterable[_builtins.str] | None = ...,
+        source_wait: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "output_census", b"output_census", "source_census", b"source_census"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "output_census", b"output_census", "source_census", b"source_census", "source_wait", b"source_wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "frame_count", b"frame_count", "media", b"media", "notes", b"notes", "object", b"object", "output_census", b"output_census", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_census", b"source_census"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["argv", b"argv", "frame_count", b"frame_count", "media", b"media", "notes", b"notes", "object", b"object", "output_census", b"output_census", "sha256", b"sha256", "size_bytes", b"size_bytes", "source_census", b"source_census", "source_wait", b"source_wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -252,10 +252,10 @@ class Farm:
         self._ids += 1
         return new_id(self.clock.now(), randomness=self._ids)
 
-    def source(self, *, committed: bool = True) -> str:
+    def source(self, *, committed: bool = True, size_bytes: int = SOURCE_BYTES) -> str:
         """Put a source into storage; return its name."""
         object_id = self.new_id()
-        self.objects.put(object_id, size_bytes=SOURCE_BYTES, sha256=SHA, committed=committed)
+        self.objects.put(object_id, size_bytes=size_bytes, sha256=SHA, committed=committed)
         return f"objects/{object_id}"
 
     async def engine(

@@ -112,11 +112,13 @@ async def test_an_unknown_profile_has_suggestions(farm: Farm) -> None:
     assert "profiles/av1-1080p" in [p.name for p in known]
 
 
-async def test_the_source_must_be_there_and_whole(farm: Farm) -> None:
+async def test_the_source_must_be_there_and_of_a_known_size(farm: Farm) -> None:
     missing = farm.request(source=f"objects/{farm.new_id()}")
     assert isinstance(await _error(farm.client.CreateJob(missing)), NotFoundError)
-    partial = farm.request(source=farm.source(committed=False))
-    assert isinstance(await _error(farm.client.CreateJob(partial)), FailedPreconditionError)
+    endless = farm.request(source=farm.source(committed=False, size_bytes=0))
+    error = await _error(farm.client.CreateJob(endless))
+    assert isinstance(error, FailedPreconditionError)
+    assert "its size is not known" in error.message
     farm.objects.away = True
     error = await _error(farm.client.CreateJob(farm.request()))
     assert isinstance(error, UnavailableError)

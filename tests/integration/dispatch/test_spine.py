@@ -5,7 +5,7 @@ from distconv.v1 import dispatch_service_pb2 as pb
 from distconv.v1 import engine_service_pb2 as session_pb
 from distconv.v1 import job_pb2
 
-from .conftest import SHA, Farm
+from .conftest import SHA, SOURCE_BYTES, Farm
 
 
 async def test_a_job_goes_from_create_to_completed(farm: Farm) -> None:
@@ -167,3 +167,43 @@ async def test_server_info_says_what_is_not_served(farm: Farm) -> None:
     assert info.online_engine_count == 1
     assert "distconv.v1.StorageService.GetUrl" in info.unimplemented_methods
     assert info.max_source_bytes == 1 << 40
+
+
+async def test_a_job_on_an_upload_is_worked_on_and_published_once_that_is_whole(
+    farm: Farm,
+) -> None:
+    engine = await farm.engine()
+    job = await farm.job(source=farm.source(committed=False))
+    await engine.probe()
+    work = await engine.next_assignment()
+    farm.store_output(work)
+    object_id = work.transcode.source.object.removeprefix("objects/")
+    farm.objects.put(object_id, size_bytes=SOURCE_BYTES, sha256=SHA)
+    result = engine.transcoded(work)
+    result.transcode.source_wait.FromSeconds(7)
+    assert (await engine.tell(result)).accepted
+    assert (await farm.get(job.name)).state == job_pb2.JOB_STATE_COMPLETED
+
+
+async def test_what_was_made_of_an_upload_that_is_not_whole_is_not_published(farm: Farm) -> None:
+    engine = await farm.engine()
+    job = await farm.job(source=farm.source(committed=False))
+    await engine.probe()
+    work = await engine.next_assignment()
+    farm.store_output(work)
+    assert not (await engine.tell(engine.transcoded(work))).accepted
+    held = await farm.get(job.name)
+    assert held.state == job_pb2.JOB_STATE_RETRYING
+    assert held.error.reason == "VERIFICATION_FAILED"
+    assert "is not wholly uploaded" in held.error.message
+    assert not held.HasField("output")
+
+
+async def test_a_job_whose_upload_fails_fails_at_once_and_says_so(farm: Farm) -> None:
+    engine = await farm.engine()
+    job = await farm.job(source=farm.source(committed=False))
+    probe = await engine.next_assignment()
+    await engine.tell(engine.failed(probe, retryable=False, reason="UPLOAD_FAILED"))
+    failed = await farm.get(job.name)
+    assert failed.state == job_pb2.JOB_STATE_FAILED
+    assert failed.error.reason == "UPLOAD_FAILED"

@@ -3,8 +3,10 @@
 import hashlib
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import google_crc32c
 import pytest
@@ -20,6 +22,9 @@ from distconv.rpc.tokens import KEY_BYTES, MediaAction, MediaTokens
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
+
+if TYPE_CHECKING:  # a class of the stubs alone
+    from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 
 class Storage:
@@ -42,35 +47,29 @@ class Storage:
 
     async def put(self, data: bytes) -> str:
         """Store `data`; return the object's id."""
-        grant = self.grant(MediaAction.WRITE)
-        meta = bearer_metadata(grant.token)
+        async with self.upload(data) as upload:
+            await upload.send(0, len(data))
+            await upload.complete()
+        return upload.object_id
+
+    @asynccontextmanager
+    async def upload(self, data: bytes) -> AsyncIterator["Upload"]:
+        """Open an upload of `data`, of which nothing is sent yet."""
         async with open_channel(self.address) as channel:
-            stub = StorageServiceStub(channel)
-            answer = await stub.CreateUpload(
-                pb.CreateUploadRequest(object=grant.object_name, size_bytes=len(data)),
-                metadata=meta,
-            )
-            name = answer.upload.name
+            upload = Upload(self.grant(MediaAction.WRITE), StorageServiceStub(channel), data)
+            await upload.open()
+            yield upload
 
-            async def requests() -> AsyncIterator[pb.WriteRequest]:
-                yield pb.WriteRequest(upload=name)
-                for start in range(0, len(data), 256 * 1024):
-                    piece = data[start : start + 256 * 1024]
-                    yield pb.WriteRequest(
-                        chunk=object_pb2.Chunk(
-                            offset=start, data=piece, crc32c=google_crc32c.value(piece)
-                        )
-                    )
-
-            async for _ in stub.Write(requests(), metadata=meta):
-                pass
-            await stub.CompleteUpload(
-                pb.CompleteUploadRequest(
-                    name=name, size_bytes=len(data), sha256=hashlib.sha256(data).hexdigest()
-                ),
-                metadata=meta,
-            )
-        return grant.object_name.removeprefix("objects/")
+    async def sign_of_waiting(self, object_id: str, offset: int) -> None:
+        """Follow an upload until storage says that a byte which is missing is waited for."""
+        grant = self.grant(MediaAction.READ, object_id)
+        async with open_channel(self.address) as channel:
+            call = StorageServiceStub(channel).Read(metadata=bearer_metadata(grant.token))
+            wanted = object_pb2.ByteRange(offset=offset, length=1)
+            await call.write(pb.ReadRequest(object=grant.object_name, range=wanted, follow=True))
+            async for response in call:
+                if response.waiting:
+                    return
 
     async def get(self, object_id: str) -> bytes:
         """Return a stored object's bytes."""
@@ -84,8 +83,61 @@ class Storage:
             return b"".join([r.chunk.data async for r in call])
 
 
+class Upload:
+    """An upload under way, of which the test decides what arrives when."""
+
+    def __init__(self, grant: MediaGrant, stub: "StorageServiceAsyncStub", data: bytes) -> None:
+        self._grant = grant
+        self._stub = stub
+        self._data = data
+        self._metadata = bearer_metadata(grant.token)
+        self._name = ""
+        self.is_complete = False
+
+    @property
+    def object_id(self) -> str:
+        return self._grant.object_name.removeprefix("objects/")
+
+    async def open(self) -> None:
+        answer = await self._stub.CreateUpload(
+            pb.CreateUploadRequest(object=self._grant.object_name, size_bytes=len(self._data)),
+            metadata=self._metadata,
+        )
+        self._name = answer.upload.name
+
+    async def send(self, start: int, end: int) -> None:
+        """Send the bytes from `start` to before `end`, and wait until they are durable."""
+
+        async def requests() -> AsyncIterator[pb.WriteRequest]:
+            yield pb.WriteRequest(upload=self._name)
+            for at in range(start, end, 256 * 1024):
+                piece = self._data[at : min(at + 256 * 1024, end)]
+                crc32c = google_crc32c.value(piece)
+                yield pb.WriteRequest(chunk=object_pb2.Chunk(offset=at, data=piece, crc32c=crc32c))
+
+        async for _ in self._stub.Write(requests(), metadata=self._metadata):
+            pass
+
+    async def complete(self, sha256: str = "") -> None:
+        await self._stub.CompleteUpload(
+            pb.CompleteUploadRequest(
+                name=self._name,
+                size_bytes=len(self._data),
+                sha256=sha256 or hashlib.sha256(self._data).hexdigest(),
+            ),
+            metadata=self._metadata,
+        )
+        self.is_complete = True
+
+    async def abort(self) -> None:
+        await self._stub.AbortUpload(
+            pb.AbortUploadRequest(name=self._name), metadata=self._metadata
+        )
+
+
 @pytest.fixture
-async def storage(tmp_path: Path) -> AsyncIterator[Storage]:
+async def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Storage]:
+    monkeypatch.setenv("DISTCONV_STORAGE_FOLLOW_SIGN_S", "1")
     tokens = MediaTokens(b"k" * KEY_BYTES, SystemClock())
     embedded = find_embeddable("storage")(
         EmbedContext(data_dir=tmp_path / "storage", tokens=tokens, clock=SystemClock())

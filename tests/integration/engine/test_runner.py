@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import av
+import grpc.aio
 import psutil
 import pytest
 
@@ -68,7 +69,13 @@ def probe_of(storage: Storage, object_id: str, size_bytes: int) -> bytes:
 
 
 def transcode_of(
-    storage: Storage, object_id: str, media: media_pb2.MediaInfo, profile: str, sink: MediaGrant
+    storage: Storage,
+    object_id: str,
+    media: media_pb2.MediaInfo,
+    profile: str,
+    sink: MediaGrant,
+    *,
+    stall_s: float = 30,
 ) -> bytes:
     return assignment(
         transcode=pb.TranscodeWork(
@@ -77,7 +84,7 @@ def transcode_of(
             sink=access(sink),
             profile=convert_profile.profile(load_catalogue().get(profile)),
             transfer_mode=job_pb2.TRANSFER_MODE_STREAMING,
-            stall_timeout=duration(timedelta(seconds=30)),
+            stall_timeout=duration(timedelta(seconds=stall_s)),
         )
     )
 
@@ -147,6 +154,53 @@ async def test_a_source_is_encoded_from_storage_to_storage(storage, runner, inde
     assert output.index(b"moov") < output.index(b"mdat")
     with av.open(io.BytesIO(output), "r") as opened:
         assert len(list(opened.decode(video=0))) == 50
+
+
+async def test_a_source_is_encoded_while_it_is_uploaded_and_a_wait_is_no_stall(
+    storage, runner, index_last_mp4
+):
+    data = index_last_mp4.read_bytes()
+    _, media = await media_of(index_last_mp4, storage)
+    index = data.rindex(b"moov") - 4
+    sink = storage.grant(MediaAction.WRITE)
+    async with storage.upload(data) as upload:
+        await upload.send(index, len(data))
+        await upload.send(0, index // 2)
+        work = transcode_of(storage, upload.object_id, media, "h264-480p", sink, stall_s=0.4)
+        runner.assign(work, storage.address)
+        async with asyncio.timeout(60):
+            async for said in runner.said():
+                if isinstance(said, SealedResult):
+                    break
+                if said.phase is AttemptPhase.ENCODING and not upload.is_complete:
+                    # A second goes by, which is more than what would be a stall.
+                    await storage.sign_of_waiting(upload.object_id, index - 1)
+                    await upload.send(index // 2, index)
+                    await upload.complete()
+    done = wire.unseal(said).transcode
+    assert done.frame_count == 50
+    assert done.source_wait.ToTimedelta() > timedelta(seconds=0.5)
+    assert await storage.get(sink.object_name.removeprefix("objects/"))
+
+
+async def test_of_an_upload_that_proves_corrupt_nothing_is_committed(
+    storage, runner, index_last_mp4
+):
+    data = index_last_mp4.read_bytes()
+    _, media = await media_of(index_last_mp4, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    async with storage.upload(data) as upload:
+        await upload.send(0, len(data))
+        work = transcode_of(storage, upload.object_id, media, "h264-480p", sink)
+        runner.assign(work, storage.address)
+        result = asyncio.create_task(result_of(runner))
+        with pytest.raises(grpc.aio.AioRpcError):
+            await upload.complete(sha256="0" * 64)
+        failure = (await result).failure
+    assert (failure.reason, failure.retryable) == ("UPLOAD_FAILED", False)
+    assert "not what was sent" in failure.message
+    with pytest.raises(grpc.aio.AioRpcError, match="does not exist"):
+        await storage.get(sink.object_name.removeprefix("objects/"))
 
 
 async def test_cancelling_ends_ffmpeg_and_leaves_nothing(storage, runner, index_last_mp4):

@@ -1,6 +1,7 @@
 """What an engine says of an attempt: what it is doing, and how it ended."""
 
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import IntEnum
 
 from distconv.core.failure import Failure
@@ -26,7 +27,10 @@ class Probed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transcoded:
-    """A transcode succeeded: its output is committed and was checked by the engine."""
+    """A transcode succeeded: its output is committed and was checked by the engine.
+
+    `source_wait` is how long it waited for a source that was still being uploaded.
+    """
 
     object_id: str
     size_bytes: int
@@ -37,6 +41,7 @@ class Transcoded:
     notes: tuple[Note, ...] = ()
     frame_count: int = 0
     argv: tuple[str, ...] = ()
+    source_wait: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,7 @@ from distconv.dispatch.lifecycle.progress_board import ProgressBoard
 from distconv.dispatch.lifecycle.verifying import Verifier
 from distconv.dispatch.objects.access import MediaMint
 from distconv.dispatch.objects.port import Objects
+from distconv.dispatch.objects.sources import Sources
 from distconv.dispatch.reading.explaining import Explainer
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.reading.views import Views
@@ -169,6 +170,7 @@ class Dispatch:
             policy=settings.scheduling,
             on_pass=self.watchers.notify_all,
         )
+        sources = Sources(objects)
         views = Views(store, self.hub, self.board, clock=clock, held=self.scheduler.hold)
         messages = EngineMessages(
             changes=changes,
@@ -177,7 +179,7 @@ class Dispatch:
                 store=store,
                 leasing=self.leasing,
                 concluding=self.concluding,
-                verifier=Verifier(objects, check_counts),
+                verifier=Verifier(objects, sources, check_counts),
                 board=self.board,
                 signals=self.signals,
                 spawn=spawn,
@@ -222,6 +224,7 @@ class Dispatch:
             changes=changes,
             concluding=self.concluding,
             objects=objects,
+            sources=sources,
             views=views,
             watchers=self.watchers,
             catalogue=catalogue,

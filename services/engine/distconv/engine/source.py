@@ -1,8 +1,11 @@
-"""Read a source from storage: many ranges on one stream, in order, resumed after a break."""
+"""Read a source from storage, which may still be uploaded: many ranges on one stream, in order."""
 
 import asyncio
 from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 import grpc.aio
 
@@ -13,16 +16,49 @@ from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 
+# A reader that waits for an upload is told every 5 s that it does so rightly: a stream that is
+# silent for so long, on a slow line too, is dead.
+_SILENCE_S = 60.0
+
 
 @dataclass(slots=True)
 class _Want:
-    """A range that was asked for and what came of it so far."""
+    """A range that was asked for, when (monotonic, s), and what came of it so far."""
 
     offset: int
     length: int
     done: "asyncio.Future[bytes]"
+    asked: float
     parts: list[bytes] = field(default_factory=list)
     received: int = 0
+
+
+class _Stream:
+    """A stream of reads; one that is silent while something is due ends."""
+
+    def __init__(
+        self,
+        call: "grpc.aio.StreamStreamCall[pb.ReadRequest, pb.ReadResponse]",
+        timeout: asyncio.Timeout,
+    ) -> None:
+        self.call = call
+        self._timeout = timeout
+
+    async def ask(self, request: pb.ReadRequest) -> None:
+        """Send a request."""
+        await self.call.write(request)
+        self.expect(something=True)
+
+    async def read(self) -> pb.ReadResponse | None:
+        """Return the next response, None at the end."""
+        response = await self.call.read()
+        self.expect(something=True)
+        return response if isinstance(response, pb.ReadResponse) else None
+
+    def expect(self, *, something: bool) -> None:
+        """Say whether anything is due from now on."""
+        now = asyncio.get_running_loop().time()
+        self._timeout.reschedule(now + _SILENCE_S if something else None)
 
 
 class StorageSource:
@@ -30,33 +66,68 @@ class StorageSource:
 
     Memory is bounded by the ranges that the caller has outstanding. A break is
     healed within the link's patience: only what is missing is asked for again.
+    A source that is still being uploaded is followed: a read waits until its
+    bytes have arrived, however long that takes.
     """
 
     def __init__(self, link: StorageLink, size_bytes: int) -> None:
         self._link = link
         self.size_bytes = size_bytes
         self._wants: deque[_Want] = deque()
-        self._call: grpc.aio.StreamStreamCall[pb.ReadRequest, pb.ReadResponse] | None = None
         self._pump: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._unsent: deque[_Want] = deque()
+        self._object = object_pb2.Object()
+        self._waited_s = 0.0
+        self._counted = 0.0  # until when waits are counted, monotonic
+
+    @property
+    def waited(self) -> timedelta:
+        """Return how long something that was asked for was awaited of an upload under way."""
+        return timedelta(seconds=self._waited_s)
 
     async def read(self, offset: int, length: int) -> bytes:
         """Return the bytes of one range, fewer only at the end of the source.
 
-        Raises DataLossError when chunks keep arriving damaged, and
-        UnavailableError when storage stays away.
+        Raises DataLossError when chunks keep arriving damaged,
+        UnavailableError when storage stays away, and UploadFailedError when
+        the source's upload was given up.
         """
         length = min(length, self.size_bytes - offset)
         if length <= 0:
             return b""
-        want = _Want(offset, length, asyncio.get_running_loop().create_future())
+        loop = asyncio.get_running_loop()
+        want = _Want(offset, length, loop.create_future(), loop.time())
         self._wants.append(want)
         self._unsent.append(want)
         self._asked.set()
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run(), name="storage read")
         return await want.done
+
+    async def settle(self) -> str:
+        """Wait until the source is committed; return its SHA-256, in hexadecimal digits.
+
+        Raises UploadFailedError when its upload fails, and UnavailableError
+        when storage stays away.
+        """
+        patience = Patience(self._link)
+        while self._object.state != object_pb2.OBJECT_STATE_COMMITTED:
+            try:
+                await self._await_commit(patience)
+            except DistconvError as error:
+                await patience.lose(error)
+        return self._object.sha256
+
+    async def _await_commit(self, patience: Patience) -> None:
+        async with self._open() as stream:
+            await stream.ask(pb.ReadRequest(object=self._link.grant.object_name, follow=True))
+            await stream.call.done_writing()
+            while (response := await stream.read()) is not None:
+                patience.reset()
+                self._note(response)
+        if self._object.state != object_pb2.OBJECT_STATE_COMMITTED:
+            raise UnavailableError(f"storage at {self._link.address} ended the stream")
 
     async def close(self) -> None:
         """End the stream; reads that wait fail."""
@@ -76,28 +147,45 @@ class StorageSource:
         except DistconvError as error:
             self._fail(error)
 
-    async def _stream(self, patience: Patience) -> None:
+    @asynccontextmanager
+    async def _open(self) -> AsyncIterator[_Stream]:
+        """Open a stream; whatever ends it early ends it as if storage were away."""
         call = self._link.stub.Read(metadata=self._link.metadata)
-        self._unsent = deque(self._wants)
-        self._asked.set()
-        asking = asyncio.create_task(self._ask(call))
         try:
             with translated(self._link.address):
-                while True:
-                    response = await call.read()
-                    if not isinstance(response, pb.ReadResponse):
-                        raise UnavailableError(f"storage at {self._link.address} ended the stream")
+                async with asyncio.timeout(None) as timeout:
+                    yield _Stream(call, timeout)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"storage at {self._link.address} said nothing for {_SILENCE_S:g} s"
+            ) from error
+        except asyncio.InvalidStateError as error:
+            raise UnavailableError(f"storage at {self._link.address} ended the stream") from error
+        finally:
+            call.cancel()
+
+    async def _stream(self, patience: Patience) -> None:
+        self._unsent = deque(self._wants)
+        self._asked.set()
+        async with self._open() as stream:
+            asking = asyncio.create_task(self._ask(stream))
+            try:
+                while (response := await stream.read()) is not None:
+                    self._note(response)
                     if response.HasField("chunk"):
                         self._take(response)
                     patience.reset()
-        finally:
-            asking.cancel()
-            call.cancel()
-            await asyncio.gather(asking, return_exceptions=True)
+                    stream.expect(something=bool(self._wants))
+            finally:
+                asking.cancel()
+                await asyncio.gather(asking, return_exceptions=True)
+        raise UnavailableError(f"storage at {self._link.address} ended the stream")
 
-    async def _ask(
-        self, call: "grpc.aio.StreamStreamCall[pb.ReadRequest, pb.ReadResponse]"
-    ) -> None:
+    def _note(self, response: pb.ReadResponse) -> None:
+        if response.HasField("object"):
+            self._object = response.object
+
+    async def _ask(self, stream: _Stream) -> None:
         name = self._link.grant.object_name
         while True:
             while self._unsent:
@@ -105,7 +193,7 @@ class StorageSource:
                 missing = object_pb2.ByteRange(
                     offset=want.offset + want.received, length=want.length - want.received
                 )
-                await call.write(pb.ReadRequest(object=name, range=missing))
+                await stream.ask(pb.ReadRequest(object=name, range=missing, follow=True))
             self._asked.clear()
             await self._asked.wait()
 
@@ -122,10 +210,17 @@ class StorageSource:
         want.received += len(data)
         if want.received >= want.length:
             self._wants.popleft()
+            self._count_wait(want)
             if not want.done.done():
                 want.done.set_result(
                     want.parts[0] if len(want.parts) == 1 else b"".join(want.parts)
                 )
+
+    def _count_wait(self, want: _Want) -> None:
+        if self._object.state == object_pb2.OBJECT_STATE_UPLOADING:
+            now = asyncio.get_running_loop().time()
+            self._waited_s += now - max(want.asked, self._counted)
+            self._counted = now
 
     def _fail(self, error: DistconvError) -> None:
         while self._wants:

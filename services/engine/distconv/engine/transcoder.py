@@ -29,13 +29,15 @@ class EncodeReport:
 class Encoded:
     """What an encode did, as far as the tool's side knows.
 
-    `notes` say what the output does not hold as the source did.
+    `notes` say what the output does not hold as the source did; `source_sha256`
+    is the digest of what was fed, None when that was not the source as it lies.
     """
 
     source_census: MediaCensus
     frame_count: int
     argv: tuple[str, ...]
     notes: tuple[Note, ...]
+    source_sha256: str | None = None
 
 
 class Plan(Protocol):

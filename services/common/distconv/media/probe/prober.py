@@ -75,12 +75,13 @@ class WarmProber:
 
         Reads its structure first, then lets a child demux its head and decode
         a frame of each video stream. Raises CorruptSourceError,
-        UnsupportedSourceError, or StalledError after the time allowed.
+        UnsupportedSourceError, or StalledError after the time allowed, in which
+        waiting for the source does not count.
         """
         checked = await check_structure(source)
         try:
-            async with asyncio.timeout(self._timeout_s), self.session() as session:
-                answer = await session.probe(source)
+            async with asyncio.timeout(self._timeout_s) as timeout, self.session() as session:
+                answer = await session.probe(_TimedSource(source, timeout))
         except TimeoutError as error:
             raise StalledError(f"probing took longer than {self._timeout_s:g} s") from error
         info = media_info(
@@ -103,6 +104,26 @@ class WarmProber:
         """Count every packet of a stream that is written to what this yields."""
         async with self.session() as session:
             yield await session.begin_census(container)
+
+
+class _TimedSource:
+    """A source whose reads do not count in a time limit."""
+
+    def __init__(self, source: RangedSource, timeout: asyncio.Timeout) -> None:
+        self._source = source
+        self._timeout = timeout
+        self.size_bytes = source.size_bytes
+
+    async def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes of one range; the clock stands still meanwhile."""
+        loop = asyncio.get_running_loop()
+        deadline, began = self._timeout.when(), loop.time()
+        if deadline is None:  # another read holds it already
+            return await self._source.read(offset, length)
+        self._timeout.reschedule(None)
+        data = await self._source.read(offset, length)
+        self._timeout.reschedule(deadline + loop.time() - began)
+        return data
 
 
 async def probe(source: RangedSource, *, sandbox: Sandbox) -> MediaInfo:

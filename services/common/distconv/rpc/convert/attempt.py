@@ -1,5 +1,6 @@
 """AttemptPhase and Outcome ↔ their messages."""
 
+from datetime import timedelta
 from typing import assert_never
 
 from distconv.core.attempt import (
@@ -16,6 +17,7 @@ from distconv.core.names import object_name, parse_id
 from distconv.rpc.convert.job import failure, note, to_failure, to_note
 from distconv.rpc.convert.media import media_census, media_info, to_media_census, to_media_info
 from distconv.rpc.convert.plain import printable
+from distconv.rpc.convert.times import duration, optional_span
 from distconv.v1 import engine_service_pb2 as pb
 
 _PHASES = {
@@ -86,6 +88,7 @@ def _transcoded(value: Transcoded) -> pb.TranscodeOutcome:
         notes=[note(n) for n in value.notes],
         frame_count=value.frame_count,
         argv=value.argv,
+        source_wait=duration(value.source_wait) if value.source_wait else None,
     )
 
 
@@ -100,4 +103,5 @@ def _to_transcoded(message: pb.TranscodeOutcome) -> Transcoded:
         notes=tuple(to_note(n) for n in message.notes),
         frame_count=message.frame_count,
         argv=tuple(message.argv),
+        source_wait=optional_span(message, "source_wait") or timedelta(0),
     )

@@ -11,6 +11,7 @@ from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.feasibility import require_feasible
 from distconv.dispatch.objects.port import Objects
+from distconv.dispatch.objects.sources import Sources
 from distconv.dispatch.reading.engines import Engines
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.reading.jobs import Jobs
@@ -45,6 +46,7 @@ class ClientApi:
         changes: Changes,
         concluding: Concluding,
         objects: Objects,
+        sources: Sources,
         views: Views,
         watchers: Watchers,
         catalogue: ProfileCatalogue,
@@ -69,7 +71,7 @@ class ClientApi:
             intake=JobIntake(
                 store=store,
                 changes=changes,
-                objects=objects,
+                sources=sources,
                 views=views,
                 catalogue=catalogue,
                 limits=IntakeLimits(

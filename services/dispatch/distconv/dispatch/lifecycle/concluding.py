@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 
 import structlog
 
@@ -183,7 +184,7 @@ class Concluding:
         if task.kind is not TaskKind.TRANSCODE:
             await self._failing.fail(change, attempt, _another_result(task, "a transcode"))
             return
-        await self._succeed(change, task, attempt)
+        await self._succeed(change, task, attempt, source_wait=outcome.source_wait)
         output = JobOutput(
             object_id=outcome.object_id,
             size_bytes=outcome.size_bytes,
@@ -211,12 +212,25 @@ class Concluding:
             progress=_whole(job.progress or JobProgress(), outcome),
         )
 
-    async def _succeed(self, change: Change, task: TaskRecord, attempt: AttemptRecord) -> None:
+    async def _succeed(
+        self,
+        change: Change,
+        task: TaskRecord,
+        attempt: AttemptRecord,
+        *,
+        source_wait: timedelta = timedelta(0),
+    ) -> None:
         ended = await change.move_attempt(attempt, AttemptEvent.SUCCEEDED)
         await change.move_task(task, TaskEvent.DONE)
         change.effects.success_count += 1
         await self._health.succeeded(change, task, attempt)
-        await observe(change, task, ended, build_id=self._build_of(attempt.engine_id))
+        await observe(
+            change,
+            task,
+            ended,
+            build_id=self._build_of(attempt.engine_id),
+            source_wait=source_wait,
+        )
 
     async def resume_task(self, task_id: str) -> bool:
         """Make a task whose retry is due READY; False when it does not wait for one any more."""

@@ -14,17 +14,23 @@ NO_CODEC = "none"
 
 
 async def observe(
-    change: Change, task: TaskRecord, attempt: AttemptRecord, *, build_id: str
+    change: Change,
+    task: TaskRecord,
+    attempt: AttemptRecord,
+    *,
+    build_id: str,
+    source_wait: timedelta,
 ) -> None:
     """Let an attempt that succeeded count in the history of its engine's speed.
 
-    Too short a one says nothing of it. Rates are kept in pixels of H.264 "fast"
-    a second, so that profiles and presets can be compared.
+    The time that it waited for its source to be uploaded does not count. Too
+    short a one says nothing of it. Rates are kept in pixels of H.264 "fast" a
+    second, so that profiles and presets can be compared.
     """
     if task.kind is not TaskKind.TRANSCODE or attempt.end_time is None:
         return
     elapsed: timedelta = attempt.end_time - (attempt.start_time or attempt.create_time)
-    rate = observed(task.cost, elapsed)
+    rate = observed(task.cost, elapsed - max(source_wait, timedelta(0)))
     if rate is None:
         return
     codec = codec_of(task.requirement)

@@ -6,6 +6,7 @@ from distconv.core.attempt import Transcoded
 from distconv.core.errors import VerificationError
 from distconv.core.names import object_name
 from distconv.dispatch.objects.port import Objects
+from distconv.dispatch.objects.sources import Sources
 from distconv.dispatch.store.records import AttemptRecord, JobRecord
 
 # Raises VerificationError when a result's counts do not fit its source and profile.
@@ -15,8 +16,9 @@ CheckCounts = Callable[[JobRecord, Transcoded], None]
 class Verifier:
     """Check a result against what was asked, and against what storage holds."""
 
-    def __init__(self, objects: Objects, check_counts: CheckCounts) -> None:
+    def __init__(self, objects: Objects, sources: Sources, check_counts: CheckCounts) -> None:
         self._objects = objects
+        self._sources = sources
         self._check_counts = check_counts
 
     async def verify(self, job: JobRecord, attempt: AttemptRecord, result: Transcoded) -> None:
@@ -33,6 +35,12 @@ class Verifier:
         if result.size_bytes <= 0:
             raise VerificationError("the output is empty")
         self._check_counts(job, result)
+        if not await self._sources.is_committed(job.tenant, job.source_object_id):
+            # It was read while it was uploaded, and nobody knows yet whether it was whole.
+            raise VerificationError(
+                f"the source {object_name(job.source_object_id)} is not wholly uploaded: "
+                "what was made of it is not published"
+            )
         stored = await self._objects.stat(attempt.tenant, attempt.object_id)
         if stored is None or not stored.committed:
             raise VerificationError(

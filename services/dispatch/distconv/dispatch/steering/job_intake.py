@@ -1,7 +1,7 @@
 """Create jobs: one, or many at once, all or none."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -23,7 +23,8 @@ from distconv.core.states import JobState
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.plan import plan, with_media
-from distconv.dispatch.objects.port import Objects, StoredObject
+from distconv.dispatch.objects.port import StoredObject
+from distconv.dispatch.objects.sources import Sources
 from distconv.dispatch.reading.views import JobView, Views
 from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.steering.repeats import remembered, require_same
@@ -66,7 +67,7 @@ class JobIntake:
         *,
         store: Store,
         changes: Changes,
-        objects: Objects,
+        sources: Sources,
         views: Views,
         catalogue: ProfileCatalogue,
         limits: IntakeLimits,
@@ -74,7 +75,7 @@ class JobIntake:
     ) -> None:
         self._store = store
         self._changes = changes
-        self._objects = objects
+        self._sources_at = sources
         self._views = views
         self._catalogue = catalogue
         self._limits = limits
@@ -85,8 +86,9 @@ class JobIntake:
     async def create(self, who: Principal, order: JobOrder) -> JobView:
         """Create a job, or return the one that the same request made before.
 
-        Raises InvalidArgumentError, NotFoundError, FailedPreconditionError (the
-        source is not uploaded) or AlreadyExistsError (the request id was used
+        The source may still be uploaded if its upload says its size. Raises
+        InvalidArgumentError, NotFoundError, FailedPreconditionError (the
+        source's size is not known yet) or AlreadyExistsError (the request id was used
         for something else).
         """
         (job,) = await self._create(who, [order], Wrongs(of_batch=False))
@@ -219,8 +221,14 @@ class JobIntake:
         wrongs.raise_if_any()
         return found
 
-    async def _probed(self, tenant: str, sources: Iterable[str]) -> Mapping[str, MediaInfo]:
-        """Return what earlier jobs found in the sources: objects never change."""
+    async def _probed(
+        self, tenant: str, sources: Mapping[str, StoredObject]
+    ) -> Mapping[str, MediaInfo]:
+        """Return what earlier jobs found in the sources: objects never change.
+
+        An upload that failed may be followed by another of the same object, most likely of
+        another size.
+        """
         gate = asyncio.Semaphore(_STATS_AT_ONCE)
         known = self._known_media
         found = {key: known[tenant, key] for key in sources if (tenant, key) in known}
@@ -245,15 +253,20 @@ class JobIntake:
                     group.create_task(ask(object_id))
         if failed:
             raise failed[0]
-        return found
+        return {
+            key: media
+            for key, media in found.items()
+            if sources[key].committed or sources[key].size_bytes == media.size_bytes
+        }
 
     async def _source(self, tenant: str, object_id: str) -> StoredObject:
-        source = await self._objects.stat(tenant, object_id)
+        source = await self._sources_at.stat(tenant, object_id)
         if source is None:
             raise _missing(object_id)
-        if not source.committed:
+        if not source.committed and not source.size_bytes:
             raise FailedPreconditionError(
-                f"{object_name(object_id)} is not wholly uploaded; complete its upload first"
+                f"{object_name(object_id)} is being uploaded and its size is not known; "
+                "say its size when you open the upload, or complete the upload first"
             )
         if source.size_bytes > self._limits.max_source_bytes:
             raise InvalidArgumentError(

@@ -118,6 +118,7 @@ class FfmpegPlan:
             frame_count=outcome.frame_count,
             argv=outcome.run.argv,
             notes=outcome.notes,
+            source_sha256=outcome.source_sha256,
         )
 
     def verify(self, encoded: Encoded, output: MediaCensus) -> None:

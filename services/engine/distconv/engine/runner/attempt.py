@@ -9,6 +9,7 @@ import structlog
 
 from distconv.core.attempt import AttemptPhase, Outcome, Probed, Transcoded
 from distconv.core.clock import SystemClock
+from distconv.core.errors import DataLossError
 from distconv.core.names import bare
 from distconv.core.progress import JobProgress
 from distconv.engine.progress_meter import ProgressMeter
@@ -16,7 +17,7 @@ from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.sink import StorageSink
 from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import StorageLink
-from distconv.engine.transcoder import EncodeReport, find_transcoder
+from distconv.engine.transcoder import Encoded, EncodeReport, find_transcoder
 from distconv.engine.work import (
     Assignment,
     AttemptReport,
@@ -83,6 +84,7 @@ class AttemptRunner:
                     read_ahead_bytes=self._config.read_ahead_bytes,
                     on_report=lambda report: teller.encoding(report, sink.written_bytes),
                 )
+                _check_source(encoded, await source.settle())
                 teller.finishing()
                 committed = await sink.complete()
             except BaseException:
@@ -99,6 +101,7 @@ class AttemptRunner:
             notes=encoded.notes,
             frame_count=encoded.frame_count,
             argv=encoded.argv,
+            source_wait=source.waited,
         )
 
     @contextlib.asynccontextmanager
@@ -117,6 +120,15 @@ async def _source(link: StorageLink, size_bytes: int) -> AsyncIterator[StorageSo
         yield source
     finally:
         await source.close()
+
+
+def _check_source(encoded: Encoded, sha256: str) -> None:
+    """Raise DataLossError when what was fed is not what was committed."""
+    if encoded.source_sha256 is not None and encoded.source_sha256 != sha256:
+        raise DataLossError(
+            f"what was fed has the SHA-256 {encoded.source_sha256[:12]}…, the source as it was "
+            f"committed {sha256[:12]}…; encode it again"
+        )
 
 
 class _Teller:
