@@ -17,8 +17,10 @@ from servers import (
     MissingServerError,
     NatsServer,
     PostgresqlServer,
+    S3Server,
     nats_server,
     postgresql_server,
+    s3_server,
 )
 
 # How long an example takes tells of the machine's load, and nothing of the code.
@@ -43,6 +45,17 @@ def nats() -> Iterator[NatsServer]:
     with ExitStack() as stack:
         try:
             server = stack.enter_context(nats_server())
+        except MissingServerError as error:
+            lacking(error)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    """An S3 over HTTP; `s3.new_bucket()` makes an empty bucket."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(s3_server())
         except MissingServerError as error:
             lacking(error)
         yield server

@@ -1,4 +1,4 @@
-"""Private PostgreSQL, NATS and Redis servers for tests and benchmarks.
+"""Private PostgreSQL, NATS, Redis and S3 servers for tests and benchmarks.
 
     with postgresql_server() as server:
         url = server.new_database()
@@ -19,6 +19,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from abc import ABC, abstractmethod
@@ -26,9 +27,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import TypeVar
+from urllib.request import Request, urlopen
 
 _HOST = "127.0.0.1"
 _START_TIMEOUT_S = 60.0  # recovery of a killed PostgreSQL on a busy machine included
@@ -86,6 +89,8 @@ class PrivateServer(ABC):
 
     ready_mark: str
     """What the server logs once it takes connections."""
+    gives_up_root = True
+    """Whether it runs as another user when we are root."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -184,7 +189,7 @@ class PrivateServer(ABC):
 
     def _spawn(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            [*_parting(), *self._argv()],
+            [*_parting(give_up_root=self.gives_up_root), *self._argv()],
             cwd=self.folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -308,6 +313,45 @@ class RedisServer(PrivateServer):
         ]  # fmt: skip
 
 
+class S3Server(PrivateServer):
+    """moto's S3: the real API over HTTP, everything in memory, any credentials do.
+
+    It lists, signs, and keeps conditions and multipart uploads as S3 does; it
+    is a development server, so its speed says nothing.
+    """
+
+    ready_mark = "Running on"
+    gives_up_root = False  # this Python may lie where others cannot read
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        if find_spec("moto") is None or find_spec("flask") is None:
+            raise MissingServerError(
+                "moto is not installed: pip install 'moto[s3]' flask flask-cors"
+            )
+        self._numbers = count(1)
+
+    @property
+    def url(self) -> str:
+        """Return `http://127.0.0.1:PORT`."""
+        return f"http://{self.address}"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Return the variables that hold credentials."""
+        return {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing"}
+
+    def new_bucket(self) -> str:
+        """Create an empty bucket and return its name."""
+        name = f"media-{os.getpid()}-{next(self._numbers)}"
+        request = Request(f"{self.url}/{name}", method="PUT")  # noqa: S310  # our own server
+        with urlopen(request, timeout=_STOP_TIMEOUT_S):  # noqa: S310
+            return name
+
+    def _argv(self) -> list[str]:
+        return [sys.executable, "-m", "moto.server", "-H", _HOST, "-p", str(self.port)]
+
+
 _Server = TypeVar("_Server", bound=PrivateServer)
 
 
@@ -329,6 +373,13 @@ def nats_server(*, config: str = "") -> Iterator[NatsServer]:
 def redis_server() -> Iterator[RedisServer]:
     """Run a Redis while the block lasts."""
     with _folder() as folder, _running(RedisServer(folder)) as server:
+        yield server
+
+
+@contextmanager
+def s3_server() -> Iterator[S3Server]:
+    """Run an S3 while the block lasts."""
+    with _folder() as folder, _running(S3Server(folder)) as server:
         yield server
 
 
@@ -373,10 +424,10 @@ def _give_away(folder: Path) -> None:
         os.chown(folder, user.pw_uid, user.pw_gid)
 
 
-def _parting() -> list[str]:
+def _parting(*, give_up_root: bool = True) -> list[str]:
     """Return what comes before a server's argv: die with us, and give up root."""
     setpriv = shutil.which("setpriv")
-    user = _user()
+    user = _user() if give_up_root else None
     if setpriv is None:
         if user is not None:
             raise MissingServerError("setpriv is not on PATH: 'apt-get install util-linux'")

@@ -1,33 +1,61 @@
+import asyncio
+import hashlib
 import os
+import urllib.request
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from obstore.store import MemoryStore
 
-from distconv.core.errors import InternalError, NotFoundError, UnimplementedError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    InternalError,
+    NotFoundError,
+    UnimplementedError,
+)
 from distconv.storage.providers.local import LocalProvider
 from distconv.storage.providers.memory import MemoryProvider
+from distconv.storage.providers.object_bucket import Bucket
+from distconv.storage.providers.object_connect import BucketOptions, connect
+from distconv.storage.providers.object_store import ObjectStoreProvider
 from distconv.storage.providers.port import Provider
 from distconv.storage.threads import Threads
+from servers import S3Server
 
 KEY = "t1/data/0abc"
 STAGING = "t1/data/0abc.0123456789ab"
 CONTENT = os.urandom(10_000)
 
 
-@pytest.fixture(params=["local", "memory"])
-async def provider(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Provider]:
+@pytest.fixture(params=["local", "memory", "s3", "obstore-memory"])
+async def provider(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Provider]:
     threads = Threads(2)
-    adapter: Provider = (
-        LocalProvider(tmp_path / "root", threads)
-        if request.param == "local"
-        else MemoryProvider(tmp_path)
-    )
+    adapter: Provider
+    if request.param == "local":
+        adapter = LocalProvider(tmp_path / "root", threads)
+    elif request.param == "memory":
+        adapter = MemoryProvider(tmp_path)
+    elif request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3")
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        url = f"s3://{server.new_bucket()}/some/prefix"
+        adapter = _on(connect(BucketOptions(url=url, endpoint=server.url)), tmp_path, threads)
+    else:  # what the adapter does for Google Cloud Storage and Azure: all that is not on the wire
+        bucket = Bucket(MemoryStore(), name="memory://", part_bytes=4096)
+        adapter = _on(bucket, tmp_path, threads)
     await adapter.start()
     yield adapter
     await adapter.close()
     threads.close()
+
+
+def _on(bucket: Bucket, tmp_path: Path, threads: Threads) -> ObjectStoreProvider:
+    return ObjectStoreProvider(bucket, tmp_path / "scratch", threads)
 
 
 async def _read(provider: Provider, key: str) -> bytes:
@@ -57,6 +85,25 @@ async def test_nothing_is_not_found(provider: Provider) -> None:
     await provider.delete(KEY)
 
 
+async def test_of_several_who_create_a_thing_one_wins(provider: Provider) -> None:
+    async def create(number: int) -> bool:
+        try:
+            await provider.create(KEY, b"%d" % number)
+        except AlreadyExistsError:
+            return False
+        return True
+
+    done = await asyncio.gather(*map(create, range(5)))
+    if provider.shared:
+        assert sum(done) == 1
+    assert await provider.get(KEY) in [b"%d" % number for number, won in enumerate(done) if won]
+    with pytest.raises(AlreadyExistsError, match=KEY):
+        await provider.create(KEY, b"late")
+    await provider.delete(KEY)
+    await provider.create(KEY, b"again")
+    assert await provider.get(KEY) == b"again"
+
+
 async def test_keys_are_listed_under_a_prefix_and_sorted(provider: Provider) -> None:
     names = ["t2/data/0a", "t1/data/0b", "t1/data/0a", "t1/objects/0a"]
     for name in names:
@@ -80,11 +127,17 @@ async def test_ranges_are_read_in_pieces(provider: Provider) -> None:
     await reader.close()
 
 
-async def test_a_deleted_thing_stays_readable_for_who_has_it_open(provider: Provider) -> None:
+async def test_a_deleted_thing_stays_readable_for_who_has_it_open_or_is_not_found(
+    provider: Provider,
+) -> None:
     await provider.put(KEY, CONTENT)
     reader = await provider.open(KEY)
     await provider.delete(KEY)
-    assert b"".join(await reader.read(0, 10_000, piece_bytes=10_000)) == CONTENT
+    if provider.shared:
+        with pytest.raises(NotFoundError, match=KEY):
+            await reader.read(0, 10_000, piece_bytes=10_000)
+    else:
+        assert b"".join(await reader.read(0, 10_000, piece_bytes=10_000)) == CONTENT
     await reader.close()
 
 
@@ -157,9 +210,56 @@ async def test_a_file_is_adopted_from_a_scratch_folder_that_is_emptied(provider:
     assert await _read(provider, KEY) == CONTENT
 
 
-async def test_no_urls(provider: Provider) -> None:
-    with pytest.raises(UnimplementedError, match="use Read"):
-        await provider.url(KEY, timedelta(minutes=1))
+async def test_a_url_fetches_a_thing_or_there_are_none(
+    provider: Provider, request: pytest.FixtureRequest
+) -> None:
+    await provider.put(KEY, CONTENT)
+    if "[s3]" not in request.node.name:
+        with pytest.raises(UnimplementedError, match="use Read"):
+            await provider.url(KEY, timedelta(minutes=1))
+        return
+    url = await provider.url(KEY, timedelta(minutes=1))
+    assert await asyncio.to_thread(_fetch, url) == CONTENT[100:200]
+
+
+def _fetch(url: str) -> bytes:
+    request = urllib.request.Request(url, headers={"Range": "bytes=100-199"})  # noqa: S310
+    with urllib.request.urlopen(request) as response:  # noqa: S310  # our own server's
+        return bytes(response.read())
+
+
+async def test_other_processes_see_what_is_durable(provider: Provider) -> None:
+    if not provider.shared:
+        pytest.skip("the place is one process's alone")
+    here, there = await provider.stage(STAGING), await provider.stage(STAGING)
+    await here.write([(0, CONTENT[:3000])])
+    await there.write([(2000, CONTENT[2000:])])
+    await there.sync()
+    await here.sync()
+    await there.refresh()
+    assert list(there.durable) == list(there.written) == [(0, 10_000)]
+    assert await there.read(0, 10_000) == CONTENT
+    assert (await there.publish(KEY, 10_000)).sha256 == hashlib.sha256(CONTENT).hexdigest()
+    await there.discard()
+    with pytest.raises(NotFoundError):
+        await here.publish("t1/data/0def", 10_000)
+    assert list(await provider.keys()) == [KEY]
+
+
+async def test_a_large_content_is_published_in_parts(provider: Provider) -> None:
+    size_bytes = 17 * 1024 * 1024 + 1
+    content = os.urandom(size_bytes)
+    staging = await provider.stage(STAGING)
+    for at in range(0, size_bytes, 3_000_000):
+        await staging.write([(at, content[at : at + 3_000_000])])
+    await staging.sync()
+    await staging.publish(KEY, size_bytes)
+    assert (await provider.stat(KEY)).size_bytes == size_bytes
+    assert hashlib.sha256(await _read(provider, KEY)).digest() == hashlib.sha256(content).digest()
+    async with provider.scratch() as folder:
+        file = await staging.path(folder)
+        assert file.read_bytes() == content
+    await staging.discard()
 
 
 @pytest.mark.parametrize("key", ["../x", "a/../b", "/etc/passwd", "a//b", "a/.b", "a/b~c", "a/\0"])

@@ -165,7 +165,7 @@ async def test_server_info_says_what_is_not_served(farm: Farm) -> None:
     await farm.engine()
     info = await farm.client.GetServerInfo(pb.GetServerInfoRequest())
     assert info.online_engine_count == 1
-    assert "distconv.v1.StorageService.GetUrl" in info.unimplemented_methods
+    assert "distconv.v1.EngineService.RegisterEngine" in info.unimplemented_methods
     assert info.max_source_bytes == 1 << 40
 
 

@@ -2,11 +2,7 @@
 
 from distconv.core.errors import UnimplementedError
 
-UNSERVED_METHODS = (
-    "distconv.v1.EngineService.RegisterEngine",
-    # Storage's own; clients ask dispatch alone what a system serves.
-    "distconv.v1.StorageService.GetUrl",
-)
+UNSERVED_METHODS = ("distconv.v1.EngineService.RegisterEngine",)
 
 
 def unserved(method: str) -> UnimplementedError:

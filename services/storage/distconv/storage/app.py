@@ -1,8 +1,10 @@
 """The storage service put together; knows nothing of how it is served."""
 
 import asyncio
+from datetime import timedelta
 
 from distconv.core.clock import Clock
+from distconv.core.errors import InvalidArgumentError
 from distconv.media.sandbox import RlimitSandbox
 from distconv.storage.completion import Completion
 from distconv.storage.expirer import expire_uploads
@@ -15,6 +17,7 @@ from distconv.storage.recovery import recover
 from distconv.storage.settings import StorageSettings
 from distconv.storage.threads import Threads
 from distconv.storage.uploads import Uploads
+from distconv.storage.watcher import watch_followed
 
 
 class StorageApp:
@@ -33,7 +36,7 @@ class StorageApp:
         self.clock = clock
         self._settings = settings
         self._threads = Threads(settings.io_threads)
-        self.provider = provider or LocalProvider(settings.data_dir / "storage", self._threads)
+        self.provider = provider or _provider(settings, self._threads)
         self.objects = Objects(self.provider)
         self.uploads = Uploads(
             provider=self.provider,
@@ -49,7 +52,7 @@ class StorageApp:
             limits=self.limits,
             clock=clock,
         )
-        self._expirer: asyncio.Task[None] | None = None
+        self._duties: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Take the folder, put in order what a crash left, begin to sweep.
@@ -60,19 +63,47 @@ class StorageApp:
         if not self.provider.shared:  # there, what looks left over may be another's work
             await recover(self.provider)
             await self.objects.contents.mend(await self.provider.keys())
-        self._expirer = asyncio.create_task(
-            expire_uploads(self.uploads, interval=self._settings.sweep_interval),
-            name="expire uploads",
-        )
+        expiring = expire_uploads(self.uploads, interval=self._settings.sweep_interval)
+        self._duties.append(asyncio.create_task(expiring, name="expire uploads"))
+        if self.provider.shared:
+            watching = watch_followed(self.uploads, interval=self._settings.watch_interval)
+            self._duties.append(asyncio.create_task(watching, name="watch followed uploads"))
 
     async def stop(self) -> None:
         """End what goes on and let go of everything; harmless when it was not started."""
-        if self._expirer is not None:
-            self._expirer.cancel()
-            await asyncio.gather(self._expirer, return_exceptions=True)
+        for duty in self._duties:
+            duty.cancel()
+        await asyncio.gather(*self._duties, return_exceptions=True)
         await self.uploads.stop()
         await self.provider.close()
         self._threads.close()
+
+
+def _provider(settings: StorageSettings, threads: Threads) -> Provider:
+    if not settings.bucket_url:
+        return LocalProvider(settings.data_dir / "storage", threads)
+    # An extra, which only those install who have a bucket.
+    try:
+        from distconv.storage.providers.object_connect import (  # noqa: PLC0415
+            BucketOptions,
+            connect,
+        )
+        from distconv.storage.providers.object_store import ObjectStoreProvider  # noqa: PLC0415
+    except ModuleNotFoundError as error:
+        raise InvalidArgumentError(
+            f"{settings.bucket_url} needs the package {error.name}; "
+            "install it with pip install 'distconv[s3]'",
+            field="bucket_url",
+        ) from error
+    options = BucketOptions(
+        url=settings.bucket_url,
+        endpoint=settings.bucket_endpoint,
+        region=settings.bucket_region,
+        timeout=timedelta(seconds=settings.bucket_timeout_s),
+        patience=timedelta(seconds=settings.bucket_patience_s),
+        segment_bytes=settings.segment_bytes,
+    )
+    return ObjectStoreProvider(connect(options), settings.data_dir / "scratch", threads)
 
 
 def _media_finisher(settings: StorageSettings) -> MediaFinisher:

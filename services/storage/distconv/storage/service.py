@@ -21,7 +21,7 @@ from distconv.core.names import object_name
 from distconv.rpc.auth import MediaTokenAuthenticator, principal
 from distconv.rpc.convert.object import byte_ranges, chunk
 from distconv.rpc.convert.profile import to_container
-from distconv.rpc.convert.times import to_timedelta
+from distconv.rpc.convert.times import timestamp, to_timedelta
 from distconv.rpc.server import Service
 from distconv.rpc.tokens import MediaAction, MediaClaims, MediaTokens
 from distconv.storage import packing
@@ -199,7 +199,7 @@ class StorageServicer(StorageServiceServicer):
     async def _follow(
         self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
     ) -> AsyncGenerator[pb.ReadResponse, None]:
-        reader = await upload.staging.reader()
+        reader = await self._uploads.received(upload)
         try:
             yield pb.ReadResponse(object=packing.uploading_object(upload.record))
             follower = Follower(
@@ -276,8 +276,9 @@ class StorageServicer(StorageServiceServicer):
         if not timedelta(seconds=1) <= ttl <= _MAX_URL_TTL:
             raise InvalidArgumentError("a URL holds for 1 s to 7 days", field="ttl")
         record = await self._objects.get(place)
+        expire_time = self._clock.now() + ttl
         url = await self._provider.url(place.data_key(record.version), ttl)
-        return pb.GetUrlResponse(url=url)
+        return pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))
 
 
 def _claims() -> MediaClaims:

@@ -21,7 +21,46 @@ class StorageSettings(ProcessSettings):
     )
     data_dir: Path = Field(
         default_factory=default_data_dir,
-        description="folder to keep everything in, under storage/; on one local file system",
+        description="folder to keep everything in, under storage/; on one local file system; with "
+        "bucket_url for temporary files alone, under scratch/",
+    )
+    bucket_url: str = Field(
+        default="",
+        pattern=r"^((s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?)?$",
+        description="where objects lie instead of on disk, for any number of storage processes: "
+        "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; "
+        "credentials come from the environment",
+    )
+    bucket_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$",
+        description="URL of the object store when it is not the cloud's own, as MinIO or Ceph; "
+        "http:// sends media in the clear",
+    )
+    bucket_region: str = Field(
+        default="", description="region of an S3 bucket; unset: AWS_REGION, else us-east-1"
+    )
+    bucket_timeout_s: float = Field(
+        default=30, gt=0, le=600, description="s that one request to the object store may take"
+    )
+    bucket_patience_s: float = Field(
+        default=10,
+        ge=0,
+        le=300,
+        description="s that a request which failed in passing is tried again",
+    )
+    segment_bytes: int = Field(
+        default=8 * MIB,
+        ge=5 * MIB,
+        le=256 * MIB,
+        description="bytes of an upload that make one object of the bucket until it is completed, "
+        "and of one part then; so much is also read ahead for one reader",
+    )
+    segment_delay_s: float = Field(
+        default=0.5,
+        ge=0,
+        le=10,
+        description="s that bytes gather for a segment; bounds how late they are acknowledged",
     )
     media_key_file: Path | None = Field(
         default=None,
@@ -96,6 +135,13 @@ class StorageSettings(ProcessSettings):
         gt=0,
         description="s without a byte after which those who follow an upload give it up",
     )
+    watch_interval_s: float = Field(
+        default=0.5,
+        gt=0,
+        le=30,
+        description="s between two looks at what other storage processes did to an upload that is "
+        "followed here; with bucket_url alone",
+    )
     sweep_interval_s: float = Field(
         default=60, gt=0, description="s between two looks for uploads to give up"
     )
@@ -123,11 +169,13 @@ class StorageSettings(ProcessSettings):
             max_fragments=self.max_fragments,
             min_free_bytes=self.min_free_bytes,
             write_batch_bytes=self.write_batch_bytes,
-            sync_bytes=self.sync_bytes,
-            sync_delay=timedelta(seconds=self.sync_delay_s),
+            sync_bytes=self.segment_bytes if self.bucket_url else self.sync_bytes,
+            sync_delay=timedelta(
+                seconds=self.segment_delay_s if self.bucket_url else self.sync_delay_s
+            ),
             unsynced_limit_bytes=self.unsynced_limit_bytes,
             read_piece_bytes=self.read_piece_bytes,
-            read_ahead_bytes=self.read_ahead_bytes,
+            read_ahead_bytes=self.segment_bytes if self.bucket_url else self.read_ahead_bytes,
             upload_ttl=timedelta(seconds=self.upload_ttl_s),
             rest_after=timedelta(seconds=self.rest_after_s),
             follow_sign=timedelta(seconds=self.follow_sign_s),
@@ -138,6 +186,11 @@ class StorageSettings(ProcessSettings):
     def sweep_interval(self) -> timedelta:
         """Return the time between two sweeps."""
         return timedelta(seconds=self.sweep_interval_s)
+
+    @property
+    def watch_interval(self) -> timedelta:
+        """Return the time between two looks at uploads that are followed."""
+        return timedelta(seconds=self.watch_interval_s)
 
     @property
     def key_file(self) -> Path:

@@ -193,8 +193,11 @@ class Upload:
 
     async def refresh(self) -> None:
         """Learn what other processes took of it, where the place is shared."""
+        known_bytes = self.staging.durable.size_bytes
         await self.staging.refresh()
-        self._tell()
+        if self.staging.durable.size_bytes != known_bytes:
+            self.active_time = self._clock.now()
+            self._tell()
 
     async def flush(self) -> None:
         """Wait until everything written before this call is durable. Raises the tree's errors."""

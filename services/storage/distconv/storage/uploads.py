@@ -1,6 +1,8 @@
 """Every upload: open, find, complete, abort, expire."""
 
+import asyncio
 from datetime import datetime
+from functools import partial
 
 import structlog
 
@@ -20,7 +22,8 @@ from distconv.storage.completion import Completion
 from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, parse_data
 from distconv.storage.objects import Objects
-from distconv.storage.providers.port import Provider
+from distconv.storage.providers.port import Provider, Reader
+from distconv.storage.received import ReceivedReader
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
@@ -133,6 +136,30 @@ class Uploads:
         async with self._table.owners.own(place):
             record = await self._table.current(place)
             return None if record is None else await self._table.opened(place, record)
+
+    async def look_at_followed(self) -> None:
+        """Learn what other processes did to the uploads that are followed here."""
+        followed = [place for place, upload in self._table.open.items() if upload.followers]
+        await asyncio.gather(*map(self._look_at, followed))
+
+    async def _look_at(self, place: Place) -> None:
+        async with self._table.owners.own(place):
+            await self._table.current(place)
+            upload = self._table.open.get(place)
+            if upload is not None:
+                await upload.refresh()
+
+    async def received(self, upload: Upload) -> Reader:
+        """Open what arrives of an upload for reading, and go on with the object that it becomes."""
+        return ReceivedReader(
+            await upload.staging.reader(), partial(self._become, upload), upload.place
+        )
+
+    async def _become(self, upload: Upload) -> Reader | None:
+        record = await self._objects.find_of_upload(upload.place.tenant, upload.id)
+        if record is None or record.sha256 != record.received_sha256:
+            return None
+        return (await self._objects.open(upload.place)).reader
 
     def require_not_failed(self, place: Place) -> None:
         """Raise UploadFailedError when it is known that the object's last upload has failed."""

@@ -22,6 +22,11 @@ class Ledger:
             self._unsynced.add(start, end)
         self.unsynced_bytes += total(pieces)
 
+    def note_found(self, found: Range) -> None:
+        """Note bytes that another process has made durable."""
+        self.durable.add(*found)
+        self.written.add(*found)
+
     def begin_sync(self) -> list[Range]:
         """Return what a sync that begins now makes durable."""
         ranges = list(self._unsynced)

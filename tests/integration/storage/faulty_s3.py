@@ -1,0 +1,91 @@
+"""A proxy before an S3 that answers errors, or nothing, when it is told to."""
+
+import http.client
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+_HEADERS_OF_A_HOP = frozenset(
+    ["connection", "transfer-encoding", "content-length", "date", "server"]
+)
+
+
+@dataclass
+class Fault:
+    """What to answer instead: a status and the code of S3; only to `methods` if any are named."""
+
+    status: int
+    code: str
+    methods: tuple[str, ...] = ()
+
+
+class FaultyS3:
+    """Set `fault` to have it answer an error, None to have it forward."""
+
+    def __init__(self, behind: str) -> None:
+        self.fault: Fault | None = None
+        self.requests: list[str] = []
+        self._behind = behind
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def run(self) -> None:
+        self._server.serve_forever(poll_interval=0.01)
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # `self` is the handler
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def _serve(self) -> None:
+                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+                proxy.requests.append(f"{self.command} {self.path}")
+                fault = proxy.fault
+                if fault is not None and (not fault.methods or self.command in fault.methods):
+                    text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"
+                    self._answer(fault.status, [], text.encode())
+                    return
+                behind = http.client.HTTPConnection(proxy._behind)
+                behind.request(self.command, self.path, body, dict(self.headers))
+                answer = behind.getresponse()
+                content = answer.read()
+                kept = [h for h in answer.getheaders() if h[0].lower() not in _HEADERS_OF_A_HOP]
+                if self.command == "HEAD":
+                    kept.append(("Content-Length", answer.getheader("Content-Length") or "0"))
+                self._answer(answer.status, kept, content)
+                behind.close()
+
+            def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+                self.send_response(status)
+                for name, value in headers:
+                    self.send_header(name, value)
+                if self.command != "HEAD":
+                    self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                if self.command != "HEAD":
+                    self.wfile.write(body)
+
+            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
+
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+                pass
+
+        return Handler
+
+
+@contextmanager
+def faulty_s3(behind: str) -> Iterator[FaultyS3]:
+    """Run a proxy before the S3 at `behind`, HOST:PORT."""
+    proxy = FaultyS3(behind)
+    thread = threading.Thread(target=proxy.run)
+    thread.start()
+    try:
+        yield proxy
+    finally:
+        proxy.close()
+        thread.join()
