@@ -2,7 +2,7 @@
 
 What else is one database's own stands in a module of its name (`postgresql`, `sqlite` and
 those that begin so), in `columns` as variants of types, in `line_queries`, which is one text
-for each, and in `bulk`, which hands over many rows as each database takes them best. ADR 14
+for each, and in `bulk`, which hands over many rows as each database takes them best. ADR 11
 lists it all, and what a further database needs.
 """
 
@@ -32,6 +32,33 @@ def listed(dialect: str, name: str, *, of_ids: bool = True) -> sa.Select[Any]:
 def list_value(dialect: str, keys: Sequence[str]) -> Any:
     """Return the value of a list parameter."""
     return list(keys) if dialect == "postgresql" else json.dumps(list(keys))
+
+
+def of_pairs(
+    dialect: str,
+    query: sa.Select[Any],
+    columns: tuple[sa.Column[Any], sa.Column[Any]],
+    names: tuple[str, str],
+) -> sa.Select[Any]:
+    """Select the rows whose two `columns`, which are unique together, are one of many pairs.
+
+    The pairs are two lists of one length, the parameters `names`. The index of the columns is
+    asked for each pair, whatever the database takes the table's size for: a new table has no
+    statistics, and PostgreSQL would read every row of a tenant for a handful of them.
+    """
+    first, second = columns
+    if dialect == "postgresql":
+        lists = (sa.bindparam(name, type_=postgresql.ARRAY(sa.Text())) for name in names)
+        given = sa.func.unnest(*lists).table_valued("first", "second").render_derived(name="given")
+        one = query.where(first == given.c.first, second == given.c.second)
+        found = one.correlate(given).limit(1).lateral("found")  # a limit keeps it a look-up
+        return sa.select(*found.c).select_from(given.join(found, sa.true()))
+    firsts, seconds = (
+        sa.func.json_each(sa.bindparam(name, type_=sa.Text())).table_valued("key", "value")
+        for name in names
+    )
+    pairs = sa.select(firsts.c.value, seconds.c.value).where(firsts.c.key == seconds.c.key)
+    return query.where(sa.tuple_(first, second).in_(pairs))
 
 
 def insert_new(dialect: str, table: sa.Table) -> sa.Insert:

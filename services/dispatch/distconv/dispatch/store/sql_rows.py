@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from distconv.core.task_states import TaskState
 from distconv.dispatch.store import tables as t
-from distconv.dispatch.store.dialects import insert_new, list_value, listed
+from distconv.dispatch.store.dialects import insert_new, list_value, listed, of_pairs
 from distconv.dispatch.store.front import Front, LineFront
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.line_queries import CLAIMED_RANK, LINE_FRONTS
@@ -96,9 +96,11 @@ def _statements(dialect: str) -> _Statements:
             .where(t.garbage.c.object_id.in_(listed(dialect, "garbage")))
             .order_by(t.garbage.c.object_id)
         ),
-        requests=select_of(t.requests, RequestRecord).where(
-            t.requests.c.tenant.in_(listed(dialect, "tenants", of_ids=False)),
-            t.requests.c.request_id.in_(listed(dialect, "requests", of_ids=False)),
+        requests=of_pairs(
+            dialect,
+            select_of(t.requests, RequestRecord),
+            (t.requests.c.tenant, t.requests.c.request_id),
+            ("tenants", "requests"),
         ),
         plans=_locked(TASKS.where(tasks.job_id.in_(listed(dialect, "jobs"))).order_by(tasks.id)),
         # Task and job are locked both or neither, and nothing is waited for.
@@ -164,14 +166,12 @@ class SqlRows:
         return found or AccountRecord(tenant=tenant, urgency=urgency)
 
     async def _load_requests(self, keys: Sequence[RequestKey]) -> Sequence[RequestRecord]:
-        wanted = set(keys)
-        found = await self._all(
+        return await self._all(
             _statements(self._dialect).requests,
             RequestRecord,
-            tenants=sorted({tenant for tenant, _ in keys}),
+            tenants=[tenant for tenant, _ in keys],
             requests=[request_id for _, request_id in keys],
         )
-        return [r for r in found if (r.tenant, r.request_id) in wanted]
 
     async def load_tasks_of(self, job_ids: Sequence[str]) -> Sequence[TaskRecord]:
         """Read every task of jobs."""
