@@ -1,6 +1,7 @@
 """Measure the tenants' shares while every one of them has work that waits."""
 
 from collections import defaultdict
+from collections.abc import Callable
 
 from tests.simulation.ledger import Invariant, Ledger
 from tests.simulation.replica import WEIGHTS
@@ -22,13 +23,16 @@ class FairShare:
 
     Engines that cannot, or had better not, do one kind of work take another kind
     out of turn rather than nothing. Shares are counted anew then; within a kind
-    nothing may be taken out of turn.
+    nothing may be taken out of turn, but before what a scheduler holds back for an
+    engine that is busy and faster: that keeps its place, and others pass by it.
     """
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         # Only worlds whose jobs are all alike tell shares from priorities.
         self.watching = False
+        # Tells whether a scheduler holds a task back, by the task's id.
+        self.is_held: Callable[[str], bool] = _nothing_is
         self._ready: dict[str, TaskRecord] = {}
         self._begun: set[str] = set()
         self._served: defaultdict[str, float] = defaultdict(float)
@@ -66,7 +70,7 @@ class FairShare:
 
     def _took(self, task: TaskRecord) -> None:
         ahead = [t for t in self._ready.values() if t.rank + _SLACK * self._longest < task.rank]
-        alike = [t for t in ahead if t.requirement == task.requirement]
+        alike = [t for t in ahead if self._is_next(t, task)]
         if alike:
             first = min(alike, key=lambda t: t.rank)
             self._ledger.violated(
@@ -79,6 +83,9 @@ class FairShare:
         else:
             self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]
 
+    def _is_next(self, ahead: TaskRecord, task: TaskRecord) -> bool:
+        return ahead.requirement == task.requirement and not self.is_held(ahead.id)
+
     def _compare(self) -> None:
         shares = {tenant: self._served[tenant] for tenant in WEIGHTS}
         low, high = min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)
@@ -90,3 +97,8 @@ class FairShare:
                 f"{high} is {apart:.1f} times the bound ahead of {low}: "
                 f"{ {tenant: round(share) for tenant, share in shares.items()} }",
             )
+
+
+def _nothing_is(_: str) -> bool:
+    """Hold nothing."""
+    return False

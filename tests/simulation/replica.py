@@ -95,6 +95,10 @@ class Replica:
         """Tell whether it can be connected to; one that hangs can."""
         return self.dispatch is not None
 
+    def holds(self, task_id: str) -> bool:
+        """Tell whether the scheduler here holds a task back for a better engine."""
+        return self.dispatch is not None and self.dispatch.scheduler.hold(task_id) is not None
+
     def start(self) -> None:
         """Start a new process."""
         self._lives += 1

@@ -77,6 +77,7 @@ class World:
             )
             for k in range(self.chance.choice((1, 2, 3)))
         ]
+        self.auditor.fair_share.is_held = lambda task: any(r.holds(task) for r in self.replicas)
         self.fleet = Fleet(self, self._network_chance)
         self._calm = False
         self._chaos = Chaos(self, self.fork(), wildness=shape.wildness)
