@@ -118,7 +118,9 @@ class StorageServiceServicer(object):
 
         Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
         upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
-        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
+        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool), or
+        QUOTA_EXCEEDED (the declared size is more than the tenant or the pool has left: the metadata
+        `quota_bytes`, `used_bytes` and `wanted_bytes` say how much; delete something).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -132,7 +134,8 @@ class StorageServiceServicer(object):
         Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
         declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
         DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
-        separate pieces: fill the gaps first; with reason DISK_FULL: no room).
+        separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
+        QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

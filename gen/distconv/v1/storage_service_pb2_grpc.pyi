@@ -48,7 +48,9 @@ class StorageServiceStub:
 
     Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
     upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
-    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
+    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool), or
+    QUOTA_EXCEEDED (the declared size is more than the tenant or the pool has left: the metadata
+    `quota_bytes`, `used_bytes` and `wanted_bytes` say how much; delete something).
     """
     Write: _grpc.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]
     """Send chunks up and receive acknowledged ranges down. Chunks may come in any order and from
@@ -58,7 +60,8 @@ class StorageServiceStub:
     Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
     declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
     DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
-    separate pieces: fill the gaps first; with reason DISK_FULL: no room).
+    separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
+    QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
     """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]
     """Tell what has arrived.
@@ -149,7 +152,9 @@ class StorageServiceAsyncStub(StorageServiceStub):
 
     Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
     upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
-    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
+    RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool), or
+    QUOTA_EXCEEDED (the declared size is more than the tenant or the pool has left: the metadata
+    `quota_bytes`, `used_bytes` and `wanted_bytes` say how much; delete something).
     """
     Write: _aio.StreamStreamMultiCallable[_storage_service_pb2.WriteRequest, _storage_service_pb2.WriteResponse]  # type: ignore[assignment]
     """Send chunks up and receive acknowledged ranges down. Chunks may come in any order and from
@@ -159,7 +164,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
     declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
     DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
-    separate pieces: fill the gaps first; with reason DISK_FULL: no room).
+    separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
+    QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Tell what has arrived.
@@ -253,7 +259,9 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: INVALID_ARGUMENT (a size that is negative, over the limit, or another than the open
         upload has; a file name or labels that are none: correct them), ALREADY_EXISTS (the object is committed: it needs no upload),
-        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool).
+        RESOURCE_EXHAUSTED with reason DISK_FULL (no room: free some or choose another pool), or
+        QUOTA_EXCEEDED (the declared size is more than the tenant or the pool has left: the metadata
+        `quota_bytes`, `used_bytes` and `wanted_bytes` say how much; delete something).
         """
 
     @_abc_1.abstractmethod
@@ -269,7 +277,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: INVALID_ARGUMENT (an empty stream, or a range that is negative, too long or beyond the
         declared size), NOT_FOUND (no such upload), FAILED_PRECONDITION (the upload is not open),
         DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
-        separate pieces: fill the gaps first; with reason DISK_FULL: no room).
+        separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
+        QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
         """
 
     @_abc_1.abstractmethod

@@ -138,7 +138,7 @@ async def test_sigkill_while_completing_leaves_all_or_an_upload(
         assert await process.caller.read() == [CONTENT]
     names = sorted(p.name for p in (tmp_path / "storage").rglob("*") if p.is_file())
     object_id = answer.object.name.removeprefix("objects/")
-    entry = f"{len(CONTENT)}.{answer.object.sha256}.{object_id}"
+    entry = f"{len(CONTENT)}.{answer.object.sha256}.{object_id}.main"
     names.remove(entry)
     assert [name.partition(".")[0] for name in names] == [object_id, object_id, "lock"]
 

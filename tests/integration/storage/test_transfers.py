@@ -132,7 +132,7 @@ async def test_nothing_else_is_left_on_disk(tmp_path: Path) -> None:
     size, sha256 = len(CONTENT), hashlib.sha256(CONTENT).hexdigest()
     lock, entry, content, record = files
     assert lock == "storage/lock"
-    assert entry == f"{objects}/contents/{size % 4096:03x}/{size}.{sha256}.{OBJECT_ID}"
+    assert entry == f"{objects}/contents/{size % 4096:03x}/{size}.{sha256}.{OBJECT_ID}.main"
     assert content.startswith(f"{objects}/data/{OBJECT_ID}.")
     assert record == f"{objects}/objects/{OBJECT_ID}"
 

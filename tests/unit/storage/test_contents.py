@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distconv.storage.contents import is_entry
-from distconv.storage.names import Place, contents_prefix, parse_content
+from distconv.storage.names import ContentEntry, Place, contents_prefix, parse_content
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.records import ObjectRecord
@@ -81,7 +81,7 @@ async def test_an_entry_that_lags_behind_is_not_believed(
     objects: Objects, provider: MemoryProvider
 ) -> None:
     await provider.delete(Place(tenant="t1", object_id="0b").object_key)
-    await provider.put(Place(tenant="t1", object_id="0c").content_key(5, SHA), b"")
+    await provider.put(Place(tenant="t1", object_id="0c").content_key(5, SHA, "main"), b"")
     found = await objects.contents.find("t1", 5, SHA)
     assert found is not None
     assert found.object_id == "0a"
@@ -90,9 +90,9 @@ async def test_an_entry_that_lags_behind_is_not_believed(
 async def test_what_a_crash_left_is_put_right(objects: Objects, provider: MemoryProvider) -> None:
     right = await _entries(provider)
     assert await objects.contents.mend(await provider.keys()) == 0
-    await provider.delete(Place(tenant="t1", object_id="0a").content_key(5, SHA))
-    await provider.put(Place(tenant="t1", object_id="0c").content_key(5, SHA), b"")
-    await provider.put(Place(tenant="t1", object_id="0e").content_key(7, SHA), b"")
+    await provider.delete(Place(tenant="t1", object_id="0a").content_key(5, SHA, "main"))
+    await provider.put(Place(tenant="t1", object_id="0c").content_key(5, SHA, "main"), b"")
+    await provider.put(Place(tenant="t1", object_id="0e").content_key(7, SHA, "main"), b"")
     assert await objects.contents.mend(await provider.keys()) == 3
     assert await _entries(provider) == right
 
@@ -101,7 +101,7 @@ async def test_a_record_that_is_damaged_does_not_stop_the_mending(
     objects: Objects, provider: MemoryProvider
 ) -> None:
     await provider.put(Place(tenant="t1", object_id="0f").object_key, b"{")
-    await provider.delete(Place(tenant="t1", object_id="0a").content_key(5, SHA))
+    await provider.delete(Place(tenant="t1", object_id="0a").content_key(5, SHA, "main"))
     assert await objects.contents.mend(await provider.keys()) == 1
 
 
@@ -109,8 +109,10 @@ async def test_a_record_that_is_damaged_does_not_stop_the_mending(
 def test_a_key_says_what_it_was_made_of(size_bytes: int, content: bytes) -> None:
     place = Place(tenant="t-1", object_id="0a_b-c")
     sha256 = hashlib.sha256(content).hexdigest()
-    key = place.content_key(size_bytes, sha256)
-    assert parse_content(key) == (place, size_bytes, sha256)
+    key = place.content_key(size_bytes, sha256, "fast")
+    assert parse_content(key) == ContentEntry(
+        place=place, size_bytes=size_bytes, sha256=sha256, pool="fast"
+    )
     assert key.startswith(contents_prefix("t-1", size_bytes))
 
 

@@ -11,6 +11,7 @@ from distconv.storage.listing import ALL, Listing, Wanted
 from distconv.storage.names import Place
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
+from distconv.storage.quotas import Quotas
 from distconv.storage.records import Description, ObjectRecord
 from distconv.storage.testing import FakeFinisher, SteppedClock
 from distconv.storage.threads import Threads
@@ -51,6 +52,7 @@ async def listing(provider: MemoryProvider, clock: SteppedClock, threads: Thread
     uploads = Uploads(
         provider=provider,
         objects=objects,
+        quotas=Quotas(provider),
         completion=completion,
         threads=threads,
         limits=Limits(),

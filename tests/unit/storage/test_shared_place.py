@@ -22,6 +22,7 @@ from distconv.storage.names import Place
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.providers.port import Published
+from distconv.storage.quotas import Quotas
 from distconv.storage.records import ObjectRecord
 from distconv.storage.testing import FakeFinisher, SteppedClock, finished_content
 from distconv.storage.threads import Threads
@@ -57,6 +58,7 @@ async def two(
         return Uploads(
             provider=provider,
             objects=Objects(provider),
+            quotas=Quotas(provider),
             completion=Completion(
                 provider=provider,
                 finisher=finisher,
@@ -85,7 +87,7 @@ async def _complete(uploads: Uploads, upload: Upload) -> ObjectRecord:
 
 async def _only_the_object_is_left(provider: MemoryProvider, record: ObjectRecord) -> None:
     assert list(await provider.keys()) == [
-        PLACE.content_key(record.size_bytes, record.sha256),
+        PLACE.content_key(record.size_bytes, record.sha256, "main"),
         PLACE.data_key(record.version),
         PLACE.object_key,
     ]

@@ -25,6 +25,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
+from distconv.storage.quotas import Quotas
 from distconv.storage.records import ObjectRecord
 from distconv.storage.recovery import recover
 from distconv.storage.testing import FakeFinisher, SteppedClock, finished_content
@@ -68,6 +69,7 @@ def _make(
     return Uploads(
         provider=provider,
         objects=Objects(provider),
+        quotas=Quotas(provider),
         completion=completion,
         threads=threads,
         limits=LIMITS,
@@ -98,7 +100,7 @@ async def test_an_upload_becomes_an_object(uploads: Uploads, provider: MemoryPro
     content = PLACE.data_key(record.version)
     assert await provider.get(content) == CONTENT
     assert list(await provider.keys()) == [
-        PLACE.content_key(5000, DIGEST),
+        PLACE.content_key(5000, DIGEST, "main"),
         content,
         PLACE.object_key,
     ]
@@ -477,7 +479,7 @@ async def test_recovery_removes_what_a_crash_left_between_two_steps(
     await lost.staging.discard()
     assert await recover(provider) == 6
     assert list(await provider.keys()) == [
-        PLACE.content_key(5000, DIGEST),
+        PLACE.content_key(5000, DIGEST, "main"),
         PLACE.data_key(record.version),
         PLACE.object_key,
     ]

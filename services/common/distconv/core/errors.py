@@ -154,6 +154,12 @@ class DiskFullError(ResourceExhaustedError):
     reason = "DISK_FULL"
 
 
+class QuotaExceededError(ResourceExhaustedError):
+    """A tenant or a storage pool has no room left of what it was given."""
+
+    reason = "QUOTA_EXCEEDED"
+
+
 class UploadFailedError(DistconvError):
     """The upload that was followed has failed for good: its object never comes to be."""
 

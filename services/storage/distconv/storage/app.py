@@ -13,6 +13,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.objects import Objects
 from distconv.storage.providers.local import LocalProvider
 from distconv.storage.providers.port import Provider
+from distconv.storage.quotas import Quotas
 from distconv.storage.recovery import recover
 from distconv.storage.settings import StorageSettings
 from distconv.storage.threads import Threads
@@ -38,9 +39,11 @@ class StorageApp:
         self._threads = Threads(settings.io_threads)
         self.provider = provider or _provider(settings, self._threads)
         self.objects = Objects(self.provider)
+        self.quotas = Quotas(self.provider, settings.quotas)
         self.uploads = Uploads(
             provider=self.provider,
             objects=self.objects,
+            quotas=self.quotas,
             completion=Completion(
                 provider=self.provider,
                 finisher=finisher or _media_finisher(settings),

@@ -163,6 +163,7 @@ class Completion:
             commit_time=self._clock.now(),
             finished=finished,
             description=upload.record.description,
+            pool=upload.record.pool,
             version=new_nonce(),
         )
 

@@ -55,9 +55,9 @@ class Contents:
         """Return the objects named for a content, or with no digest for a size, by id."""
         found: list[Place] = []
         for key in await self._provider.keys(contents_prefix(tenant, size_bytes)):
-            place, *content = parse_content(key)
-            if content == [size_bytes, sha256 or content[1]]:
-                found.append(place)
+            entry = parse_content(key)
+            if (entry.size_bytes, entry.sha256) == (size_bytes, sha256 or entry.sha256):
+                found.append(entry.place)
         return sorted(found, key=lambda place: place.object_id)
 
     async def mend(self, keys: Iterable[str]) -> int:
@@ -66,7 +66,7 @@ class Contents:
         entries: dict[Place, list[str]] = {}
         for key in sorted(present):
             if is_entry(key):
-                entries.setdefault(parse_content(key)[0], []).append(key)
+                entries.setdefault(parse_content(key).place, []).append(key)
         mended = 0
         for place, noted in entries.items():
             if place.object_key not in present or len(noted) > 1:
@@ -108,4 +108,4 @@ def is_entry(key: str) -> bool:
 
 def _key(record: ObjectRecord) -> str:
     place = Place(tenant=record.tenant, object_id=record.object_id)
-    return place.content_key(record.size_bytes, record.sha256)
+    return place.content_key(record.size_bytes, record.sha256, record.pool)

@@ -104,10 +104,10 @@ class Place:
         """Return where the record of the upload under way lies."""
         return f"{self.tenant}/uploads/{self.object_id}"
 
-    def content_key(self, size_bytes: int, sha256: str) -> str:
-        """Return the key whose presence tells that the object has this content."""
+    def content_key(self, size_bytes: int, sha256: str, pool: str) -> str:
+        """Return the key whose presence tells that the object has this content, in a pool."""
         folder = contents_prefix(self.tenant, size_bytes)
-        return f"{folder}{size_bytes}.{sha256}.{self.object_id}"
+        return f"{folder}{size_bytes}.{sha256}.{self.object_id}.{pool}"
 
     def staging_key(self, upload_id: UploadId) -> str:
         """Return where the bytes of one upload gather."""
@@ -123,11 +123,36 @@ def contents_prefix(tenant: str, size_bytes: int) -> str:
     return f"{_check(tenant)}/contents/{size_bytes % _CONTENT_FOLDERS:03x}/"
 
 
-def parse_content(key: str) -> tuple[Place, int, str]:
-    """Return the object, size and SHA-256 that `Place.content_key` made a key of."""
+def tenant_contents_prefix(tenant: str) -> str:
+    """Return the prefix of the keys that tell what objects a tenant has."""
+    return f"{_check(tenant)}/contents/"
+
+
+def reserved_prefix(tenant: str) -> str:
+    """Return the prefix of the keys that tell what a tenant's uploads have reserved."""
+    return f"{_check(tenant)}/reserved/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContentEntry:
+    """What an entry of the index of contents says."""
+
+    place: Place
+    size_bytes: int
+    sha256: str
+    pool: str
+
+
+def parse_content(key: str) -> ContentEntry:
+    """Return what `Place.content_key` made a key of."""
     tenant, _, _, name = key.split("/")
-    size_bytes, sha256, object_id = name.split(".")
-    return Place(tenant=tenant, object_id=object_id), int(size_bytes), sha256
+    size_bytes, sha256, object_id, pool = name.split(".")
+    return ContentEntry(
+        place=Place(tenant=tenant, object_id=object_id),
+        size_bytes=int(size_bytes),
+        sha256=sha256,
+        pool=pool,
+    )
 
 
 def objects_prefix(tenant: str) -> str:

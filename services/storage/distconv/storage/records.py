@@ -29,6 +29,10 @@ class Description:
     labels: Mapping[str, str] = field(default_factory=dict)
 
 
+# The pool in which everything lies where nobody says otherwise.
+MAIN_POOL = "main"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UploadRecord:
     """An upload under way.
@@ -44,6 +48,7 @@ class UploadRecord:
     create_time: datetime
     container: Container | None = None
     description: Description = Description()
+    pool: str = MAIN_POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,7 @@ class ObjectRecord:
     commit_time: datetime
     finished: Finished | None = None
     description: Description = Description()
+    pool: str = MAIN_POOL
     version: str = ""
 
 

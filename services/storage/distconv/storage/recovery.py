@@ -9,6 +9,7 @@ import structlog
 from distconv.core.errors import DataLossError, NotFoundError
 from distconv.storage.names import Place, UploadId, parse_data
 from distconv.storage.providers.port import Provider
+from distconv.storage.quotas import is_reservation, reserved_place
 from distconv.storage.records import load_object, load_upload
 
 _log = structlog.get_logger()
@@ -27,6 +28,11 @@ async def recover(provider: Provider) -> int:
     for key in sorted(keys):
         kind = key.split("/")[1]
         if kind == "uploads" and await _is_orphan_upload(provider, key, keys, staged):
+            await provider.delete(key)
+            removed += 1
+    kept = set(await provider.keys())
+    for key in filter(is_reservation, sorted(kept)):
+        if reserved_place(key).upload_key not in kept:
             await provider.delete(key)
             removed += 1
     for key in await _orphan_contents(provider, keys):

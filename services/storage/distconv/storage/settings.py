@@ -1,13 +1,16 @@
 """The settings of the storage service: table `storage`, variables `DISTCONV_STORAGE_…`."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from distconv.process.settings import ProcessSettings, default_data_dir
+from distconv.core.names import parse_tenant
+from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 from distconv.storage.limits import MIB, Limits
+from distconv.storage.quotas import QuotaLimits
 
 TABLE = "storage"
 
@@ -78,6 +81,16 @@ class StorageSettings(ProcessSettings):
         ge=1,
         le=262_144,
         description="separate pieces that an upload may have arrived in; bounds memory",
+    )
+    tenant_quotas: TextList = Field(
+        (),
+        description="bytes that tenants may store, NAME=BYTES; what uploads declare counts from "
+        "their beginning",
+    )
+    tenant_quota_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="bytes that a tenant may store who is not listed; unset: without bound",
     )
     min_free_bytes: int = Field(
         default=64 * MIB, ge=0, description="bytes of the disk that no new upload may claim"
@@ -182,6 +195,21 @@ class StorageSettings(ProcessSettings):
             follow_idle=timedelta(seconds=self.follow_idle_s),
         )
 
+    @field_validator("tenant_quotas")
+    @classmethod
+    def _check_quotas(cls, pairs: Sequence[str]) -> Sequence[str]:
+        for pair in pairs:
+            _quota(pair)
+        return pairs
+
+    @property
+    def quotas(self) -> QuotaLimits:
+        """Return what tenants and pools may hold."""
+        return QuotaLimits(
+            by_tenant=dict(_quota(pair) for pair in self.tenant_quotas),
+            other_tenants=self.tenant_quota_bytes,
+        )
+
     @property
     def sweep_interval(self) -> timedelta:
         """Return the time between two sweeps."""
@@ -196,3 +224,10 @@ class StorageSettings(ProcessSettings):
     def key_file(self) -> Path:
         """Return where the key that signs media tokens lies."""
         return self.media_key_file or self.data_dir / "media.key"
+
+
+def _quota(pair: str) -> tuple[str, int]:
+    name, equals, size = pair.partition("=")
+    if not equals or not size.isdecimal():
+        raise ValueError(f"'{pair}' is not NAME=BYTES")
+    return parse_tenant(name), int(size)

@@ -9,7 +9,7 @@ one sync. A writer that gets `unsynced_limit_bytes` ahead of the disk waits.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -29,12 +29,16 @@ from distconv.rpc.limits import MAX_CHUNK_BYTES
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
-from distconv.storage.providers.port import Piece, Staging
+from distconv.storage.providers.port import Piece, Staging, total
 from distconv.storage.records import UploadRecord
 
 _log = structlog.get_logger()
 # How much of what arrived out of turn is read back and hashed beside each batch.
 _CATCH_UP_BYTES = 8 * MIB
+
+
+async def _have_room(size_bytes: int) -> None:
+    """Reserve nothing: there is no quota."""
 
 
 class Upload:
@@ -49,7 +53,9 @@ class Upload:
         limits: Limits,
         clock: Clock,
         active_time: datetime,
+        cover: Callable[[int], Awaitable[None]] = _have_room,
     ) -> None:
+        """`cover` is asked for room for so many bytes in all before more are written."""
         self.record = record
         self.staging = staging
         self.digest = digest
@@ -58,6 +64,7 @@ class Upload:
         self.users = 0  # streams that write to it now
         self.followers = 0  # streams that read it as it comes
         self._limits = limits
+        self._cover = cover
         self._clock = clock
         self._turn = asyncio.Lock()
         self._hurry = asyncio.Event()
@@ -159,6 +166,7 @@ class Upload:
         fresh = self._fresh(pieces)
         if not fresh:
             return
+        await self._cover(self.staging.written.size_bytes + total(fresh))
         hashing = asyncio.ensure_future(self.digest.feed(fresh))
         try:
             await self.staging.write(fresh)

@@ -1,5 +1,7 @@
 """The uploads that are open: their records at the provider, and what is in memory of them."""
 
+from functools import partial
+
 from distconv.core.clock import Clock
 from distconv.core.errors import AlreadyExistsError, NotFoundError, UnavailableError
 from distconv.storage.digest import FrontierDigest
@@ -7,6 +9,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, uploads_prefix
 from distconv.storage.owners import Owners
 from distconv.storage.providers.port import Provider
+from distconv.storage.quotas import Quotas
 from distconv.storage.records import UploadRecord, dump, load_upload
 from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
@@ -24,11 +27,18 @@ class UploadTable:
     """
 
     def __init__(
-        self, *, provider: Provider, threads: Threads, limits: Limits, clock: Clock
+        self,
+        *,
+        provider: Provider,
+        quotas: Quotas,
+        threads: Threads,
+        limits: Limits,
+        clock: Clock,
     ) -> None:
         self.owners = Owners()
         self.open: dict[Place, Upload] = {}
         self._provider = provider
+        self._quotas = quotas
         self._threads = threads
         self._limits = limits
         self._clock = clock
@@ -93,6 +103,7 @@ class UploadTable:
                 limits=self._limits,
                 clock=self._clock,
                 active_time=now,
+                cover=partial(self._quotas.cover, record),
             )
         else:
             await self.open[place].refresh()
@@ -108,6 +119,7 @@ class UploadTable:
     async def forget(self, place: Place) -> None:
         """Remove what is left of an upload: its record, then its bytes."""
         await self._provider.delete(place.upload_key)
+        await self._quotas.release(place)
         await self.leave(place)
 
     async def leave(self, place: Place) -> None:

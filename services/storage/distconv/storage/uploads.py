@@ -23,6 +23,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, parse_data
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider, Reader
+from distconv.storage.quotas import Quotas
 from distconv.storage.received import ReceivedReader
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.threads import Threads
@@ -40,6 +41,7 @@ class Uploads:
         *,
         provider: Provider,
         objects: Objects,
+        quotas: Quotas,
         completion: Completion,
         threads: Threads,
         limits: Limits,
@@ -47,9 +49,12 @@ class Uploads:
     ) -> None:
         self._provider = provider
         self._objects = objects
+        self._quotas = quotas
         self._limits = limits
         self._clock = clock
-        self._table = UploadTable(provider=provider, threads=threads, limits=limits, clock=clock)
+        self._table = UploadTable(
+            provider=provider, quotas=quotas, threads=threads, limits=limits, clock=clock
+        )
         self._completing = Completing(self._table, objects, completion, clock)
 
     # --- open and find ---------------------------------------------------------------------
@@ -64,8 +69,8 @@ class Uploads:
     ) -> Upload:
         """Open an upload, or return the one that is open for the object.
 
-        Raises AlreadyExistsError when the object is committed, and
-        DiskFullError when there is no room for the declared size.
+        Raises AlreadyExistsError when the object is committed, and DiskFullError or
+        QuotaExceededError when there is no room for the declared size.
         """
         self.check_size(size_bytes)
         async with self._table.owners.own(place):
@@ -95,7 +100,12 @@ class Uploads:
             container=container,
             description=description,
         )
-        upload = await self._table.create(record)
+        await self._quotas.reserve(record)
+        try:
+            upload = await self._table.create(record)
+        except BaseException:
+            await self._quotas.release(place)
+            raise
         self._completing.begin_anew(place)
         return upload
 

@@ -48,7 +48,7 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     out = capsys.readouterr().out
     assert "Exit codes:" in out
-    assert "    8  a disk is full" in out
+    assert "    8  a disk or a quota is full" in out
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ MEANINGS = {
     ExitCode.NO_SERVER: "no server answers, or it was lost on the way",
     ExitCode.JOB_FAILED: "the job failed",
     ExitCode.EXISTS: "the output exists",
-    ExitCode.DISK_FULL: "a disk is full, here or at the server",
+    ExitCode.DISK_FULL: "a disk or a quota is full, here or at the server",
     ExitCode.TIMEOUT: "--timeout ran out",
     ExitCode.JOB_CANCELLED: "the job was cancelled by someone else",
     ExitCode.REFUSED: "the server refused: not allowed, or not in this state",
@@ -72,7 +72,7 @@ def of_failure(reason: str) -> ExitCode:
     """Return the exit code for a job that failed with `reason`."""
     if reason in _BAD_INPUT_REASONS:
         return ExitCode.BAD_INPUT
-    if reason == tree.DiskFullError.reason:
+    if reason in (tree.DiskFullError.reason, tree.QuotaExceededError.reason):
         return ExitCode.DISK_FULL
     return ExitCode.JOB_FAILED
 

@@ -1,0 +1,195 @@
+"""How much a tenant may store, and how much a pool may hold.
+
+What counts lies at the provider, so that it holds for any number of storage
+processes: the entries of `contents` for what is committed, and a reservation for
+each upload under way, which is the key itself:
+
+    TENANT/reserved/OBJECT.NONCE.POOL.SIZE
+
+A reservation is put first and what is used is added up after it: of two uploads
+that begin at once and do not fit together, each sees the other, so that at most
+one is let in. Where there is no quota, nothing is put and nothing is counted.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from distconv.core.errors import QuotaExceededError
+from distconv.storage.names import Place, parse_content, reserved_prefix, tenant_contents_prefix
+from distconv.storage.providers.port import Provider
+from distconv.storage.records import UploadRecord
+
+# An upload of unknown size reserves as it grows, so many bytes at a time.
+STEP_BYTES = 64 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotaLimits:
+    """The quotas, bytes: of tenants by name, of all others (None: no bound), of pools by name."""
+
+    by_tenant: Mapping[str, int] = field(default_factory=dict)
+    other_tenants: int | None = None
+    by_pool: Mapping[str, int] = field(default_factory=dict)
+
+    def of_tenant(self, tenant: str) -> int | None:
+        """Return what a tenant may store, None without bound."""
+        return self.by_tenant.get(tenant, self.other_tenants)
+
+
+NO_QUOTAS = QuotaLimits()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Claim:
+    """Bytes that an object has, or that an upload has reserved."""
+
+    place: Place
+    pool: str
+    size_bytes: int
+
+
+class Quotas:
+    """Reserve, extend and release."""
+
+    def __init__(self, provider: Provider, limits: QuotaLimits = NO_QUOTAS) -> None:
+        self._provider = provider
+        self._limits = limits
+        self._covered: dict[Place, int] = {}
+
+    async def reserve(self, record: UploadRecord) -> None:
+        """Reserve an upload's declared size. Raises QuotaExceededError, having reserved nothing."""
+        if self._is_limited(record):
+            await self._claim(record, record.size_bytes, wanted_bytes=record.size_bytes)
+
+    async def cover(self, record: UploadRecord, size_bytes: int) -> None:
+        """See that an upload may have `size_bytes`; one of unknown size reserves as it grows.
+
+        Raises QuotaExceededError; what was reserved stays.
+        """
+        place = _place(record)
+        if record.size_bytes or not self._is_limited(record):
+            return
+        if size_bytes <= self._covered.get(place, 0):
+            return
+        ahead = -(-size_bytes // STEP_BYTES) * STEP_BYTES
+        try:
+            await self._claim(record, ahead, wanted_bytes=size_bytes)
+        except QuotaExceededError:  # what is left may be less than a step
+            await self._claim(record, size_bytes, wanted_bytes=size_bytes)
+
+    async def release(self, place: Place) -> None:
+        """Give back what the object's upload had reserved; harmless when that is nothing."""
+        self._covered.pop(place, None)
+        if self._limits == NO_QUOTAS:
+            return
+        for key in await self._provider.keys(reserved_prefix(place.tenant)):
+            if _parse_reservation(key).place == place:
+                await self._provider.delete(key)
+
+    async def used_by_pool(self) -> Mapping[str, int]:
+        """Return the bytes that every pool has in use and reserved; costs a listing of all keys."""
+        return _sums(await self._provider.keys())
+
+    def _is_limited(self, record: UploadRecord) -> bool:
+        return (
+            self._limits.of_tenant(record.tenant) is not None or record.pool in self._limits.by_pool
+        )
+
+    async def _claim(self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int) -> None:
+        """Put a reservation in place of a smaller one, unless it exceeds a quota."""
+        place = _place(record)
+        own = f"{reserved_prefix(record.tenant)}{record.object_id}.{record.nonce}.{record.pool}."
+        key = f"{own}{size_bytes}"
+        await self._provider.put(key, b"")
+        try:
+            await self._check(record, size_bytes, wanted_bytes)
+        except BaseException:
+            await self._provider.delete(key)
+            raise
+        self._covered[place] = size_bytes
+        for other in await self._provider.keys(reserved_prefix(record.tenant)):
+            if other.startswith(own) and _parse_reservation(other).size_bytes < size_bytes:
+                await self._provider.delete(other)
+
+    async def _check(self, record: UploadRecord, size_bytes: int, wanted_bytes: int) -> None:
+        quota = self._limits.of_tenant(record.tenant)
+        if quota is not None:
+            used = sum(_sums(await self._tenant_keys(record.tenant)).values())
+            if used > quota:
+                raise _exceeded(
+                    f"the quota of the tenant '{record.tenant}'",
+                    quota=quota,
+                    used=used - size_bytes,
+                    wanted=wanted_bytes,
+                )
+        capacity = self._limits.by_pool.get(record.pool)
+        if capacity is not None:
+            used = (await self.used_by_pool()).get(record.pool, 0)
+            if used > capacity:
+                raise _exceeded(
+                    f"the capacity of the storage pool '{record.pool}'",
+                    quota=capacity,
+                    used=used - size_bytes,
+                    wanted=wanted_bytes,
+                )
+
+    async def _tenant_keys(self, tenant: str) -> list[str]:
+        return [
+            *await self._provider.keys(tenant_contents_prefix(tenant)),
+            *await self._provider.keys(reserved_prefix(tenant)),
+        ]
+
+
+def is_reservation(key: str) -> bool:
+    """Tell whether a key is a reservation."""
+    return key.split("/")[1] == "reserved"
+
+
+def reserved_place(key: str) -> Place:
+    """Return the object whose upload a reservation is of."""
+    return _parse_reservation(key).place
+
+
+def _parse_reservation(key: str) -> _Claim:
+    tenant, _, name = key.split("/")
+    object_id, _, pool, size = name.split(".")
+    return _Claim(place=Place(tenant=tenant, object_id=object_id), pool=pool, size_bytes=int(size))
+
+
+def _sums(keys: Iterable[str]) -> Mapping[str, int]:
+    """Add up what objects have, and what uploads reserved whose objects are not there yet."""
+    claims: dict[Place, _Claim] = {}
+    committed: set[Place] = set()
+    for key in keys:
+        kind = key.split("/")[1]
+        if kind == "contents":
+            entry = parse_content(key)
+            claim = _Claim(place=entry.place, pool=entry.pool, size_bytes=entry.size_bytes)
+            committed.add(claim.place)
+            claims[claim.place] = claim
+        elif kind == "reserved":
+            claim = _parse_reservation(key)
+            known = claims.get(claim.place)
+            # One that is being extended has two for a moment.
+            if known is None or (
+                claim.place not in committed and claim.size_bytes > known.size_bytes
+            ):
+                claims[claim.place] = claim
+    sums: dict[str, int] = {}
+    for claim in claims.values():
+        sums[claim.pool] = sums.get(claim.pool, 0) + claim.size_bytes
+    return sums
+
+
+def _exceeded(what: str, *, quota: int, used: int, wanted: int) -> QuotaExceededError:
+    return QuotaExceededError(
+        f"{what} is {quota} bytes, of which {used} are used or reserved: {wanted} bytes more do "
+        "not fit; delete what is not needed, or have it raised",
+        metadata={
+            "quota_bytes": str(quota), "used_bytes": str(used), "wanted_bytes": str(wanted),
+        },
+    )  # fmt: skip
+
+
+def _place(record: UploadRecord) -> Place:
+    return Place(tenant=record.tenant, object_id=record.object_id)
