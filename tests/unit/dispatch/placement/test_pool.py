@@ -3,8 +3,8 @@ from hypothesis import strategies as st
 
 from distconv.core.engine import EngineCapabilities
 from distconv.dispatch.placement.matching import Matching
-from distconv.dispatch.placement.offer import Offer
-from distconv.dispatch.placement.pool import Fit, Pool
+from distconv.dispatch.placement.offer import Fit, Offer
+from distconv.dispatch.placement.pool import Pool
 
 SLOTS = 3
 NAMES = "abcdefgh"
@@ -18,7 +18,7 @@ def fit(name: str, unit_s: float) -> Fit:
         slot_count=SLOTS,
         free_slot_count=SLOTS,
     )
-    return Fit(offer=offer, unit_s=unit_s)
+    return Fit(offer=offer, unit_s=unit_s, shortage="")
 
 
 @given(

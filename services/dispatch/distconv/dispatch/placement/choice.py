@@ -14,13 +14,13 @@ from datetime import datetime, timedelta
 from distconv.core.durations import about
 from distconv.dispatch.placement.offer import (
     Estimate,
+    Fit,
     Offer,
     estimated,
     kind_objection,
     objection,
-    unit_time,
 )
-from distconv.dispatch.placement.pool import Fit, Pool
+from distconv.dispatch.placement.pool import Pool
 from distconv.dispatch.store.records import TaskRecord
 from distconv.dispatch.wording import clock, count
 
@@ -174,8 +174,8 @@ class _Round:
             good: list[tuple[Fit, float]] = []
             poor: list[tuple[Fit, float]] = []
             for offer in self._offers:
-                if self._left[offer.engine_id] and not offer.matching.missing(task.requirement):
-                    fit = Fit(offer=offer, unit_s=unit_time(task, offer))
+                fit = offer.fit(task) if self._left[offer.engine_id] else None
+                if fit is not None:
                     against = kind_objection(task, offer, self._now)
                     (poor if against else good).append((fit, self._load(offer)))
             pools = self._kinds[kind] = _Pools(Pool.of(good), Pool.of(poor))

@@ -37,11 +37,42 @@ class Offer:
     scratch_free_bytes: int = 0
     resort_time: datetime | None = None
     resort_reason: str = ""
+    _fits: dict[tuple[str, int], "Fit | None"] = field(
+        default_factory=dict, init=False, compare=False, repr=False
+    )
 
     @property
     def name(self) -> str:
         """Return what people call it, with its id."""
         return f"{self.display_name} ({self.engine_id})"
+
+    def fit(self, task: TaskRecord) -> "Fit | None":
+        """Return what it is for a task's kind of work, None when it cannot do that.
+
+        A thousand engines are asked at every look, most of which offer what they offered before.
+        """
+        kind = (task.requirement, task.height)
+        if kind not in self._fits:
+            self._fits[kind] = None if self.matching.missing(task.requirement) else _fit(task, self)
+        return self._fits[kind]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """An engine for one kind of work.
+
+    `unit_s` is how long it takes for a unit of it, seconds; `shortage` says what
+    it has too little of, empty when nothing.
+    """
+
+    offer: Offer
+    unit_s: float
+    shortage: str
+
+    @property
+    def engine_id(self) -> str:
+        """Return the engine's id."""
+        return self.offer.engine_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,10 +94,24 @@ def estimated(task: TaskRecord, offer: Offer) -> Estimate:
     return Estimate(duration=speed.time_for(task.cost) / _share(offer), basis=speed.basis)
 
 
-def unit_time(task: TaskRecord, offer: Offer) -> float:
-    """Return how long an engine takes for a unit of a task's kind of work, seconds."""
+def _fit(task: TaskRecord, offer: Offer) -> Fit:
     speed = offer.speeds.of(codec_of(task.requirement), task.height)
-    return 1 / (max(speed.units_per_s, 1e-6) * _share(offer))
+    return Fit(
+        offer=offer,
+        unit_s=1 / (max(speed.units_per_s, 1e-6) * _share(offer)),
+        shortage=_shortage(task, offer),
+    )
+
+
+def _shortage(task: TaskRecord, offer: Offer) -> str:
+    codec: VideoCodec | None = codec_of(task.requirement)
+    if not offer.memory_bytes or codec is None:
+        return ""
+    needed = memory_bytes(codec, task.height)
+    there = max(offer.memory_bytes - offer.memory_used_bytes, 0)
+    if needed <= there:
+        return ""
+    return f"it needs about {size(needed)} of memory and {size(there)} are free there"
 
 
 def _share(offer: Offer) -> float:
@@ -88,10 +133,5 @@ def kind_objection(task: TaskRecord, offer: Offer, now: datetime) -> str:
     """Return why an engine is a last resort for all work of a task's kind; empty: it is none."""
     if offer.resort_time is not None and now < offer.resort_time:
         return offer.resort_reason
-    codec: VideoCodec | None = codec_of(task.requirement)
-    if offer.memory_bytes and codec is not None:
-        needed = memory_bytes(codec, task.height)
-        there = max(offer.memory_bytes - offer.memory_used_bytes, 0)
-        if needed > there:
-            return f"it needs about {size(needed)} of memory and {size(there)} are free there"
-    return ""
+    fit = offer.fit(task)
+    return fit.shortage if fit is not None else ""

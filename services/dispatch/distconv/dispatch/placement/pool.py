@@ -9,20 +9,7 @@ from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from distconv.dispatch.placement.offer import Offer
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fit:
-    """A free engine for one kind of work, and how long it takes for a unit of it, seconds."""
-
-    offer: Offer
-    unit_s: float
-
-    @property
-    def engine_id(self) -> str:
-        """Return the engine's id."""
-        return self.offer.engine_id
+from distconv.dispatch.placement.offer import Fit
 
 
 @dataclass(slots=True)

@@ -55,10 +55,12 @@ class Benchmarks:
         asked = self._asked.get(session.session_id)
         if asked is not None and session.measured_time is not None:
             return None  # it answered: what is still missing, it cannot do in time
+        due = since + self._idle if asked is None else max(since, asked) + self._again
+        if asked is not None and due > now:
+            return due  # what was asked for is missing still
         missing = missing_benchmarks(session)
         if not missing:
             return None
-        due = since + self._idle if asked is None else max(since, asked) + self._again
         if due > now:
             return due
         self._ask(session, missing)

@@ -153,7 +153,8 @@ class EngineMessages:
     def _note_heartbeat(self, session: EngineSession, beat: Heartbeat) -> dict[str, int]:
         """Note what an engine says of itself; return the fencing tokens of its attempts."""
         session.heartbeat_time = self._clock.now()
-        session.metrics = beat.metrics or session.metrics
+        if beat.metrics is not None and beat.metrics != session.metrics:
+            session.metrics = beat.metrics  # what offers are compared by: the same one if alike
         was_taking = session.takes_work
         session.draining, session.resting = beat.draining, False
         if session.takes_work and not was_taking:
