@@ -31,6 +31,7 @@ DESCRIBED = {
     ("dispatch", "nats_credentials_file"): "none",
     ("storage", "data_dir"): "the user's data folder, on Linux `~/.local/share/distconv`",
     ("storage", "media_key_file"): "`media.key` in `data_dir`",
+    ("dispatch", "output_retention_s"): "for ever",
     ("storage", "tenant_quota_bytes"): "without bound",
     ("storage", "ffmpeg"): "the one on `PATH`, else the bundled one",
     ("engine", "data_dir"): "`engine` in the user's data folder",

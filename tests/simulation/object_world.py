@@ -1,6 +1,7 @@
 """Storage in memory: what was written when by whom, what is left, and what cannot be asked."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from random import Random
 
@@ -8,7 +9,7 @@ from tests.simulation.clocks import WorldClock
 from tests.simulation.ledger import Ledger
 
 from distconv.core.errors import PermissionDeniedError, UnavailableError
-from distconv.dispatch.objects.port import StoredObject
+from distconv.dispatch.objects.port import Collected, StoredObject
 
 
 class ObjectWorld:
@@ -35,6 +36,16 @@ class ObjectWorld:
         if self.stored.pop((tenant, object_id), None) is not None:
             self._ledger.note("storage deleted", object_id)
         await self._answer()
+
+    async def page(self, tenant: str, token: str) -> tuple[Sequence[StoredObject], str]:
+        """Return all at once."""
+        await self._answer()
+        return [stored for (of, _), stored in sorted(self.stored.items()) if of == tenant], ""
+
+    async def collect(self, tenant: str, *, dry_run: bool) -> Sequence[Collected]:
+        """Return nothing: a simulated storage leaves nothing over."""
+        await self._answer()
+        return []
 
     async def _answer(self) -> None:
         await asyncio.sleep(self._chance.uniform(0.0, 0.01 + self.slow_s))

@@ -134,6 +134,56 @@ class GrantMediaAccessResponse(_message.Message):
 Global___GrantMediaAccessResponse: _TypeAlias = GrantMediaAccessResponse  # noqa: Y015
 
 @_typing.final
+class CollectObjectsRequest(_message.Message):
+    """Request of DispatchService.CollectObjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Only say what would be collected."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectObjectsRequest: _TypeAlias = CollectObjectsRequest  # noqa: Y015
+
+@_typing.final
+class CollectObjectsResponse(_message.Message):
+    """Response of DispatchService.CollectObjects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTED_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    size_bytes: _builtins.int
+    """The sum of their sizes, bytes."""
+    @_builtins.property
+    def collected(self) -> _containers.RepeatedCompositeFieldContainer[_object_pb2.CollectedObject]:
+        """What was collected; outputs are deleted a moment later."""
+
+    def __init__(
+        self,
+        *,
+        collected: _abc.Iterable[_object_pb2.CollectedObject] | None = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectObjectsResponse: _TypeAlias = CollectObjectsResponse  # noqa: Y015
+
+@_typing.final
 class CreateJobRequest(_message.Message):
     """Request of DispatchService.CreateJob."""
 

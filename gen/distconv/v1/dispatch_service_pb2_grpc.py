@@ -55,6 +55,11 @@ class DispatchServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessResponse.FromString,
                 _registered_method=True)
+        self.CollectObjects = channel.unary_unary(
+                '/distconv.v1.DispatchService/CollectObjects',
+                request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsResponse.FromString,
+                _registered_method=True)
         self.CreateJob = channel.unary_unary(
                 '/distconv.v1.DispatchService/CreateJob',
                 request_serializer=distconv_dot_v1_dot_dispatch__service__pb2.CreateJobRequest.SerializeToString,
@@ -196,6 +201,17 @@ class DispatchServiceServicer(object):
         PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
         runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
         ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CollectObjects(self, request, context):
+        """Collect what no job needs any more of the tenant's objects: outputs that did not win, results that
+        have expired (`output_retention_s`), abandoned uploads and what a crash left. Never what a user
+        uploaded whole, nor what a job that has not ended needs. It is done now and then anyway.
+
+        Errors: UNAVAILABLE (storage does not answer: try again with backoff).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -433,6 +449,11 @@ def add_DispatchServiceServicer_to_server(servicer, server):
                     request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessResponse.SerializeToString,
             ),
+            'CollectObjects': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectObjects,
+                    request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsResponse.SerializeToString,
+            ),
             'CreateJob': grpc.unary_unary_rpc_method_handler(
                     servicer.CreateJob,
                     request_deserializer=distconv_dot_v1_dot_dispatch__service__pb2.CreateJobRequest.FromString,
@@ -604,6 +625,33 @@ class DispatchService(object):
             '/distconv.v1.DispatchService/GrantMediaAccess',
             distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessRequest.SerializeToString,
             distconv_dot_v1_dot_dispatch__service__pb2.GrantMediaAccessResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectObjects(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.DispatchService/CollectObjects',
+            distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsRequest.SerializeToString,
+            distconv_dot_v1_dot_dispatch__service__pb2.CollectObjectsResponse.FromString,
             options,
             channel_credentials,
             insecure,

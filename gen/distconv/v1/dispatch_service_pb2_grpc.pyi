@@ -61,6 +61,13 @@ class DispatchServiceStub:
     runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
     ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
     """
+    CollectObjects: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.CollectObjectsRequest, _dispatch_service_pb2.CollectObjectsResponse]
+    """Collect what no job needs any more of the tenant's objects: outputs that did not win, results that
+    have expired (`output_retention_s`), abandoned uploads and what a crash left. Never what a user
+    uploaded whole, nor what a job that has not ended needs. It is done now and then anyway.
+
+    Errors: UNAVAILABLE (storage does not answer: try again with backoff).
+    """
     CreateJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]
     """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
     if its upload said its size: engines then read it as it arrives, and the output is published
@@ -229,6 +236,13 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
     runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
     ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
+    """
+    CollectObjects: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.CollectObjectsRequest, _dispatch_service_pb2.CollectObjectsResponse]  # type: ignore[assignment]
+    """Collect what no job needs any more of the tenant's objects: outputs that did not win, results that
+    have expired (`output_retention_s`), abandoned uploads and what a crash left. Never what a user
+    uploaded whole, nor what a job that has not ended needs. It is done now and then anyway.
+
+    Errors: UNAVAILABLE (storage does not answer: try again with backoff).
     """
     CreateJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.CreateJobRequest, _dispatch_service_pb2.CreateJobResponse]  # type: ignore[assignment]
     """Create a job on a stored source. Idempotent by `request_id`. The source may still be uploaded,
@@ -407,6 +421,19 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED (WRITE on an engine's output at any time, or DELETE on it while its attempt
         runs: wait, or cancel the job), FAILED_PRECONDITION (DELETE of the source of a job that has not
         ended: cancel it first), UNAVAILABLE (storage does not answer: try again with backoff).
+        """
+
+    @_abc_1.abstractmethod
+    def CollectObjects(
+        self,
+        request: _dispatch_service_pb2.CollectObjectsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispatch_service_pb2.CollectObjectsResponse, _abc.Awaitable[_dispatch_service_pb2.CollectObjectsResponse]]:
+        """Collect what no job needs any more of the tenant's objects: outputs that did not win, results that
+        have expired (`output_retention_s`), abandoned uploads and what a crash left. Never what a user
+        uploaded whole, nor what a job that has not ended needs. It is done now and then anyway.
+
+        Errors: UNAVAILABLE (storage does not answer: try again with backoff).
         """
 
     @_abc_1.abstractmethod

@@ -78,6 +78,38 @@ OBJECT_STATE_COMMITTED: ObjectState.ValueType  # 2
 """Whole, checked, durable; it never changes again."""
 Global___ObjectState: _TypeAlias = ObjectState  # noqa: Y015
 
+class _CollectReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _CollectReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CollectReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    COLLECT_REASON_UNSPECIFIED: _CollectReason.ValueType  # 0
+    """Never sent."""
+    COLLECT_REASON_LOST_OUTPUT: _CollectReason.ValueType  # 1
+    """The output of an attempt that has ended and did not win."""
+    COLLECT_REASON_EXPIRED_OUTPUT: _CollectReason.ValueType  # 2
+    """The result of a job that ended longer ago than results are kept."""
+    COLLECT_REASON_ABANDONED_UPLOAD: _CollectReason.ValueType  # 3
+    """An upload without a byte for longer than uploads are kept."""
+    COLLECT_REASON_LEFTOVER: _CollectReason.ValueType  # 4
+    """Bytes that no object refers to: the trace of a step that was cut off."""
+
+class CollectReason(_CollectReason, metaclass=_CollectReasonEnumTypeWrapper):
+    """Why something in storage is collected."""
+
+COLLECT_REASON_UNSPECIFIED: CollectReason.ValueType  # 0
+"""Never sent."""
+COLLECT_REASON_LOST_OUTPUT: CollectReason.ValueType  # 1
+"""The output of an attempt that has ended and did not win."""
+COLLECT_REASON_EXPIRED_OUTPUT: CollectReason.ValueType  # 2
+"""The result of a job that ended longer ago than results are kept."""
+COLLECT_REASON_ABANDONED_UPLOAD: CollectReason.ValueType  # 3
+"""An upload without a byte for longer than uploads are kept."""
+COLLECT_REASON_LEFTOVER: CollectReason.ValueType  # 4
+"""Bytes that no object refers to: the trace of a step that was cut off."""
+Global___CollectReason: _TypeAlias = CollectReason  # noqa: Y015
+
 class _UploadState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -289,6 +321,36 @@ class Object(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Object: _TypeAlias = Object  # noqa: Y015
+
+@_typing.final
+class CollectedObject(_message.Message):
+    """Something in storage that was collected, or would be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OBJECT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    object: _builtins.str
+    """The object, `objects/{id}`."""
+    reason: Global___CollectReason.ValueType
+    """Why."""
+    size_bytes: _builtins.int
+    """How many bytes it has; of an upload at most so many."""
+    def __init__(
+        self,
+        *,
+        object: _builtins.str = ...,
+        reason: Global___CollectReason.ValueType = ...,
+        size_bytes: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object", "reason", b"reason", "size_bytes", b"size_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectedObject: _TypeAlias = CollectedObject  # noqa: Y015
 
 @_typing.final
 class Upload(_message.Message):

@@ -625,6 +625,52 @@ class DeleteObjectResponse(_message.Message):
 Global___DeleteObjectResponse: _TypeAlias = DeleteObjectResponse  # noqa: Y015
 
 @_typing.final
+class CollectLeftoversRequest(_message.Message):
+    """Request of StorageService.CollectLeftovers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    dry_run: _builtins.bool
+    """Only say what would be collected."""
+    def __init__(
+        self,
+        *,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dry_run", b"dry_run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectLeftoversRequest: _TypeAlias = CollectLeftoversRequest  # noqa: Y015
+
+@_typing.final
+class CollectLeftoversResponse(_message.Message):
+    """Response of StorageService.CollectLeftovers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    COLLECTED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def collected(self) -> _containers.RepeatedCompositeFieldContainer[_object_pb2.CollectedObject]:
+        """What was collected."""
+
+    def __init__(
+        self,
+        *,
+        collected: _abc.Iterable[_object_pb2.CollectedObject] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["collected", b"collected"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CollectLeftoversResponse: _TypeAlias = CollectLeftoversResponse  # noqa: Y015
+
+@_typing.final
 class GetUrlRequest(_message.Message):
     """Request of StorageService.GetUrl."""
 

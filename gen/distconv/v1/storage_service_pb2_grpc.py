@@ -93,6 +93,11 @@ class StorageServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.FromString,
                 _registered_method=True)
+        self.CollectLeftovers = channel.unary_unary(
+                '/distconv.v1.StorageService/CollectLeftovers',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversResponse.FromString,
+                _registered_method=True)
         self.GetUrl = channel.unary_unary(
                 '/distconv.v1.StorageService/GetUrl',
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.GetUrlRequest.SerializeToString,
@@ -235,6 +240,17 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CollectLeftovers(self, request, context):
+        """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
+        refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
+        DispatchService.CollectObjects.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetUrl(self, request, context):
         """Make a short-lived URL at which plain HTTP can fetch the object.
 
@@ -297,6 +313,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.DeleteObject,
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.SerializeToString,
+            ),
+            'CollectLeftovers': grpc.unary_unary_rpc_method_handler(
+                    servicer.CollectLeftovers,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversResponse.SerializeToString,
             ),
             'GetUrl': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUrl,
@@ -583,6 +604,33 @@ class StorageService(object):
             '/distconv.v1.StorageService/DeleteObject',
             distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.SerializeToString,
             distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CollectLeftovers(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/CollectLeftovers',
+            distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversResponse.FromString,
             options,
             channel_credentials,
             insecure,

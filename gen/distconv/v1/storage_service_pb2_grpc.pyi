@@ -125,6 +125,13 @@ class StorageServiceStub:
 
     Errors: none of its own.
     """
+    CollectLeftovers: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.CollectLeftoversRequest, _storage_service_pb2.CollectLeftoversResponse]
+    """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
+    refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
+    DispatchService.CollectObjects.
+
+    Errors: none of its own.
+    """
     GetUrl: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUrlRequest, _storage_service_pb2.GetUrlResponse]
     """Make a short-lived URL at which plain HTTP can fetch the object.
 
@@ -226,6 +233,13 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     DeleteObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.DeleteObjectRequest, _storage_service_pb2.DeleteObjectResponse]  # type: ignore[assignment]
     """Delete an object. Idempotent: a missing object is deleted.
+
+    Errors: none of its own.
+    """
+    CollectLeftovers: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.CollectLeftoversRequest, _storage_service_pb2.CollectLeftoversResponse]  # type: ignore[assignment]
+    """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
+    refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
+    DispatchService.CollectObjects.
 
     Errors: none of its own.
     """
@@ -387,6 +401,19 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_service_pb2.DeleteObjectResponse, _abc.Awaitable[_storage_service_pb2.DeleteObjectResponse]]:
         """Delete an object. Idempotent: a missing object is deleted.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def CollectLeftovers(
+        self,
+        request: _storage_service_pb2.CollectLeftoversRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.CollectLeftoversResponse, _abc.Awaitable[_storage_service_pb2.CollectLeftoversResponse]]:
+        """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
+        refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
+        DispatchService.CollectObjects.
 
         Errors: none of its own.
         """

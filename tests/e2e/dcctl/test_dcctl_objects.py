@@ -113,3 +113,14 @@ def test_what_is_stored_already_is_not_sent_again(idle: Up, source: Path) -> Non
     assert again.returncode == 0
     assert "stored already" not in again.stderr
     dcctl("jobs", "cancel", again.stdout.strip(), "--server", idle.address)
+
+
+def test_nothing_that_is_whole_is_collected(idle: Up, source: Path) -> None:
+    stored = _ok(idle, "put", source).strip()
+    would = json.loads(_ok(idle, "gc", "--dry-run", "--json"))
+    assert would == {"collected": [], "size_bytes": 0, "dry_run": True}
+    done = dcctl("objects", "gc", "--server", idle.address)
+    assert done.returncode == 0
+    assert "nothing to collect" in done.stderr
+    assert stored in _ok(idle, "list", "--all")
+    _ok(idle, "rm", stored, "--yes")

@@ -44,6 +44,7 @@ async def _all(stub: StorageServiceStub, method: str, metadata: object) -> objec
         "FindObject": pb.FindObjectRequest(size_bytes=1),
         "ListObjects": pb.ListObjectsRequest(),
         "DeleteObject": pb.DeleteObjectRequest(name=NAME),
+        "CollectLeftovers": pb.CollectLeftoversRequest(),
         "GetUrl": pb.GetUrlRequest(name=NAME),
     }
     with translated():
@@ -68,6 +69,7 @@ METHODS = {
     "FindObject": MediaAction.LIST,
     "ListObjects": MediaAction.LIST,
     "DeleteObject": MediaAction.DELETE,
+    "CollectLeftovers": MediaAction.COLLECT,
     "GetUrl": MediaAction.READ,
 }
 ALL_METHODS = [*METHODS, "GetObject"]
@@ -105,7 +107,9 @@ async def test_an_expired_token_says_so(caller: Caller, method: str) -> None:
 async def test_a_token_allows_its_action_alone(
     caller: Caller, method: str, action: MediaAction
 ) -> None:
-    token = caller.token(action, "" if action is MediaAction.LIST else OBJECT_ID)
+    token = caller.token(
+        action, "" if action in (MediaAction.LIST, MediaAction.COLLECT) else OBJECT_ID
+    )
     if METHODS[method] is action:
         with suppress(NotFoundError):
             await _all(caller.stub, method, token)

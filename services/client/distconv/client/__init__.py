@@ -33,7 +33,14 @@ if TYPE_CHECKING:
     from distconv.client.new_job import UNCHANGED, NewJob
     from distconv.client.patience import Break
     from distconv.client.server import ServerInfo
-    from distconv.client.stored import Direction, ObjectState, StoredObject, Transfer
+    from distconv.client.stored import (
+        CollectedObject,
+        CollectReason,
+        Direction,
+        ObjectState,
+        StoredObject,
+        Transfer,
+    )
     from distconv.client.transcode import TranscodeResult
     from distconv.core.engine import EngineState
     from distconv.core.errors import DistconvError
@@ -48,6 +55,8 @@ _HOMES = {
     "Attempt": "distconv.client.job",
     "Break": "distconv.client.patience",
     "Client": "distconv.client.client",
+    "CollectReason": "distconv.client.stored",
+    "CollectedObject": "distconv.client.stored",
     "Container": "distconv.core.profile",
     "Direction": "distconv.client.stored",
     "DistconvError": "distconv.core.errors",
@@ -88,6 +97,8 @@ __all__ = [
     "Attempt",
     "Break",
     "Client",
+    "CollectReason",
+    "CollectedObject",
     "Container",
     "DeadLetter",
     "Direction",

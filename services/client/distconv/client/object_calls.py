@@ -8,16 +8,20 @@ from typing import BinaryIO
 
 from distconv.client.access import ObjectAccess
 from distconv.client.calls import Calls
-from distconv.client.convert.object import to_stored
+from distconv.client.convert.object import to_collected, to_stored
 from distconv.client.source import SourceFile
-from distconv.client.stored import StoredObject
+from distconv.client.stored import CollectedObject, StoredObject
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import ID_LENGTH
 from distconv.core.names import object_name, parse_prefix
 from distconv.rpc.channel import UNARY_TIMEOUT_S
 from distconv.rpc.convert.times import timestamp
+from distconv.v1 import dispatch_service_pb2 as dispatch
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
+
+# Every object of the tenant is looked at.
+_COLLECT_TIMEOUT_S = 300.0
 
 
 class ObjectCalls(Calls):
@@ -119,6 +123,20 @@ class ObjectCalls(Calls):
             metadata=access.metadata,
             address=access.address,
         )
+
+    async def collect_objects(self, *, dry_run: bool = False) -> tuple[CollectedObject, ...]:
+        """Collect the tenant's stored objects that no job needs any more, and return them.
+
+        Those are outputs that did not win, results that have expired, abandoned
+        uploads and what a crash left; never what was uploaded whole. With `dry_run`
+        they are returned alone. Servers do so by themselves now and then.
+        """
+        response = await self._connection.once(
+            self._connection.dispatch.CollectObjects,
+            dispatch.CollectObjectsRequest(dry_run=dry_run),
+            timeout_s=_COLLECT_TIMEOUT_S,
+        )
+        return tuple(map(to_collected, response.collected))
 
     async def _whole_name(self, name: str) -> str:
         """Return the whole name that a person shortened. Raises NotFoundError."""

@@ -38,6 +38,24 @@ class StoredObject:
         return bare(self.name, "objects")
 
 
+class CollectReason(StrEnum):
+    """Why something in storage is collected."""
+
+    LOST_OUTPUT = "LOST_OUTPUT"
+    EXPIRED_OUTPUT = "EXPIRED_OUTPUT"
+    ABANDONED_UPLOAD = "ABANDONED_UPLOAD"
+    LEFTOVER = "LEFTOVER"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CollectedObject:
+    """Something in storage that was collected, or would be; of an upload at most so many bytes."""
+
+    name: str
+    reason: CollectReason
+    size_bytes: int
+
+
 class Direction(StrEnum):
     """Which way a file goes."""
 

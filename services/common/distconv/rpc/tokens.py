@@ -33,13 +33,15 @@ class MediaAction(StrEnum):
     WRITE = "write"
     DELETE = "delete"
     LIST = "list"
+    COLLECT = "collect"  # by dispatch alone, which knows what jobs need; never granted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MediaClaims:
     """What a token says: `subject` (a user or an attempt) of `tenant` may do `action` on `object`.
 
-    `object` is the id alone, without `objects/`; empty with LIST.
+    `object` is the id alone, without `objects/`; empty with LIST and
+    COLLECT.
     """
 
     tenant: str

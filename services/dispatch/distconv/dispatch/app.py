@@ -26,6 +26,7 @@ from distconv.dispatch.duties.job_expirer import JobExpirer
 from distconv.dispatch.duties.job_purger import JobPurger
 from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
 from distconv.dispatch.duties.line_pruner import LinePruner
+from distconv.dispatch.duties.object_collector import ObjectCollector
 from distconv.dispatch.duties.outbox_relay import OutboxRelay
 from distconv.dispatch.duties.progress_sampler import ProgressSampler
 from distconv.dispatch.duties.promoter import Promoter
@@ -59,6 +60,7 @@ from distconv.dispatch.sessions.service import EngineServicer, engine_service
 from distconv.dispatch.sessions.speed_book import SpeedBook
 from distconv.dispatch.sessions.stream import SessionStreams
 from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.steering.collecting import ObjectCollecting
 from distconv.dispatch.steering.media_grants import MediaGrants
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.records import EngineRecord
@@ -242,12 +244,20 @@ class Dispatch:
         explainer = Explainer(
             store=store, hub=self.hub, clock=clock, policy=settings.health, held=self.scheduler.hold
         )
+        self._collecting = ObjectCollecting(
+            store=store,
+            changes=changes,
+            objects=objects,
+            clock=clock,
+            output_retention=settings.output_retention,
+        )
         self.services: Sequence[Service] = (
             dispatch_service(
                 DispatchServicer(
                     self.api,
                     explainer=explainer,
                     finder=Finder(store),
+                    collecting=self._collecting,
                     grants=MediaGrants(mint, objects, store, changes, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
@@ -322,7 +332,16 @@ class Dispatch:
             (self._relay, Topic.OUTBOX),
             (sampler, Topic.SAMPLES),
         )
-        timed: Sequence[Duty] = (LinePruner(changes, clock), self.reaper, self.keeper, *others)
+        collector = ObjectCollector(
+            store, self._collecting, clock, interval=timedelta(seconds=settings.collect_interval_s)
+        )
+        timed: Sequence[Duty] = (
+            LinePruner(changes, clock),
+            collector,
+            self.reaper,
+            self.keeper,
+            *others,
+        )
         return (
             *((duty, self.signals.event(topic)) for duty, topic in woken),
             (monitor, self.circuit.doubted),

@@ -157,6 +157,20 @@ class DispatchSettings(SchedulingSettings):
         description="How long a deleted job can still be read by its name, s, 0..315360000; then "
         "it is forgotten with its history. Default 2592000 (30 days)",
     )
+    output_retention_s: float | None = Field(
+        None,
+        ge=0,
+        le=3650 * 86_400,
+        description="How long the result of a job is kept in storage after the job's end, s, "
+        "0..315360000; unset: until somebody deletes it",
+    )
+    collect_interval_s: float = Field(
+        3600.0,
+        ge=1,
+        le=30 * 86_400,
+        description="Time between two looks for objects that no job needs, s, 1..2592000. "
+        "Default 3600",
+    )
     progress_event_interval_s: float = Field(
         5.0,
         ge=1,
@@ -201,6 +215,12 @@ class DispatchSettings(SchedulingSettings):
     def heartbeat_interval(self) -> timedelta:
         """Return how often engines report."""
         return timedelta(seconds=self.heartbeat_interval_s)
+
+    @property
+    def output_retention(self) -> timedelta | None:
+        """Return how long results are kept after their jobs' ends; None: for ever."""
+        kept = self.output_retention_s
+        return None if kept is None else timedelta(seconds=kept)
 
     @property
     def default_job_ttl(self) -> timedelta | None:

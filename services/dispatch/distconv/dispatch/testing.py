@@ -1,10 +1,11 @@
 """Fakes for tests and simulation: a clock to turn by hand, objects in memory."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from distconv.core.errors import UnavailableError
-from distconv.dispatch.objects.port import StoredObject
+from distconv.dispatch.objects.port import Collected, StoredObject
 
 
 class ManualClock:
@@ -38,6 +39,7 @@ class FakeObjects:
     def __init__(self) -> None:
         self.stored: dict[tuple[str, str], StoredObject] = {}
         self.deleted: list[str] = []
+        self.leftovers: list[Collected] = []
         self.away = False
         self.changed = asyncio.Event()
 
@@ -66,6 +68,20 @@ class FakeObjects:
         self.stored.pop((tenant, object_id), None)
         self.deleted.append(object_id)
         self.changed.set()
+
+    async def page(self, tenant: str, token: str) -> tuple[Sequence[StoredObject], str]:
+        """Return all at once."""
+        self._answer()
+        assert not token  # noqa: S101  # there is no second page
+        return [stored for (of, _), stored in sorted(self.stored.items()) if of == tenant], ""
+
+    async def collect(self, tenant: str, *, dry_run: bool) -> Sequence[Collected]:  # noqa: ARG002
+        """Return what was put into `leftovers`, and forget it unless `dry_run`."""
+        self._answer()
+        found = list(self.leftovers)
+        if not dry_run:
+            self.leftovers.clear()
+        return found
 
     def _answer(self) -> None:
         if self.away:

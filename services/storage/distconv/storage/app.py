@@ -6,6 +6,7 @@ from datetime import timedelta
 from distconv.core.clock import Clock
 from distconv.core.errors import InvalidArgumentError
 from distconv.media.sandbox import RlimitSandbox
+from distconv.storage.collector import Collector
 from distconv.storage.completion import Completion
 from distconv.storage.expirer import expire_uploads
 from distconv.storage.finish import Finisher, MediaFinisher
@@ -53,6 +54,13 @@ class StorageApp:
             ),
             threads=self._threads,
             limits=self.limits,
+            clock=clock,
+        )
+        self.collector = Collector(
+            provider=self.provider,
+            objects=self.objects,
+            uploads=self.uploads,
+            grace=self.limits.upload_ttl,
             clock=clock,
         )
         self._duties: list[asyncio.Task[None]] = []

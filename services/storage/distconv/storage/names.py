@@ -123,6 +123,11 @@ def contents_prefix(tenant: str, size_bytes: int) -> str:
     return f"{_check(tenant)}/contents/{size_bytes % _CONTENT_FOLDERS:03x}/"
 
 
+def tenant_prefix(tenant: str) -> str:
+    """Return the prefix of all keys of a tenant."""
+    return f"{_check(tenant)}/"
+
+
 def tenant_contents_prefix(tenant: str) -> str:
     """Return the prefix of the keys that tell what objects a tenant has."""
     return f"{_check(tenant)}/contents/"

@@ -4,6 +4,7 @@ from distconv.core.names import object_name
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.times import optional_time, timestamp
+from distconv.storage.collector import Collected, CollectReason
 from distconv.storage.listing import Wanted
 from distconv.storage.names import UploadId
 from distconv.storage.records import ObjectRecord, UploadRecord
@@ -85,4 +86,19 @@ def wanted(request: service_pb.ListObjectsRequest) -> Wanted:
         labels=dict(request.labels),
         from_time=optional_time(request, "from_time"),
         before_time=optional_time(request, "before_time"),
+    )
+
+
+_REASONS = {
+    CollectReason.ABANDONED_UPLOAD: pb.COLLECT_REASON_ABANDONED_UPLOAD,
+    CollectReason.LEFTOVER: pb.COLLECT_REASON_LEFTOVER,
+}
+
+
+def collected(value: Collected) -> pb.CollectedObject:
+    """Describe what was collected."""
+    return pb.CollectedObject(
+        object=object_name(value.place.object_id),
+        reason=_REASONS[value.reason],
+        size_bytes=value.size_bytes,
     )

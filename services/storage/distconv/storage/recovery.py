@@ -35,7 +35,7 @@ async def recover(provider: Provider) -> int:
         if reserved_place(key).upload_key not in kept:
             await provider.delete(key)
             removed += 1
-    for key in await _orphan_contents(provider, keys):
+    for key in await orphan_contents(provider, keys):
         await provider.delete(key)
         removed += 1
     if removed:
@@ -65,7 +65,7 @@ async def _is_orphan_upload(provider: Provider, key: str, keys: set[str], staged
     return place.staging_key(UploadId(object_id=object_id, nonce=nonce)) not in staged
 
 
-async def _orphan_contents(provider: Provider, keys: set[str]) -> list[str]:
+async def orphan_contents(provider: Provider, keys: set[str]) -> list[str]:
     """Return the contents that no record refers to: it was never put, or is deleted already."""
     contents: dict[Place, list[str]] = {}
     for key in sorted(keys):

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -19,20 +19,20 @@ from distconv.core.errors import (
 )
 from distconv.core.names import object_name
 from distconv.rpc.auth import MediaTokenAuthenticator, principal
-from distconv.rpc.convert.object import byte_ranges, chunk
+from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.profile import to_container
 from distconv.rpc.convert.times import timestamp, to_timedelta
 from distconv.rpc.server import Service
 from distconv.rpc.tokens import MediaAction, MediaClaims, MediaTokens
-from distconv.storage import packing
+from distconv.storage import packing, streaming
 from distconv.storage.app import StorageApp
-from distconv.storage.following import Follower, Waiting
-from distconv.storage.intake import Chunk, Intake
+from distconv.storage.following import Follower
+from distconv.storage.intake import Intake
 from distconv.storage.listing import Listing
 from distconv.storage.names import Place, UploadId, parse_object, shown
 from distconv.storage.objects import Opened, missing
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
-from distconv.storage.serving import Load, RangeServer
+from distconv.storage.serving import RangeServer
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
@@ -70,6 +70,7 @@ class StorageServicer(StorageServiceServicer):
         self._limits = app.limits
         self._clock = app.clock
         self._listing = Listing(app.objects, app.uploads)
+        self._collector = app.collector
 
     async def CreateUpload(
         self, request: pb.CreateUploadRequest, context: _Context
@@ -101,7 +102,9 @@ class StorageServicer(StorageServiceServicer):
         upload = await self._uploads.get(tenant, upload_id)
         upload.require_open()
         intake = Intake(
-            upload, _chunks(first, request_iterator), batch_bytes=self._limits.write_batch_bytes
+            upload,
+            streaming.chunks(first, request_iterator),
+            batch_bytes=self._limits.write_batch_bytes,
         )
         async with aclosing(intake.acknowledgements()) as acknowledgements:
             async for ranges in acknowledgements:
@@ -150,7 +153,7 @@ class StorageServicer(StorageServiceServicer):
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
         place = _place(first.object, MediaAction.READ, field="object")
         found = await self._find(place, follow=first.follow)
-        ranges = _ranges(first, request_iterator)
+        ranges = streaming.ranges(first, request_iterator)
         responses = (
             self._serve(found, ranges) if isinstance(found, Opened) else self._follow(found, ranges)
         )
@@ -191,7 +194,7 @@ class StorageServicer(StorageServiceServicer):
             )
             async with aclosing(server.loads()) as loads:
                 async for load in loads:
-                    for response in _read_responses(load):
+                    for response in streaming.read_responses(load):
                         yield response
         finally:
             await opened.reader.close()
@@ -212,7 +215,7 @@ class StorageServicer(StorageServiceServicer):
             )
             async with aclosing(follower.steps()) as steps:
                 async for step in steps:
-                    for response in _follow_responses(step):
+                    for response in streaming.follow_responses(step):
                         yield response
         finally:
             await reader.close()
@@ -269,6 +272,15 @@ class StorageServicer(StorageServiceServicer):
         await self._uploads.delete_object(_place(request.name, MediaAction.DELETE, field="name"))
         return pb.DeleteObjectResponse()
 
+    async def CollectLeftovers(
+        self, request: pb.CollectLeftoversRequest, context: _Context
+    ) -> pb.CollectLeftoversResponse:
+        """Collect what nobody can use any more."""
+        claims = _claims()
+        claims.require(MediaAction.COLLECT, "")
+        found = await self._collector.collect(claims.tenant, dry_run=request.dry_run)
+        return pb.CollectLeftoversResponse(collected=map(packing.collected, found))
+
     async def GetUrl(self, request: pb.GetUrlRequest, context: _Context) -> pb.GetUrlResponse:
         """Make a URL, where the provider has any."""
         place = _place(request.name, MediaAction.READ, field="name")
@@ -316,47 +328,3 @@ def _object(record: ObjectRecord | UploadRecord) -> object_pb2.Object:
     if isinstance(record, ObjectRecord):
         return packing.committed_object(record)
     return packing.uploading_object(record)
-
-
-async def _chunks(
-    first: pb.WriteRequest, rest: AsyncIterator[pb.WriteRequest]
-) -> AsyncIterator[Chunk]:
-    if first.HasField("chunk"):
-        yield _chunk(first.chunk)
-    async for request in rest:
-        if request.HasField("chunk"):
-            yield _chunk(request.chunk)
-
-
-def _chunk(message: object_pb2.Chunk) -> Chunk:
-    return Chunk(offset=message.offset, data=message.data, crc32c=message.crc32c)
-
-
-async def _ranges(
-    first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]
-) -> AsyncIterator[tuple[int, int]]:
-    if first.HasField("range"):
-        yield first.range.offset, first.range.length
-    async for request in rest:
-        if request.HasField("range"):
-            yield request.range.offset, request.range.length
-
-
-def _read_responses(load: Load) -> Iterator[pb.ReadResponse]:
-    if not load.pieces:  # a range to the end that begins there
-        yield pb.ReadResponse(range_done=True)
-    offset = load.offset
-    for number, data in enumerate(load.pieces, 1):
-        yield pb.ReadResponse(
-            chunk=chunk(offset, data), range_done=load.last and number == len(load.pieces)
-        )
-        offset += len(data)
-
-
-def _follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[pb.ReadResponse]:
-    if isinstance(step, Load):
-        yield from _read_responses(step)
-    elif isinstance(step, Waiting):
-        yield pb.ReadResponse(waiting=True)
-    else:
-        yield pb.ReadResponse(object=packing.committed_object(step))

@@ -22,7 +22,7 @@ from distconv.storage.completion import Completion
 from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, parse_data
 from distconv.storage.objects import Objects
-from distconv.storage.providers.port import Provider, Reader
+from distconv.storage.providers.port import Provider, Reader, Stat
 from distconv.storage.quotas import Quotas
 from distconv.storage.received import ReceivedReader
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
@@ -258,8 +258,17 @@ class Uploads:
         for staging in await self._provider.stagings():
             place, nonce = parse_data(staging.key)
             if staging.modified_time + ttl <= now:
-                async with self._table.owners.own(place):
-                    await self._sweep_closed(place, nonce)
+                await self.sweep_closed(place, nonce)
+
+    def is_abandoned(self, place: Place, staging: Stat) -> bool:
+        """Tell whether bytes have gathered that nobody goes on with."""
+        expired = staging.modified_time + self._limits.upload_ttl <= self._clock.now()
+        return expired and place not in self._table.open
+
+    async def sweep_closed(self, place: Place, nonce: str) -> None:
+        """Give up an upload that has expired, and free bytes that are of none."""
+        async with self._table.owners.own(place):
+            await self._sweep_closed(place, nonce)
 
     async def _sweep_open(self, place: Place, now: datetime) -> None:
         await self._table.current(place)

@@ -1,5 +1,6 @@
-"""dcctl objects: list, send, fetch and delete the files in storage."""
+"""dcctl objects: list, send, fetch, delete and collect the files in storage."""
 
+from collections.abc import Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,8 @@ from distconv.client.cli.views import View, make_view
 from distconv.client.cli.when import When
 from distconv.client.client import Client
 from distconv.client.local import check_output
-from distconv.client.stored import StoredObject
+from distconv.client.stored import CollectedObject, StoredObject
+from distconv.core.names import bare
 
 _COLUMNS = ("ID", "STATE", "SIZE", "FILE", "AGE", "LABELS", "SHA256")
 # What goes first where a line is short.
@@ -143,6 +145,37 @@ def rm_command(*, names: tuple[str, ...], yes: bool) -> int:
         return stored
 
     return do_each(names, remove, plural="objects", done="deleted")
+
+
+@group.command("gc")
+@click.option("--dry-run", is_flag=True, help="Only say what would be collected.")
+@common_options
+def gc_command(*, dry_run: bool) -> int:
+    """Collect what no job needs any more, and say what it was.
+
+    Those are outputs that did not win, results that have expired, abandoned uploads
+    and what a crash left; never what was uploaded whole. Servers do so by themselves
+    now and then.
+    """
+    common = Common.current()
+    found = run(_collected(common, dry_run=dry_run))
+    total = sum(one.size_bytes for one in found)
+    if common.as_json:
+        print_json({"collected": found, "size_bytes": total, "dry_run": dry_run})
+        return 0
+    rows = [
+        (bare(one.name, "objects"), one.reason.value, text.size(one.size_bytes)) for one in found
+    ]
+    print_table(("ID", "WHY", "SIZE"), rows, empty="nothing to collect")
+    if found:
+        done = "would be collected" if dry_run else "collected"
+        click.echo(f"{len(found)} objects, {text.size(total)}: {done}", err=True)
+    return 0
+
+
+async def _collected(common: Common, *, dry_run: bool) -> Sequence[CollectedObject]:
+    async with open_client(common) as client:
+        return await client.collect_objects(dry_run=dry_run)
 
 
 async def _listed(

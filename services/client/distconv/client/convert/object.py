@@ -1,7 +1,7 @@
 """Stored files of the contract as values of the SDK."""
 
 from distconv.client.convert.enums import by_name
-from distconv.client.stored import ObjectState, StoredObject
+from distconv.client.stored import CollectedObject, CollectReason, ObjectState, StoredObject
 from distconv.rpc.convert.times import optional_time
 from distconv.v1 import object_pb2 as pb
 
@@ -17,4 +17,13 @@ def to_stored(message: pb.Object) -> StoredObject:
         labels=dict(message.labels),
         create_time=optional_time(message, "create_time"),
         commit_time=optional_time(message, "commit_time"),
+    )
+
+
+def to_collected(message: pb.CollectedObject) -> CollectedObject:
+    """Read what was collected."""
+    return CollectedObject(
+        name=message.object,
+        reason=by_name(pb.CollectReason.Name, message.reason, CollectReason, "COLLECT_REASON_"),
+        size_bytes=message.size_bytes,
     )

@@ -14,11 +14,12 @@ from distconv.core.version import __version__
 from distconv.dispatch.api import wire
 from distconv.dispatch.api.client_api import ClientApi
 from distconv.dispatch.api.masks import check_mask, masked, wants
-from distconv.dispatch.objects.wire import ACTIONS_BACK, media_access
+from distconv.dispatch.objects.wire import ACTIONS_BACK, collected_object, media_access
 from distconv.dispatch.reading.engines import EngineList
 from distconv.dispatch.reading.explaining import Explainer
 from distconv.dispatch.reading.finding import Finder
 from distconv.dispatch.reading.jobs import ListRequest
+from distconv.dispatch.steering.collecting import ObjectCollecting
 from distconv.dispatch.steering.media_grants import MediaGrants
 from distconv.dispatch.store.records import JobRecord
 from distconv.dispatch.unserved import UNSERVED_METHODS
@@ -47,6 +48,7 @@ class DispatchServicer(DispatchServiceServicer):
         explainer: Explainer,
         finder: Finder,
         grants: MediaGrants,
+        collecting: ObjectCollecting,
         catalogue: ProfileCatalogue,
         storage_addresses: Sequence[str],
         max_source_bytes: int,
@@ -61,6 +63,7 @@ class DispatchServicer(DispatchServiceServicer):
         self._explainer = explainer
         self._finder = finder
         self._grants = grants
+        self._collecting = collecting
         self._catalogue = catalogue
         self._storage_addresses = tuple(storage_addresses)
         self._max_source_bytes = max_source_bytes
@@ -89,6 +92,15 @@ class DispatchServicer(DispatchServiceServicer):
             parse_id(request.object, "objects", field="object") if request.object else "",
         )
         return pb.GrantMediaAccessResponse(access=media_access(access))
+
+    async def CollectObjects(
+        self, request: pb.CollectObjectsRequest, context: Any
+    ) -> pb.CollectObjectsResponse:
+        """Collect what no job needs any more."""
+        found = await self._collecting.collect(principal().tenant, dry_run=request.dry_run)
+        return pb.CollectObjectsResponse(
+            collected=map(collected_object, found), size_bytes=sum(one.size_bytes for one in found)
+        )
 
     async def CreateJob(self, request: pb.CreateJobRequest, context: Any) -> pb.CreateJobResponse:
         """Create a job."""

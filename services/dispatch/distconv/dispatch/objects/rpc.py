@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, TypeVar
 import grpc.aio
 
 from distconv.core.errors import DeadlineExceededError, NotFoundError, UnavailableError
-from distconv.core.names import object_name
-from distconv.dispatch.objects.port import StoredObject
+from distconv.core.names import bare, object_name
+from distconv.dispatch.objects.port import Collected, StoredObject
+from distconv.dispatch.objects.wire import to_collected
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.errors import translated
 from distconv.rpc.tokens import MediaAction, MediaTokens
@@ -20,6 +21,9 @@ if TYPE_CHECKING:  # a class of the stubs alone
 
 # Storage answers from an index; what takes longer is as good as away.
 CALL_TIMEOUT_S = 5.0
+# Listing and collecting go through records; nobody waits for them but a person.
+_SWEEP_TIMEOUT_S = 60.0
+_PAGE = 1000
 # A token for one call at once.
 _TOKEN_TTL = timedelta(minutes=1)
 _SUBJECT = "dispatch"
@@ -54,12 +58,7 @@ class StorageObjects:
             found = (await self._first(call)).object
         except NotFoundError:
             return None
-        return StoredObject(
-            id=object_id,
-            size_bytes=found.size_bytes,
-            sha256=found.sha256,
-            committed=found.state == object_pb2.OBJECT_STATE_COMMITTED,
-        )
+        return _stored(found)
 
     async def delete(self, tenant: str, object_id: str) -> None:
         """Delete an object; a missing one is deleted already."""
@@ -70,6 +69,27 @@ class StorageObjects:
             return await stub.DeleteObject(request, metadata=metadata, timeout=CALL_TIMEOUT_S)
 
         await self._first(call)
+
+    async def page(self, tenant: str, token: str) -> tuple[Sequence[StoredObject], str]:
+        """Return a page of the tenant's objects and the token of the next."""
+        request = pb.ListObjectsRequest(page_size=_PAGE, page_token=token)
+        metadata = self._metadata(tenant, "", MediaAction.LIST)
+
+        async def call(stub: "StorageServiceAsyncStub") -> pb.ListObjectsResponse:
+            return await stub.ListObjects(request, metadata=metadata, timeout=_SWEEP_TIMEOUT_S)
+
+        answer = await self._first(call)
+        return [_stored(found) for found in answer.objects], answer.next_page_token
+
+    async def collect(self, tenant: str, *, dry_run: bool) -> Sequence[Collected]:
+        """Have storage collect what it alone knows of."""
+        request = pb.CollectLeftoversRequest(dry_run=dry_run)
+        metadata = self._metadata(tenant, "", MediaAction.COLLECT)
+
+        async def call(stub: "StorageServiceAsyncStub") -> pb.CollectLeftoversResponse:
+            return await stub.CollectLeftovers(request, metadata=metadata, timeout=_SWEEP_TIMEOUT_S)
+
+        return [to_collected(one) for one in (await self._first(call)).collected]
 
     def _metadata(
         self, tenant: str, object_id: str, action: MediaAction
@@ -95,3 +115,12 @@ class StorageObjects:
         if address not in self._channels:
             self._channels[address] = open_channel(address)
         return storage_service_pb2_grpc.StorageServiceStub(self._channels[address])
+
+
+def _stored(found: object_pb2.Object) -> StoredObject:
+    return StoredObject(
+        id=bare(found.name, "objects"),
+        size_bytes=found.size_bytes,
+        sha256=found.sha256,
+        committed=found.state == object_pb2.OBJECT_STATE_COMMITTED,
+    )

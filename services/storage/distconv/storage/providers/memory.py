@@ -4,7 +4,7 @@ import secrets
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -135,6 +135,7 @@ class MemoryProvider:
         self.room_bytes = room_bytes
         self.fails_to_sync = False
         self._data: dict[str, bytes] = {}
+        self._times: dict[str, datetime] = {}
         self._stagings: dict[str, MemoryStaging] = {}
 
     def take(self, key: str, size_bytes: int) -> None:
@@ -166,6 +167,7 @@ class MemoryProvider:
         """Keep a thing."""
         self.take(key, len(data))
         self._data[key] = bytes(data)
+        self._times[key] = self.clock.now()
 
     async def create(self, key: str, data: bytes) -> None:
         """Keep a thing unless there is one."""
@@ -175,7 +177,8 @@ class MemoryProvider:
 
     async def stat(self, key: str) -> Stat:
         """Describe a thing."""
-        return Stat(key=key, size_bytes=len(await self.get(key)), modified_time=self.clock.now())
+        size_bytes = len(await self.get(key))
+        return Stat(key=key, size_bytes=size_bytes, modified_time=self._times[key])
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
         """Return the keys under a prefix, sorted."""
