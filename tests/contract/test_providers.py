@@ -20,6 +20,7 @@ from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
 from distconv.storage.providers.object_store import ObjectStoreProvider
+from distconv.storage.providers.pooled import PooledProvider
 from distconv.storage.providers.port import Provider
 from distconv.storage.threads import Threads
 from servers import S3Server
@@ -29,7 +30,7 @@ STAGING = "t1/data/0abc.0123456789ab"
 CONTENT = os.urandom(10_000)
 
 
-@pytest.fixture(params=["local", "memory", "s3", "obstore-memory"])
+@pytest.fixture(params=["local", "memory", "s3", "obstore-memory", "pooled"])
 async def provider(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Provider]:
@@ -39,6 +40,9 @@ async def provider(
         adapter = LocalProvider(tmp_path / "root", threads)
     elif request.param == "memory":
         adapter = MemoryProvider(tmp_path)
+    elif request.param == "pooled":
+        others = {"fast": LocalProvider(tmp_path / "fast", threads)}
+        adapter = PooledProvider(LocalProvider(tmp_path / "root", threads), others, threads)
     elif request.param == "s3":
         server: S3Server = request.getfixturevalue("s3")
         for name, value in server.environment.items():

@@ -277,6 +277,7 @@ class Object(_message.Message):
     TENANT_FIELD_NUMBER: _builtins.int
     FILE_NAME_FIELD_NUMBER: _builtins.int
     LABELS_FIELD_NUMBER: _builtins.int
+    POOL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `objects/{id}`."""
     state: Global___ObjectState.ValueType
@@ -289,6 +290,8 @@ class Object(_message.Message):
     """The tenant it belongs to."""
     file_name: _builtins.str
     """What its owner calls it, as CreateUpload was told; empty: no name."""
+    pool: _builtins.str
+    """The storage pool that its bytes lie in."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When its upload was created."""
@@ -313,10 +316,11 @@ class Object(_message.Message):
         tenant: _builtins.str = ...,
         file_name: _builtins.str = ...,
         labels: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        pool: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "create_time", b"create_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "create_time", b"create_time", "file_name", b"file_name", "labels", b"labels", "name", b"name", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commit_time", b"commit_time", "create_time", b"create_time", "file_name", b"file_name", "labels", b"labels", "name", b"name", "pool", b"pool", "sha256", b"sha256", "size_bytes", b"size_bytes", "state", b"state", "tenant", b"tenant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -625,6 +625,88 @@ class DeleteObjectResponse(_message.Message):
 Global___DeleteObjectResponse: _TypeAlias = DeleteObjectResponse  # noqa: Y015
 
 @_typing.final
+class StoragePool(_message.Message):
+    """A named place for the bytes of objects."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
+    USED_BYTES_FIELD_NUMBER: _builtins.int
+    FREE_BYTES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name; `main` is the one in which everything lies where nobody says otherwise."""
+    capacity_bytes: _builtins.int
+    """How much it may hold, bytes; absent: as much as its disk has."""
+    used_bytes: _builtins.int
+    """What whole objects have and uploads have reserved, bytes."""
+    free_bytes: _builtins.int
+    """What is left, bytes; absent: without bound."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        capacity_bytes: _builtins.int | None = ...,
+        used_bytes: _builtins.int = ...,
+        free_bytes: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes", "_free_bytes", b"_free_bytes", "capacity_bytes", b"capacity_bytes", "free_bytes", b"free_bytes"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes", "_free_bytes", b"_free_bytes", "capacity_bytes", b"capacity_bytes", "free_bytes", b"free_bytes", "name", b"name", "used_bytes", b"used_bytes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__capacity_bytes: _TypeAlias = _typing.Literal["capacity_bytes"]  # noqa: Y015
+    _WhichOneofArgType__capacity_bytes: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes"]  # noqa: Y015
+    _WhichOneofReturnType__free_bytes: _TypeAlias = _typing.Literal["free_bytes"]  # noqa: Y015
+    _WhichOneofArgType__free_bytes: _TypeAlias = _typing.Literal["_free_bytes", b"_free_bytes"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__capacity_bytes) -> _WhichOneofReturnType__capacity_bytes | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__free_bytes) -> _WhichOneofReturnType__free_bytes | None: ...
+
+Global___StoragePool: _TypeAlias = StoragePool  # noqa: Y015
+
+@_typing.final
+class ListPoolsRequest(_message.Message):
+    """Request of StorageService.ListPools."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoolsRequest: _TypeAlias = ListPoolsRequest  # noqa: Y015
+
+@_typing.final
+class ListPoolsResponse(_message.Message):
+    """Response of StorageService.ListPools."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POOLS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def pools(self) -> _containers.RepeatedCompositeFieldContainer[Global___StoragePool]:
+        """The pools, the main one first."""
+
+    def __init__(
+        self,
+        *,
+        pools: _abc.Iterable[Global___StoragePool] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["pools", b"pools"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListPoolsResponse: _TypeAlias = ListPoolsResponse  # noqa: Y015
+
+@_typing.final
 class CollectLeftoversRequest(_message.Message):
     """Request of StorageService.CollectLeftovers."""
 

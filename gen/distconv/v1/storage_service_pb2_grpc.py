@@ -93,6 +93,11 @@ class StorageServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.FromString,
                 _registered_method=True)
+        self.ListPools = channel.unary_unary(
+                '/distconv.v1.StorageService/ListPools',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.ListPoolsRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.ListPoolsResponse.FromString,
+                _registered_method=True)
         self.CollectLeftovers = channel.unary_unary(
                 '/distconv.v1.StorageService/CollectLeftovers',
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.CollectLeftoversRequest.SerializeToString,
@@ -240,6 +245,15 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListPools(self, request, context):
+        """List the storage pools with their room. With a LIST token.
+
+        Errors: none of its own.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def CollectLeftovers(self, request, context):
         """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
         refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
@@ -313,6 +327,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.DeleteObject,
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.SerializeToString,
+            ),
+            'ListPools': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPools,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.ListPoolsRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.ListPoolsResponse.SerializeToString,
             ),
             'CollectLeftovers': grpc.unary_unary_rpc_method_handler(
                     servicer.CollectLeftovers,
@@ -604,6 +623,33 @@ class StorageService(object):
             '/distconv.v1.StorageService/DeleteObject',
             distconv_dot_v1_dot_storage__service__pb2.DeleteObjectRequest.SerializeToString,
             distconv_dot_v1_dot_storage__service__pb2.DeleteObjectResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPools(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/ListPools',
+            distconv_dot_v1_dot_storage__service__pb2.ListPoolsRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.ListPoolsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -125,6 +125,11 @@ class StorageServiceStub:
 
     Errors: none of its own.
     """
+    ListPools: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.ListPoolsRequest, _storage_service_pb2.ListPoolsResponse]
+    """List the storage pools with their room. With a LIST token.
+
+    Errors: none of its own.
+    """
     CollectLeftovers: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.CollectLeftoversRequest, _storage_service_pb2.CollectLeftoversResponse]
     """Collect what nobody can use any more of the tenant: abandoned uploads, and bytes that no object
     refers to. Never a committed object. By a token that dispatch signs for itself alone: clients call
@@ -233,6 +238,11 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     DeleteObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.DeleteObjectRequest, _storage_service_pb2.DeleteObjectResponse]  # type: ignore[assignment]
     """Delete an object. Idempotent: a missing object is deleted.
+
+    Errors: none of its own.
+    """
+    ListPools: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ListPoolsRequest, _storage_service_pb2.ListPoolsResponse]  # type: ignore[assignment]
+    """List the storage pools with their room. With a LIST token.
 
     Errors: none of its own.
     """
@@ -401,6 +411,17 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_service_pb2.DeleteObjectResponse, _abc.Awaitable[_storage_service_pb2.DeleteObjectResponse]]:
         """Delete an object. Idempotent: a missing object is deleted.
+
+        Errors: none of its own.
+        """
+
+    @_abc_1.abstractmethod
+    def ListPools(
+        self,
+        request: _storage_service_pb2.ListPoolsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.ListPoolsResponse, _abc.Awaitable[_storage_service_pb2.ListPoolsResponse]]:
+        """List the storage pools with their room. With a LIST token.
 
         Errors: none of its own.
         """

@@ -124,3 +124,10 @@ def test_nothing_that_is_whole_is_collected(idle: Up, source: Path) -> None:
     assert "nothing to collect" in done.stderr
     assert stored in _ok(idle, "list", "--all")
     _ok(idle, "rm", stored, "--yes")
+
+
+def test_the_main_pool_is_shown_with_its_room(idle: Up) -> None:
+    (pool,) = json.loads(_ok(idle, "pools", "--json"))["pools"]
+    assert (pool["name"], pool["capacity_bytes"]) == ("main", None)
+    assert pool["free_bytes"] > 0
+    assert "main" in _ok(idle, "pools")

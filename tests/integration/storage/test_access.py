@@ -44,6 +44,7 @@ async def _all(stub: StorageServiceStub, method: str, metadata: object) -> objec
         "FindObject": pb.FindObjectRequest(size_bytes=1),
         "ListObjects": pb.ListObjectsRequest(),
         "DeleteObject": pb.DeleteObjectRequest(name=NAME),
+        "ListPools": pb.ListPoolsRequest(),
         "CollectLeftovers": pb.CollectLeftoversRequest(),
         "GetUrl": pb.GetUrlRequest(name=NAME),
     }
@@ -68,6 +69,7 @@ METHODS = {
     "Read": MediaAction.READ,
     "FindObject": MediaAction.LIST,
     "ListObjects": MediaAction.LIST,
+    "ListPools": MediaAction.LIST,
     "DeleteObject": MediaAction.DELETE,
     "CollectLeftovers": MediaAction.COLLECT,
     "GetUrl": MediaAction.READ,

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
         CollectReason,
         Direction,
         ObjectState,
+        StoragePool,
         StoredObject,
         Transfer,
     )
@@ -84,6 +85,7 @@ _HOMES = {
     "ObjectState": "distconv.client.stored",
     "Profile": "distconv.core.profile",
     "ServerInfo": "distconv.client.server",
+    "StoragePool": "distconv.client.stored",
     "StoredObject": "distconv.client.stored",
     "Task": "distconv.client.job",
     "TranscodeResult": "distconv.client.transcode",
@@ -126,6 +128,7 @@ __all__ = [
     "ObjectState",
     "Profile",
     "ServerInfo",
+    "StoragePool",
     "StoredObject",
     "Task",
     "TranscodeResult",

@@ -10,7 +10,7 @@ from distconv.client.access import ObjectAccess
 from distconv.client.calls import Calls
 from distconv.client.convert.object import to_collected, to_stored
 from distconv.client.source import SourceFile
-from distconv.client.stored import CollectedObject, StoredObject
+from distconv.client.stored import CollectedObject, StoragePool, StoredObject
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import ID_LENGTH
 from distconv.core.names import object_name, parse_prefix
@@ -122,6 +122,25 @@ class ObjectCalls(Calls):
             timeout_s=timeout_s,
             metadata=access.metadata,
             address=access.address,
+        )
+
+    async def list_pools(self) -> tuple[StoragePool, ...]:
+        """Return the storage pools, the main one first."""
+        access = await ObjectAccess.grant(self._connection, pb.MEDIA_ACTION_LIST)
+        response = await self._connection.once(
+            access.stub.ListPools,
+            storage.ListPoolsRequest(),
+            metadata=access.metadata,
+            address=access.address,
+        )
+        return tuple(
+            StoragePool(
+                name=pool.name,
+                capacity_bytes=pool.capacity_bytes if pool.HasField("capacity_bytes") else None,
+                used_bytes=pool.used_bytes,
+                free_bytes=pool.free_bytes if pool.HasField("free_bytes") else None,
+            )
+            for pool in response.pools
         )
 
     async def collect_objects(self, *, dry_run: bool = False) -> tuple[CollectedObject, ...]:

@@ -31,11 +31,22 @@ class StoredObject:
     labels: Mapping[str, str] = field(default_factory=dict)
     create_time: datetime | None = None
     commit_time: datetime | None = None
+    pool: str = ""
 
     @property
     def id(self) -> str:
         """Return the id alone."""
         return bare(self.name, "objects")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoragePool:
+    """A named place for stored files; None where it has no such bound, bytes."""
+
+    name: str
+    capacity_bytes: int | None
+    used_bytes: int
+    free_bytes: int | None
 
 
 class CollectReason(StrEnum):

@@ -41,7 +41,7 @@ class MediaClaims:
     """What a token says: `subject` (a user or an attempt) of `tenant` may do `action` on `object`.
 
     `object` is the id alone, without `objects/`; empty with LIST and
-    COLLECT.
+    COLLECT. `pool` is the storage pool for what is written, empty for the tenant's.
     """
 
     tenant: str
@@ -49,6 +49,7 @@ class MediaClaims:
     object: str
     action: MediaAction
     expire_time: datetime
+    pool: str = ""
 
     def require(self, action: MediaAction, object_id: str) -> None:
         """Raise PermissionDeniedError unless this allows `action` on the object."""
@@ -69,11 +70,18 @@ class MediaTokens:
         self._clock = clock
 
     def sign(
-        self, *, tenant: str, subject: str, object_id: str, action: MediaAction, ttl: timedelta
+        self,
+        *,
+        tenant: str,
+        subject: str,
+        object_id: str,
+        action: MediaAction,
+        ttl: timedelta,
+        pool: str = "",
     ) -> tuple[str, datetime]:
         """Return a token and when it ends."""
         expire_time = self._clock.now() + ttl
-        claims = {
+        claims: dict[str, object] = {
             "aud": _AUDIENCE,
             "tnt": tenant,
             "sub": subject,
@@ -81,6 +89,8 @@ class MediaTokens:
             "act": action.value,
             "exp": int(expire_time.timestamp()),
         }
+        if pool:
+            claims["pool"] = pool
         return self._encode(claims), expire_time
 
     def _encode(self, claims: Mapping[str, object]) -> str:
@@ -106,6 +116,7 @@ class MediaTokens:
                 subject=str(claims["sub"]),
                 object=str(claims["obj"]),
                 action=MediaAction(claims["act"]),
+                pool=str(claims.get("pool", "")),
                 expire_time=datetime.fromtimestamp(int(claims["exp"]), tz=self._clock.now().tzinfo),
             )
         except (jwt.InvalidTokenError, KeyError, ValueError) as error:

@@ -144,7 +144,12 @@ class Dispatch:
             build_of=self._build_of,
         )
         self.book = SpeedBook(store, changes)
-        mint = MediaMint(tokens, storage_addresses=settings.storage_addresses, ttl=media_ttl)
+        mint = MediaMint(
+            tokens,
+            storage_addresses=settings.storage_addresses,
+            ttl=media_ttl,
+            profile_pools=settings.pools_by_profile,
+        )
         self.hub = SessionHub(
             changes=changes,
             leasing=self.leasing,

@@ -1,9 +1,11 @@
 """The settings of distconv-dispatch."""
 
+import re
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from distconv.dispatch.scheduling_settings import SchedulingSettings
 from distconv.process.settings import TextList, default_data_dir
@@ -157,6 +159,11 @@ class DispatchSettings(SchedulingSettings):
         description="How long a deleted job can still be read by its name, s, 0..315360000; then "
         "it is forgotten with its history. Default 2592000 (30 days)",
     )
+    profile_pools: TextList = Field(
+        (),
+        description="Storage pools for what is made with a profile, PROFILE=POOL; else it goes "
+        "where storage puts what is the tenant's",
+    )
     output_retention_s: float | None = Field(
         None,
         ge=0,
@@ -215,6 +222,22 @@ class DispatchSettings(SchedulingSettings):
     def heartbeat_interval(self) -> timedelta:
         """Return how often engines report."""
         return timedelta(seconds=self.heartbeat_interval_s)
+
+    @field_validator("profile_pools")
+    @classmethod
+    def _check_profile_pools(cls, pairs: Sequence[str]) -> Sequence[str]:
+        for pair in pairs:
+            profile, _, pool = pair.partition("=")
+            if not profile or not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,31}", pool):
+                raise ValueError(f"'{pair}' is not PROFILE=POOL")
+        return pairs
+
+    @property
+    def pools_by_profile(self) -> Mapping[str, str]:
+        """Return the storage pools for what is made with profiles."""
+        return {
+            profile: pool for profile, _, pool in (p.partition("=") for p in self.profile_pools)
+        }
 
     @property
     def output_retention(self) -> timedelta | None:

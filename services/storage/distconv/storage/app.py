@@ -12,7 +12,9 @@ from distconv.storage.expirer import expire_uploads
 from distconv.storage.finish import Finisher, MediaFinisher
 from distconv.storage.limits import Limits
 from distconv.storage.objects import Objects
+from distconv.storage.pools import Pools
 from distconv.storage.providers.local import LocalProvider
+from distconv.storage.providers.pooled import PooledProvider
 from distconv.storage.providers.port import Provider
 from distconv.storage.quotas import Quotas
 from distconv.storage.recovery import recover
@@ -38,9 +40,25 @@ class StorageApp:
         self.clock = clock
         self._settings = settings
         self._threads = Threads(settings.io_threads)
-        self.provider = provider or _provider(settings, self._threads)
+        pooled = PooledProvider(
+            provider or _provider(settings, self._threads),
+            {
+                name: LocalProvider(path, self._threads)
+                for name, path in settings.pool_folders.items()
+            },
+            self._threads,
+        )
+        self.provider: Provider = pooled
         self.objects = Objects(self.provider)
         self.quotas = Quotas(self.provider, settings.quotas)
+        self.pools = Pools(
+            self.provider,
+            self.quotas,
+            names=pooled.names,
+            capacities=settings.quotas.by_pool,
+            by_tenant=settings.pools_by_tenant,
+            min_free_bytes=settings.min_free_bytes,
+        )
         self.uploads = Uploads(
             provider=self.provider,
             objects=self.objects,

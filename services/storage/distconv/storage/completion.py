@@ -164,7 +164,7 @@ class Completion:
             finished=finished,
             description=upload.record.description,
             pool=upload.record.pool,
-            version=new_nonce(),
+            version=new_nonce(upload.record.pool),
         )
 
 

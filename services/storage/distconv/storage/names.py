@@ -9,15 +9,39 @@ from distconv.core.errors import InvalidArgumentError
 
 # Lower case only: some file systems do not tell case apart.
 _ID = re.compile(r"[0-9a-z][0-9a-z_-]{0,63}")
-_NONCE = re.compile(r"[0-9a-f]{12}")
+_POOL = r"[a-z0-9][a-z0-9-]{0,31}"
+_NONCE = re.compile(rf"[0-9a-f]{{12}}(?:@{_POOL})?")
+# The pool in which everything lies where nobody says otherwise.
+MAIN_POOL = "main"
 _OBJECTS = "objects/"
 _UPLOADS = "uploads/"
 _SHOWN_CHARS = 60
 
 
-def new_nonce() -> str:
-    """Return what tells two uploads, or two versions of a content, of one object apart."""
-    return secrets.token_hex(6)
+def new_nonce(pool: str = MAIN_POOL) -> str:
+    """Return what tells two uploads, or two versions of a content, of one object apart.
+
+    It ends in `@POOL` where the bytes lie in another pool than the main one, and
+    so do the keys that are made of it.
+    """
+    return secrets.token_hex(6) + ("" if pool == MAIN_POOL else f"@{pool}")
+
+
+def pool_of(key: str) -> str:
+    """Return the pool in which a key's thing lies: bytes where they were put, all else in main."""
+    _, kind, name = (*key.split("/"), "", "")[:3]
+    return (name.partition("@")[2] if kind == "data" else "") or MAIN_POOL
+
+
+def check_pool(name: str) -> str:
+    """Return a pool's name as it is. Raises InvalidArgumentError."""
+    if not re.fullmatch(_POOL, name):
+        raise InvalidArgumentError(
+            f"{shown(name)} is no name for a storage pool: lower-case letters, digits and '-', at "
+            "most 32 characters",
+            field="pool",
+        )
+    return name
 
 
 def shown(text: str) -> str:
@@ -45,9 +69,9 @@ class UploadId:
     nonce: str
 
     @classmethod
-    def new(cls, object_id: str) -> Self:
-        """Make an id for another upload of the object."""
-        return cls(object_id=object_id, nonce=new_nonce())
+    def new(cls, object_id: str, pool: str = MAIN_POOL) -> Self:
+        """Make an id for another upload of the object, whose bytes gather in a pool."""
+        return cls(object_id=object_id, nonce=new_nonce(pool))
 
     @classmethod
     def parse(cls, name: str, *, field: str) -> Self:

@@ -7,6 +7,7 @@ from distconv.rpc.convert.times import optional_time, timestamp
 from distconv.storage.collector import Collected, CollectReason
 from distconv.storage.listing import Wanted
 from distconv.storage.names import UploadId
+from distconv.storage.pools import Pool
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2 as pb
@@ -25,6 +26,7 @@ def committed_object(record: ObjectRecord) -> pb.Object:
         tenant=record.tenant,
         file_name=record.description.file_name,
         labels=record.description.labels,
+        pool=record.pool,
     )
 
 
@@ -38,6 +40,7 @@ def uploading_object(record: UploadRecord) -> pb.Object:
         tenant=record.tenant,
         file_name=record.description.file_name,
         labels=record.description.labels,
+        pool=record.pool,
     )
 
 
@@ -101,4 +104,14 @@ def collected(value: Collected) -> pb.CollectedObject:
         object=object_name(value.place.object_id),
         reason=_REASONS[value.reason],
         size_bytes=value.size_bytes,
+    )
+
+
+def pool(value: Pool) -> service_pb.StoragePool:
+    """Describe a pool."""
+    return service_pb.StoragePool(
+        name=value.name,
+        capacity_bytes=value.capacity_bytes,
+        used_bytes=value.used_bytes,
+        free_bytes=value.free_bytes,
     )

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from distconv.core.errors import DataLossError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
+from distconv.storage.names import MAIN_POOL
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +28,6 @@ class Description:
 
     file_name: str = ""
     labels: Mapping[str, str] = field(default_factory=dict)
-
-
-# The pool in which everything lies where nobody says otherwise.
-MAIN_POOL = "main"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,7 @@ class StorageServicer(StorageServiceServicer):
         self._clock = app.clock
         self._listing = Listing(app.objects, app.uploads)
         self._collector = app.collector
+        self._pools = app.pools
 
     async def CreateUpload(
         self, request: pb.CreateUploadRequest, context: _Context
@@ -87,6 +88,7 @@ class StorageServicer(StorageServiceServicer):
                 else "",
                 labels=check_labels(request.labels, field="labels"),
             ),
+            pool=self._pools.chosen(place.tenant, _claims().pool),
         )
         await upload.flush()
         return pb.CreateUploadResponse(upload=packing.open_upload(upload))
@@ -271,6 +273,13 @@ class StorageServicer(StorageServiceServicer):
         """Delete an object."""
         await self._uploads.delete_object(_place(request.name, MediaAction.DELETE, field="name"))
         return pb.DeleteObjectResponse()
+
+    async def ListPools(
+        self, request: pb.ListPoolsRequest, context: _Context
+    ) -> pb.ListPoolsResponse:
+        """List the storage pools."""
+        _claims().require(MediaAction.LIST, "")
+        return pb.ListPoolsResponse(pools=map(packing.pool, await self._pools.list()))
 
     async def CollectLeftovers(
         self, request: pb.CollectLeftoversRequest, context: _Context

@@ -1,15 +1,17 @@
 """The settings of the storage service: table `storage`, variables `DISTCONV_STORAGE_…`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from distconv.core.names import parse_tenant
 from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 from distconv.storage.limits import MIB, Limits
+from distconv.storage.names import MAIN_POOL, check_pool
 from distconv.storage.quotas import QuotaLimits
 
 TABLE = "storage"
@@ -81,6 +83,19 @@ class StorageSettings(ProcessSettings):
         ge=1,
         le=262_144,
         description="separate pieces that an upload may have arrived in; bounds memory",
+    )
+    pools: TextList = Field(
+        (),
+        description="storage pools beside the main one, NAME=FOLDER, each on a file system of its "
+        "own; the bytes of objects lie there, their records in data_dir",
+    )
+    pool_capacities: TextList = Field(
+        (),
+        description="bytes that pools may hold, NAME=BYTES, the main one as main; what is not "
+        "listed is bound by its disk alone",
+    )
+    tenant_pools: TextList = Field(
+        (), description="pools of tenants, TENANT=POOL; others have the main one"
     )
     tenant_quotas: TextList = Field(
         (),
@@ -202,13 +217,39 @@ class StorageSettings(ProcessSettings):
             _quota(pair)
         return pairs
 
+    @model_validator(mode="after")
+    def _check_pools(self) -> Self:
+        known = {MAIN_POOL, *self.pool_folders}
+        for name in (*self.quotas.by_pool, *self.pools_by_tenant.values()):
+            if name not in known:
+                raise ValueError(f"'{name}' is not one of the pools: {', '.join(sorted(known))}")
+        if MAIN_POOL in self.pool_folders:
+            raise ValueError("the main pool is in data_dir; give the other pools other names")
+        if self.pool_folders and self.bucket_url:
+            raise ValueError(
+                "pools are folders of one storage process, and a bucket may have several: "
+                "use one of pools and bucket_url"
+            )
+        return self
+
     @property
     def quotas(self) -> QuotaLimits:
         """Return what tenants and pools may hold."""
         return QuotaLimits(
             by_tenant=dict(_quota(pair) for pair in self.tenant_quotas),
             other_tenants=self.tenant_quota_bytes,
+            by_pool={check_pool(n): size for n, size in map(_size, self.pool_capacities)},
         )
+
+    @property
+    def pool_folders(self) -> Mapping[str, Path]:
+        """Return where the pools beside the main one lie."""
+        return {check_pool(n): Path(folder) for n, folder in map(_pair, self.pools)}
+
+    @property
+    def pools_by_tenant(self) -> Mapping[str, str]:
+        """Return the pools that tenants have."""
+        return {parse_tenant(t): check_pool(pool) for t, pool in map(_pair, self.tenant_pools)}
 
     @property
     def sweep_interval(self) -> timedelta:
@@ -226,8 +267,20 @@ class StorageSettings(ProcessSettings):
         return self.media_key_file or self.data_dir / "media.key"
 
 
-def _quota(pair: str) -> tuple[str, int]:
-    name, equals, size = pair.partition("=")
-    if not equals or not size.isdecimal():
+def _pair(pair: str) -> tuple[str, str]:
+    name, equals, value = pair.partition("=")
+    if not equals or not value:
+        raise ValueError(f"'{pair}' is not NAME=VALUE")
+    return name, value
+
+
+def _size(pair: str) -> tuple[str, int]:
+    name, size = _pair(pair)
+    if not size.isdecimal():
         raise ValueError(f"'{pair}' is not NAME=BYTES")
-    return parse_tenant(name), int(size)
+    return name, int(size)
+
+
+def _quota(pair: str) -> tuple[str, int]:
+    name, size = _size(pair)
+    return parse_tenant(name), size

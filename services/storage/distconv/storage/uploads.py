@@ -20,7 +20,7 @@ from distconv.core.profile import Container
 from distconv.storage.completing import Completing
 from distconv.storage.completion import Completion
 from distconv.storage.limits import Limits
-from distconv.storage.names import Place, UploadId, parse_data
+from distconv.storage.names import MAIN_POOL, Place, UploadId, parse_data
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider, Reader, Stat
 from distconv.storage.quotas import Quotas
@@ -66,11 +66,13 @@ class Uploads:
         size_bytes: int,
         container: Container | None,
         description: Description = Description(),  # noqa: B008  # frozen
+        pool: str = MAIN_POOL,
     ) -> Upload:
         """Open an upload, or return the one that is open for the object.
 
-        Raises AlreadyExistsError when the object is committed, and DiskFullError or
-        QuotaExceededError when there is no room for the declared size.
+        Raises AlreadyExistsError when the object is committed, DiskFullError or
+        QuotaExceededError when there is no room for the declared size, and
+        FailedPreconditionError when there is no such pool.
         """
         self.check_size(size_bytes)
         async with self._table.owners.own(place):
@@ -83,23 +85,22 @@ class Uploads:
             if record is not None:
                 _require_same_size(record, size_bytes)
                 return await self._table.opened(place, record)
-            await self._require_room(size_bytes)
-            upload = await self._create(place, size_bytes, container, description)
+            record = UploadRecord(
+                nonce=UploadId.new(place.object_id, pool).nonce,
+                object_id=place.object_id,
+                tenant=place.tenant,
+                size_bytes=size_bytes,
+                create_time=self._clock.now(),
+                container=container,
+                description=description,
+                pool=pool,
+            )
+            await self._require_room(place, record)
+            upload = await self._create(place, record)
             _require_same_size(upload.record, size_bytes)
             return upload
 
-    async def _create(
-        self, place: Place, size_bytes: int, container: Container | None, description: Description
-    ) -> Upload:
-        record = UploadRecord(
-            nonce=UploadId.new(place.object_id).nonce,
-            object_id=place.object_id,
-            tenant=place.tenant,
-            size_bytes=size_bytes,
-            create_time=self._clock.now(),
-            container=container,
-            description=description,
-        )
+    async def _create(self, place: Place, record: UploadRecord) -> Upload:
         await self._quotas.reserve(record)
         try:
             upload = await self._table.create(record)
@@ -118,13 +119,15 @@ class Uploads:
                 field="size_bytes",
             )
 
-    async def _require_room(self, size_bytes: int) -> None:
-        free = await self._provider.free_bytes()
+    async def _require_room(self, place: Place, record: UploadRecord) -> None:
+        upload_id = UploadId(object_id=place.object_id, nonce=record.nonce)
+        size_bytes = record.size_bytes
+        free = await self._provider.free_bytes(place.staging_key(upload_id))
         if free is not None and free - size_bytes < self._limits.min_free_bytes:
             raise DiskFullError(
-                f"the storage disk has {free} bytes left, {self._limits.min_free_bytes} of them "
-                f"kept free: an upload of {size_bytes} bytes finds no room; free space there and "
-                "try again",
+                f"the disk of the storage pool '{record.pool}' has {free} bytes left, "
+                f"{self._limits.min_free_bytes} of them kept free: an upload of {size_bytes} bytes "
+                "finds no room; free space there and try again",
                 metadata={"free_bytes": str(free)},
             )
 

@@ -19,7 +19,7 @@ from distconv.client.cli.views import View, make_view
 from distconv.client.cli.when import When
 from distconv.client.client import Client
 from distconv.client.local import check_output
-from distconv.client.stored import CollectedObject, StoredObject
+from distconv.client.stored import CollectedObject, StoragePool, StoredObject
 from distconv.core.names import bare
 
 _COLUMNS = ("ID", "STATE", "SIZE", "FILE", "AGE", "LABELS", "SHA256")
@@ -171,6 +171,33 @@ def gc_command(*, dry_run: bool) -> int:
         done = "would be collected" if dry_run else "collected"
         click.echo(f"{len(found)} objects, {text.size(total)}: {done}", err=True)
     return 0
+
+
+@group.command("pools")
+@common_options
+def pools_command() -> int:
+    """List the storage pools with their room."""
+    common = Common.current()
+    pools = run(_pools(common))
+    if common.as_json:
+        print_json({"pools": pools})
+        return 0
+    rows = [
+        (
+            pool.name,
+            "" if pool.capacity_bytes is None else text.size(pool.capacity_bytes),
+            text.size(pool.used_bytes),
+            "without bound" if pool.free_bytes is None else text.size(pool.free_bytes),
+        )
+        for pool in pools
+    ]
+    print_table(("POOL", "CAPACITY", "USED", "FREE"), rows, empty="no pools")
+    return 0
+
+
+async def _pools(common: Common) -> Sequence[StoragePool]:
+    async with open_client(common) as client:
+        return await client.list_pools()
 
 
 async def _collected(common: Common, *, dry_run: bool) -> Sequence[CollectedObject]:

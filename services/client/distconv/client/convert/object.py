@@ -17,6 +17,7 @@ def to_stored(message: pb.Object) -> StoredObject:
         labels=dict(message.labels),
         create_time=optional_time(message, "create_time"),
         commit_time=optional_time(message, "commit_time"),
+        pool=message.pool,
     )
 
 

@@ -1,8 +1,9 @@
 """Mint access to media: signed tokens with where to use them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from types import MappingProxyType
 
 from distconv.rpc.tokens import MediaAction, MediaTokens
 
@@ -11,6 +12,9 @@ DELETE_TTL = timedelta(minutes=5)
 # An object that was deleted is known to be for so long: a job that is being created on it may have
 # seen it before.
 REMEMBERED = timedelta(minutes=2)
+
+
+NO_POOLS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +36,30 @@ class MediaMint:
     """
 
     def __init__(
-        self, tokens: MediaTokens, *, storage_addresses: Sequence[str], ttl: timedelta
+        self,
+        tokens: MediaTokens,
+        *,
+        storage_addresses: Sequence[str],
+        ttl: timedelta,
+        profile_pools: Mapping[str, str] = NO_POOLS,
     ) -> None:
+        """`profile_pools` names the storage pools for what is made with a profile."""
         self._tokens = tokens
+        self._profile_pools = profile_pools
         self._addresses = tuple(storage_addresses)
         self.ttl = ttl
 
     def sign(
-        self, *, tenant: str, subject: str, object_id: str, action: MediaAction
+        self, *, tenant: str, subject: str, object_id: str, action: MediaAction, profile: str = ""
     ) -> MediaAccess:
-        """Sign one access."""
+        """Sign one access; `profile` is what an output is made with."""
         token, expire_time = self._tokens.sign(
             tenant=tenant,
             subject=subject,
             object_id=object_id,
             action=action,
             ttl=min(self.ttl, DELETE_TTL) if action is MediaAction.DELETE else self.ttl,
+            pool=self._profile_pools.get(profile, ""),
         )
         return MediaAccess(
             storage_addresses=self._addresses,

@@ -52,6 +52,7 @@ class Assigning:
             subject=attempt.id,
             object_id=attempt.object_id,
             action=MediaAction.WRITE,
+            profile=job.profile_name,
         )
         return TranscodeWork(
             source=source,

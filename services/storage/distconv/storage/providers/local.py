@@ -71,7 +71,7 @@ class LocalProvider:
             os.close(self._lock_fd)
             self._lock_fd = -1
 
-    async def free_bytes(self) -> int | None:
+    async def free_bytes(self, key: str = "") -> int | None:  # noqa: ARG002  # the port's
         """Return what the disk has left for this process."""
         with disk_errors("the storage folder"):
             return (await self._threads.run(shutil.disk_usage, self._root)).free

@@ -152,7 +152,7 @@ class MemoryProvider:
     async def close(self) -> None:
         """Do nothing."""
 
-    async def free_bytes(self) -> int | None:
+    async def free_bytes(self, key: str = "") -> int | None:  # noqa: ARG002  # the port's
         """Return the room that is left."""
         return self.room_bytes
 

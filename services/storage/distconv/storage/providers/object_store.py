@@ -72,7 +72,7 @@ class ObjectStoreProvider:
         """Remove the scratch folder."""
         await self._threads.run(self._scratch.close)
 
-    async def free_bytes(self) -> int | None:
+    async def free_bytes(self, key: str = "") -> int | None:  # noqa: ARG002  # the port's
         """Return None: a bucket has no such bound."""
         return None
 

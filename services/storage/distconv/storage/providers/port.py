@@ -160,8 +160,8 @@ class Provider(Protocol):
         """Let go of everything."""
         ...
 
-    async def free_bytes(self) -> int | None:
-        """Return the room that is left; None where there is no such bound."""
+    async def free_bytes(self, key: str = "") -> int | None:
+        """Return the room that is left where `key` lies; None where there is no such bound."""
         ...
 
     async def get(self, key: str) -> bytes:

@@ -1,0 +1,65 @@
+"""The storage pools: which there are, which is chosen, how full they are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from distconv.storage.names import MAIN_POOL, Place, new_nonce
+from distconv.storage.providers.port import Provider
+from distconv.storage.quotas import Quotas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """A pool; `capacity_bytes` and `free_bytes` are None where there is no such bound.
+
+    `used_bytes` counts whole objects and what uploads have reserved.
+    """
+
+    name: str
+    capacity_bytes: int | None
+    used_bytes: int
+    free_bytes: int | None
+
+
+class Pools:
+    """Choose and describe pools."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        quotas: Quotas,
+        *,
+        names: Sequence[str],
+        capacities: Mapping[str, int],
+        by_tenant: Mapping[str, str],
+        min_free_bytes: int,
+    ) -> None:
+        """`by_tenant` names the pools of tenants; others have the main one."""
+        self._provider = provider
+        self._quotas = quotas
+        self._names = names
+        self._capacities = capacities
+        self._by_tenant = by_tenant
+        self._min_free_bytes = min_free_bytes
+
+    def chosen(self, tenant: str, wanted: str) -> str:
+        """Return the pool for an upload: the one that its token names, else the tenant's."""
+        return wanted or self._by_tenant.get(tenant, MAIN_POOL)
+
+    async def list(self) -> list[Pool]:
+        """Describe every pool; costs a listing of all keys."""
+        used = await self._quotas.used_by_pool()
+        return [await self._describe(name, used.get(name, 0)) for name in self._names]
+
+    async def _describe(self, name: str, used_bytes: int) -> Pool:
+        some_key = Place(tenant="pools", object_id="0").data_key(new_nonce(name))
+        disk = await self._provider.free_bytes(some_key)
+        capacity = self._capacities.get(name)
+        left = [] if disk is None else [max(disk - self._min_free_bytes, 0)]
+        left += [] if capacity is None else [max(capacity - used_bytes, 0)]
+        return Pool(
+            name=name,
+            capacity_bytes=capacity,
+            used_bytes=used_bytes,
+            free_bytes=min(left, default=None),
+        )

@@ -1,0 +1,124 @@
+"""Several places as one: named pools, each a provider of its own, beside the main one.
+
+A key tells its pool: what lies in another than the main one ends in `@POOL`
+(`names.new_nonce`). Records, the index and all other small things lie in the
+main pool; the bytes of uploads and objects lie in the pool that was chosen.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from shutil import copyfile
+
+from distconv.core.errors import FailedPreconditionError
+from distconv.storage.names import MAIN_POOL, pool_of
+from distconv.storage.providers.port import Provider, Published, Reader, Staging, Stat
+from distconv.storage.threads import Threads
+
+
+class PooledProvider:
+    """Implement `Provider` by handing each key to its pool."""
+
+    def __init__(self, main: Provider, others: Mapping[str, Provider], threads: Threads) -> None:
+        self._main = main
+        self._pools: dict[str, Provider] = {MAIN_POOL: main, **others}
+        self._threads = threads
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Return the names of the pools, the main one first."""
+        return tuple(self._pools)
+
+    @property
+    def shared(self) -> bool:
+        """Say whether other processes use the main pool too, and so all of them."""
+        return self._main.shared
+
+    def _of(self, key: str) -> Provider:
+        pool = pool_of(key)
+        if pool not in self._pools:
+            raise FailedPreconditionError(
+                f"there is no storage pool '{pool}' here: it is not among the pools of this "
+                "storage service's settings; add it, or choose another",
+                metadata={"pool": pool},
+            )
+        return self._pools[pool]
+
+    async def start(self) -> None:
+        """Get every pool ready."""
+        for provider in self._pools.values():
+            await provider.start()
+
+    async def close(self) -> None:
+        """Let go of every pool."""
+        for provider in self._pools.values():
+            await provider.close()
+
+    async def free_bytes(self, key: str = "") -> int | None:
+        """Return the room that is left in the pool of a key."""
+        return await self._of(key).free_bytes()
+
+    async def get(self, key: str) -> bytes:
+        """Return a small thing whole."""
+        return await self._of(key).get(key)
+
+    async def put(self, key: str, data: bytes) -> None:
+        """Store a small thing."""
+        await self._of(key).put(key, data)
+
+    async def create(self, key: str, data: bytes) -> None:
+        """Store a small thing unless the key is taken."""
+        await self._of(key).create(key, data)
+
+    async def stat(self, key: str) -> Stat:
+        """Describe a thing."""
+        return await self._of(key).stat(key)
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return the keys under a prefix in all pools, sorted."""
+        return sorted([k for pool in self._pools.values() for k in await pool.keys(prefix)])
+
+    async def open(self, key: str) -> Reader:
+        """Open a thing for reading."""
+        return await self._of(key).open(key)
+
+    async def delete(self, key: str) -> None:
+        """Delete a thing."""
+        await self._of(key).delete(key)
+
+    async def copy(self, source: str, target: str) -> None:
+        """Copy a thing within its pool."""
+        await self._of(source).copy(source, target)
+
+    async def url(self, key: str, ttl: timedelta) -> str:
+        """Make a URL that fetches the thing."""
+        return await self._of(key).url(key, ttl)
+
+    async def stage(self, key: str) -> Staging:
+        """Open the staging of that key."""
+        return await self._of(key).stage(key)
+
+    async def stagings(self) -> Sequence[Stat]:
+        """Describe every staging of every pool."""
+        return [stat for pool in self._pools.values() for stat in await pool.stagings()]
+
+    async def discard_staging(self, key: str) -> None:
+        """Free a staging."""
+        await self._of(key).discard_staging(key)
+
+    @asynccontextmanager
+    async def scratch(self) -> AsyncIterator[Path]:
+        """Give a folder of the main pool."""
+        async with self._main.scratch() as folder:
+            yield folder
+
+    async def adopt(self, file: Path, key: str) -> Published:
+        """Make a file of a scratch folder the content of `key`, copied when its pool is another."""
+        target = self._of(key)
+        if target is self._main:
+            return await target.adopt(file, key)
+        async with target.scratch() as folder:
+            copied = folder / file.name
+            await self._threads.run(copyfile, file, copied)
+            return await target.adopt(copied, key)
