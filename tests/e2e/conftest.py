@@ -76,12 +76,27 @@ def start() -> Iterator[Callable[..., Run]]:
         run.kill()
 
 
+_LIMITED = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]),) * 2)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
 def dcctl(
-    *arguments: str | Path, env: dict[str, str] | None = None, **options: Any
+    *arguments: str | Path,
+    env: dict[str, str] | None = None,
+    largest_file: int | None = None,
+    **options: Any,
 ) -> subprocess.CompletedProcess[str]:
-    """Run dcctl to its end; `env` is added to the environment."""
+    """Run dcctl to its end; `env` is added to the environment.
+
+    It may make files of `largest_file` bytes at most: to it, the disk is full then.
+    """
+    # Not by preexec_fn: this process has threads, of gRPC's too, which a fork takes apart.
+    limit = [] if largest_file is None else [sys.executable, "-c", _LIMITED, str(largest_file)]
     return subprocess.run(
-        [str(DCCTL), *map(str, arguments)],
+        [*limit, str(DCCTL), *map(str, arguments)],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -1,6 +1,5 @@
 import json
 import os
-import resource
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,12 +160,9 @@ def test_a_full_disk_at_the_output(farm: Up, clips: Clips, full_disk: Path) -> N
 def test_a_disk_that_fills_up_while_the_output_is_written(
     farm: Up, clips: Clips, out: Path
 ) -> None:
-    def small_files() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (64 * 1024, 64 * 1024))
-
     done = dcctl(
         "transcode", clips.tiny, "-o", out / "a.mp4", "-p", "copy", "--server", farm.address,
-        preexec_fn=small_files,
+        largest_file=64 * 1024,
     )  # fmt: skip
     assert done.returncode == 8, done.stderr
     assert "no room for the output" in done.stderr
