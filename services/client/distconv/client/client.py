@@ -26,6 +26,7 @@ from distconv.client.upload import Called, upload
 from distconv.core.names import bare
 from distconv.core.profile import Container, Profile
 from distconv.rpc.channel import UNARY_TIMEOUT_S
+from distconv.rpc.tls import load_ca
 from distconv.v1 import dispatch_service_pb2 as dispatch
 
 DEFAULT_ADDRESS = "127.0.0.1:7400"
@@ -55,8 +56,12 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         reconnect: timedelta = DEFAULT_RECONNECT,
         on_break: Callable[[Break], None] | None = None,
         tenant: str = "",
+        tls_ca: Path | None = None,
     ) -> None:
         """Take the server's address, and the tenant to act for; empty: one's own.
+
+        `tls_ca` is a file of certificates, PEM, one of which signed those of dispatch and
+        storage; without it all is sent in the clear.
 
         An address is `host:port`. Those of replicas are a list, or one text that
         separates them by commas: the client stays with one that answers and goes
@@ -65,6 +70,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         super().__init__()
         self.address = address if isinstance(address, str) else ",".join(address)
         self._tenant = tenant
+        self._tls_ca = tls_ca
         self._reconnect = reconnect
         self._on_break = on_break
 
@@ -74,6 +80,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
             reconnect=self._reconnect,
             on_break=self._on_break,
             tenant=self._tenant,
+            tls_ca=load_ca(self._tls_ca),
         )
         return self
 

@@ -54,15 +54,17 @@ class Connection:
         reconnect: timedelta,
         on_break: Callable[[Break], None] | None = None,
         tenant: str = "",
+        tls_ca: bytes | None = None,
     ) -> None:
         """`addresses` are host:port each; a text separates several by commas."""
+        self._tls_ca = tls_ca
         self.replicas = Replicas(parse_addresses(addresses))
         # Goes with every call; storage, which trusts its tokens alone, passes it over.
         self.identity = ((TENANT_KEY, parse_tenant(tenant)),) if tenant else ()
         self._reconnect = reconnect
         self._on_break = on_break
         self._answered = False
-        self._channels = {a: open_channel(a) for a in self.replicas.addresses}
+        self._channels = {a: open_channel(a, tls_ca=tls_ca) for a in self.replicas.addresses}
         stubs: dict[str, Any] = {
             address: dispatch_service_pb2_grpc.DispatchServiceStub(channel)
             for address, channel in self._channels.items()
@@ -87,7 +89,7 @@ class Connection:
     def storage(self, address: str) -> StorageServiceAsyncStub:
         """Return a stub of the storage at `address`."""
         if address not in self._channels:
-            self._channels[address] = open_channel(address)
+            self._channels[address] = open_channel(address, tls_ca=self._tls_ca)
         return storage_service_pb2_grpc.StorageServiceStub(self._channels[address])
 
     def patience(self) -> Patience:

@@ -37,12 +37,26 @@ _SERVICE_CONFIG = json.dumps(
     }
 )
 
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.service_config", _SERVICE_CONFIG),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 5_000),
+    # No proxy from the environment between a machine and its own farm.
+    ("grpc.enable_http_proxy", 0),
+)
+
 # The deadline of an ordinary unary call, seconds.
 UNARY_TIMEOUT_S = 20.0
 
 
-def open_channel(address: str) -> grpc.aio.Channel:
+def open_channel(address: str, *, tls_ca: bytes | None = None) -> grpc.aio.Channel:
     """Open a channel to `host:port`; it connects at the first call.
+
+    With `tls_ca`, certificates as PEM, it speaks TLS alone, to a server that shows a certificate
+    which one of them signed, for the host that `address` names.
 
     Raises InvalidArgumentError when the address is none.
     """
@@ -53,19 +67,9 @@ def open_channel(address: str) -> grpc.aio.Channel:
             field="server",
         )
     keep_message_buffers()
-    return grpc.aio.insecure_channel(
-        address,
-        options=[
-            ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
-            ("grpc.service_config", _SERVICE_CONFIG),
-            ("grpc.keepalive_time_ms", 20_000),
-            ("grpc.keepalive_timeout_ms", 10_000),
-            ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.max_reconnect_backoff_ms", 5_000),
-            # No proxy from the environment between a machine and its own farm.
-            ("grpc.enable_http_proxy", 0),
-        ],
-    )
+    if tls_ca is None:
+        return grpc.aio.insecure_channel(address, options=_OPTIONS)
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls_ca), options=_OPTIONS)
 
 
 def bearer_metadata(token: str) -> Sequence[tuple[str, str]]:

@@ -14,6 +14,8 @@ from distconv.core import errors as tree
 _DOMAIN = "distconv"
 # Status details travel in HTTP/2 headers, 8 KiB in all by default.
 _MAX_MESSAGE_CHARS = 2_000
+# How gRPC begins to say that a certificate is not trusted, or that the other side has none.
+_NO_TLS = ("ls handshake failed", "erification check failed")
 
 # The first class that matches counts: leaves before branches.
 _CODES: tuple[tuple[type[tree.DistconvError], grpc.StatusCode], ...] = (
@@ -97,6 +99,12 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             return rebuilt
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         where = f" at {address}" if address else ""
+        if any(words in message for words in _NO_TLS):
+            return tree.UnavailableError(
+                f"TLS with the server{where} failed ({_cause(message)}); --tls-ca, or tls_ca, has "
+                "to name what signed its certificate, for the host as it is written, and nothing "
+                "where it serves in the clear"
+            )
         message = (
             f"no server answers{where} ({_cause(message)}); "
             "start one with `dcctl up`, or correct --server"
@@ -133,7 +141,7 @@ def _rebuild(
 
 def _cause(text: str) -> str:
     """Return the innermost of gRPC's nested explanations: "Connection refused"."""
-    line = text.splitlines()[0] if text else ""
+    line = (text.splitlines()[0] if text else "").removesuffix(": OK")
     return line.rpartition(": ")[2][:200]
 
 

@@ -14,6 +14,7 @@ from distconv.rpc.auth import Authenticator
 from distconv.rpc.buffers import keep_message_buffers
 from distconv.rpc.interceptors import GuardInterceptor
 from distconv.rpc.limits import MAX_MESSAGE_BYTES
+from distconv.rpc.tls import ServerTls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,12 +30,14 @@ class Service:
 class ServerSettings:
     """How a server listens: `bind` is host:port, port 0 takes a free one.
 
-    `drain_grace` is how long calls may go on after the server was told to stop.
+    `drain_grace` is how long calls may go on after the server was told to stop. Without `tls` it
+    serves in the clear.
     """
 
     bind: str = "127.0.0.1:7400"
     reflection: bool = False
     drain_grace: timedelta = timedelta(seconds=5)
+    tls: ServerTls | None = None
 
 
 class Server:
@@ -63,7 +66,7 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     """Start a server with health, optional reflection, and `services`.
 
     Raises InvalidArgumentError for an address that is none, or one beyond
-    loopback (there is no TLS yet), and UnavailableError when it is taken.
+    loopback (callers need no credentials yet), and UnavailableError when it is taken.
     """
     _require_loopback(settings.bind)
     keep_message_buffers()
@@ -85,7 +88,7 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     if settings.reflection:
         _add_reflection(server, [s.name for s in services])
     try:
-        port = server.add_insecure_port(settings.bind)
+        port = _listen(server, settings)
     except RuntimeError as error:
         raise UnavailableError(
             f"cannot listen on {settings.bind}: the port is taken or the address is not this "
@@ -95,6 +98,13 @@ async def start_server(settings: ServerSettings, services: Sequence[Service]) ->
     await checker.set("", health_pb2.HealthCheckResponse.SERVING)
     host = settings.bind.rpartition(":")[0]
     return Server(server, f"{host}:{port}", settings.drain_grace, checker)
+
+
+def _listen(server: grpc.aio.Server, settings: ServerSettings) -> int:
+    if settings.tls is None:
+        return server.add_insecure_port(settings.bind)
+    credentials = grpc.ssl_server_credentials([(settings.tls.key, settings.tls.cert)])
+    return server.add_secure_port(settings.bind, credentials)
 
 
 def _add_reflection(server: grpc.aio.Server, names: Sequence[str]) -> None:
@@ -117,7 +127,7 @@ def _require_loopback(bind: str) -> None:
         loopback = False
     if not loopback:
         raise InvalidArgumentError(
-            f"refusing to listen on {bind}: without TLS and tokens, which this version does not "
-            "have yet, distconv listens on this machine only (127.0.0.1, ::1, localhost)",
+            f"refusing to listen on {bind}: callers show no credentials in this version, so "
+            "distconv listens on this machine only (127.0.0.1, ::1, localhost)",
             field="bind",
         )

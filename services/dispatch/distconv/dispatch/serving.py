@@ -31,6 +31,7 @@ from distconv.events.port import Broadcast, EventBus
 from distconv.process.identity import load_or_make_id
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, start_server
+from distconv.rpc.tls import ServerTls, load_ca
 from distconv.rpc.tokens import MediaTokens, load_or_make_key
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ async def serving(
         links = await stack.enter_async_context(_linked(settings, clock))
         embedded = _embedded(settings, clock, tokens, config_file)
         own_address: list[str] = []
-        objects = StorageObjects(lambda: settings.storage_addresses or own_address, tokens)
+        objects = StorageObjects(
+            lambda: settings.storage_addresses or own_address,
+            tokens,
+            tls_ca=load_ca(settings.tls_ca),
+        )
         stack.push_async_callback(objects.close)
         dispatch = Dispatch(
             settings,
@@ -96,6 +101,7 @@ async def serving(
                 bind=settings.bind,
                 reflection=settings.reflection,
                 drain_grace=timedelta(seconds=settings.drain_grace_s),
+                tls=ServerTls.load(settings.tls_cert, settings.tls_key),
             ),
             (*dispatch.services, *(embedded.services if embedded is not None else ())),
         )

@@ -20,6 +20,17 @@ class DispatchSettings(SchedulingSettings):
         "127.0.0.1:7400",
         description="Where to listen, host:port; port 0 takes a free one. Default 127.0.0.1:7400",
     )
+    tls_cert: Path | None = Field(
+        None,
+        description="Certificate to show, PEM, with those that signed it behind it; unset: serve "
+        "in the clear",
+    )
+    tls_key: Path | None = Field(None, description="Key of tls_cert, PEM without a password")
+    tls_ca: Path | None = Field(
+        None,
+        description="Certificates, PEM, one of which signed those of storage, embedded storage "
+        "too; unset: talk to storage in the clear",
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="Folder of this process: its lock and identity, the SQLite database, the "

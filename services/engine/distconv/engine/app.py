@@ -18,6 +18,7 @@ from distconv.engine.transcoder import find_transcoder
 from distconv.process.command import tell_ready
 from distconv.process.identity import load_or_make_id
 from distconv.rpc.convert.engine import metrics
+from distconv.rpc.tls import load_ca
 
 
 async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
@@ -28,6 +29,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     engine_id = load_or_make_id(settings.data_dir, "engine", SystemClock())
     instance_id = new_id(SystemClock().now())
     transcoder = await find_transcoder("ffmpeg").detect(settings.ffmpeg)
+    tls_ca = load_ca(settings.tls_ca)
     config = RunnerConfig(
         transcoder="ffmpeg",
         transcoder_state=dict(transcoder.state()),
@@ -36,6 +38,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         media_patience_s=settings.media_patience_s,
         upload_window_bytes=settings.upload_window_bytes,
         read_ahead_bytes=settings.read_ahead_bytes,
+        tls_ca=None if tls_ca is None else tls_ca.decode("ascii", errors="replace"),
     ).to_bytes()
     # Two more than there are slots: the next job's probe and its encode follow at once, while the
     # runner of the one before is still being replaced.
@@ -65,6 +68,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         on_ready=lambda engine, address: tell_ready(engine=engine, dispatch=address),
         progress_interval_s=settings.progress_interval_s,
         reconnect_s=(settings.reconnect_min_s, settings.reconnect_max_s),
+        tls_ca=tls_ca,
     )
     measuring = asyncio.create_task(benchmarker.run(), name="benchmarker")
     try:

@@ -52,7 +52,9 @@ class Session:
         on_ready: Callable[[str, str], None],
         progress_interval_s: float,
         reconnect_s: tuple[float, float],
+        tls_ca: bytes | None = None,
     ) -> None:
+        self._tls_ca = tls_ca
         self._supervisor = supervisor
         self._benchmarker = benchmarker
         self._addresses = AddressBook(
@@ -93,7 +95,7 @@ class Session:
             self._addresses.sent_to(sent.addresses)
 
     async def _hold(self, address: str, stop: asyncio.Event) -> None:
-        async with open_channel(address) as channel:
+        async with open_channel(address, tls_ca=self._tls_ca) as channel:
             call = EngineServiceStub(channel).Connect()
             stream = MessageStream(call, address)
             try:

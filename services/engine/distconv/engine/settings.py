@@ -17,6 +17,11 @@ class EngineSettings(ProcessSettings):
     dispatch_addresses: TextList = Field(
         default=("127.0.0.1:7400",), min_length=1, description="dispatch servers, host:port each"
     )
+    tls_ca: Path | None = Field(
+        default=None,
+        description="certificates, PEM, one of which signed those of dispatch and storage; unset: "
+        "talk to both in the clear",
+    )
     data_dir: Path = Field(
         default_factory=lambda: default_data_dir() / "engine",
         description="where the engine keeps its identity",

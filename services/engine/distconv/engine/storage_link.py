@@ -27,13 +27,16 @@ _DAMAGED_IN_A_ROW = 3
 class StorageLink:
     """A channel to the storage of one grant; use as a context manager."""
 
-    def __init__(self, grant: MediaGrant, *, patience_s: float) -> None:
+    def __init__(
+        self, grant: MediaGrant, *, patience_s: float, tls_ca: bytes | None = None
+    ) -> None:
+        self._tls_ca = tls_ca
         self.grant = grant
         self.patience_s = patience_s
         self.metadata = bearer_metadata(grant.token)
         self._turn = 0
         self.address = grant.addresses[0]
-        self._channel = open_channel(self.address)
+        self._channel = open_channel(self.address, tls_ca=self._tls_ca)
         self.stub = StorageServiceStub(self._channel)
 
     async def close(self) -> None:
@@ -46,7 +49,7 @@ class StorageLink:
             await self._channel.close()
             self._turn += 1
             self.address = self.grant.addresses[self._turn % len(self.grant.addresses)]
-            self._channel = open_channel(self.address)
+            self._channel = open_channel(self.address, tls_ca=self._tls_ca)
             self.stub = StorageServiceStub(self._channel)
 
     async def unary(

@@ -37,11 +37,13 @@ async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
     # Behind --help and --show-config, which need none of it.
     from distconv.core.clock import SystemClock  # noqa: PLC0415
     from distconv.rpc.server import ServerSettings, start_server  # noqa: PLC0415
+    from distconv.rpc.tls import ServerTls  # noqa: PLC0415
     from distconv.rpc.tokens import MediaTokens, load_or_make_key  # noqa: PLC0415
     from distconv.storage.app import StorageApp  # noqa: PLC0415
     from distconv.storage.service import storage_service  # noqa: PLC0415
 
     clock = SystemClock()
+    tls = ServerTls.load(settings.tls_cert, settings.tls_key)
     try:
         tokens = MediaTokens(load_or_make_key(settings.key_file), clock)
     except (OSError, ValueError) as error:
@@ -54,7 +56,8 @@ async def _serve(settings: StorageSettings, stop: asyncio.Event) -> int:
         await app.start()
         grace = timedelta(seconds=settings.drain_grace_s)
         server = await start_server(
-            ServerSettings(bind=settings.bind, drain_grace=grace), [storage_service(app, tokens)]
+            ServerSettings(bind=settings.bind, drain_grace=grace, tls=tls),
+            [storage_service(app, tokens)],
         )
         try:
             tell_ready(address=server.address)

@@ -24,6 +24,14 @@ class StorageSettings(ProcessSettings):
         default="127.0.0.1:7401",
         description="host:port to listen on; port 0 takes a free one; unused inside dispatch",
     )
+    tls_cert: Path | None = Field(
+        default=None,
+        description="certificate to show, PEM, with those that signed it behind it; unset: serve "
+        "in the clear; unused inside dispatch",
+    )
+    tls_key: Path | None = Field(
+        default=None, description="key of tls_cert, PEM without a password; unused inside dispatch"
+    )
     data_dir: Path = Field(
         default_factory=default_data_dir,
         description="folder to keep everything in, under storage/; on one local file system; with "

@@ -33,7 +33,13 @@ def open_client(
                 f"the connection to {where} broke; trying again for {reconnect.total_seconds():g} s"
             )
 
-    return Client(where, reconnect=reconnect, on_break=on_break, tenant=common.tenant)
+    return Client(
+        where,
+        reconnect=reconnect,
+        on_break=on_break,
+        tenant=common.tenant,
+        tls_ca=common.tls_ca,
+    )
 
 
 async def answers(address: str = DEFAULT_SERVER) -> bool:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import click
@@ -12,6 +13,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 DEFAULT_SERVER = "127.0.0.1:7400"
 SERVER_VARIABLE = "DISTCONV_SERVER"
 TENANT_VARIABLE = "DISTCONV_TENANT"
+TLS_CA_VARIABLE = "DISTCONV_TLS_CA"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +22,7 @@ class Common:
 
     server: str | None
     tenant: str
+    tls_ca: Path | None
     as_json: bool
     debug: bool
 
@@ -27,9 +30,11 @@ class Common:
     def current(cls) -> Self:
         """Return what was said to the command that is running."""
         said = _said(click.get_current_context())
+        tls_ca = said.get("tls_ca") or os.environ.get(TLS_CA_VARIABLE)
         return cls(
             server=said.get("server"),
             tenant=said.get("tenant") or os.environ.get(TENANT_VARIABLE) or "",
+            tls_ca=Path(tls_ca) if tls_ca else None,
             as_json=bool(said.get("json")),
             debug=bool(said.get("debug")),
         )
@@ -61,7 +66,7 @@ def _keep(context: click.Context, parameter: click.Parameter, value: Any) -> Any
 
 
 def common_options(command: F) -> F:
-    """Give a command or group `--server`, `--tenant`, `--json` and `--debug`."""
+    """Give a command or group `--server`, `--tenant`, `--tls-ca`, `--json` and `--debug`."""
     for option in (
         click.option(
             "--debug",
@@ -76,6 +81,14 @@ def common_options(command: F) -> F:
             expose_value=False,
             callback=_keep,
             help="Print JSON on stdout; errors too.",
+        ),
+        click.option(
+            "--tls-ca",
+            metavar="FILE",
+            expose_value=False,
+            callback=_keep,
+            help="Certificates, PEM, that the server's is signed by; without it nothing is "
+            f"encrypted.  [default: ${TLS_CA_VARIABLE}]",
         ),
         click.option(
             "--tenant",

@@ -34,10 +34,17 @@ _R = TypeVar("_R")
 class StorageObjects:
     """Ask the first storage service that answers."""
 
-    def __init__(self, addresses: Callable[[], Sequence[str]], tokens: MediaTokens) -> None:
+    def __init__(
+        self,
+        addresses: Callable[[], Sequence[str]],
+        tokens: MediaTokens,
+        *,
+        tls_ca: bytes | None = None,
+    ) -> None:
         """`addresses` is asked at every call: an embedded storage's is known late."""
         self._addresses = addresses
         self._tokens = tokens
+        self._tls_ca = tls_ca
         self._channels: dict[str, grpc.aio.Channel] = {}
 
     async def close(self) -> None:
@@ -113,7 +120,7 @@ class StorageObjects:
 
     def _stub(self, address: str) -> "StorageServiceAsyncStub":
         if address not in self._channels:
-            self._channels[address] = open_channel(address)
+            self._channels[address] = open_channel(address, tls_ca=self._tls_ca)
         return storage_service_pb2_grpc.StorageServiceStub(self._channels[address])
 
 

@@ -106,7 +106,12 @@ class AttemptRunner:
 
     @contextlib.asynccontextmanager
     async def _link(self, grant: MediaGrant) -> AsyncIterator[StorageLink]:
-        link = StorageLink(grant, patience_s=self._config.media_patience_s)
+        tls_ca = self._config.tls_ca
+        link = StorageLink(
+            grant,
+            patience_s=self._config.media_patience_s,
+            tls_ca=None if tls_ca is None else tls_ca.encode(),
+        )
         try:
             yield link
         finally:
