@@ -18,6 +18,7 @@ from distconv.client.local import sendable_name
 from distconv.client.object_calls import ObjectCalls
 from distconv.client.partial import PartialFile
 from distconv.client.patience import Break
+from distconv.client.remembered import RememberedUpload
 from distconv.client.server import ServerInfo
 from distconv.client.source import SourceFile
 from distconv.client.stored import StoredObject, Transfer
@@ -114,6 +115,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         *,
         file_name: str = "",
         labels: Mapping[str, str] | None = None,
+        resume: bool = False,
         on_progress: Callable[[Transfer], None] | None = None,
     ) -> StoredObject:
         """Upload a file, or an open seekable binary file, as a new object.
@@ -121,13 +123,24 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         `file_name` is what to call it, its own name by default; `labels` are your
         own words: both are shown and searched for.
 
-        Breaks are mended: only what has not arrived is sent again. Raises
+        Breaks are mended: only what has not arrived is sent again. With `resume`
+        what came of a path is kept at storage when this ends early, whatever ends
+        it, and the next such call goes on there. Raises
         InvalidArgumentError (field `source`), CorruptSourceError (empty),
         ResourceExhaustedError (no room at storage), DataLossError.
         """
         with SourceFile.open(source) as file:
             called = Called(file_name=sendable_name(file_name or file.name), labels=labels or {})
-            return await upload(self._connection, file, called, on_progress)
+            if not (resume and isinstance(source, Path)):
+                return await upload(self._connection, file, called, on_progress)
+            with RememberedUpload.of(
+                source,
+                server=self.address,
+                tenant=self._tenant,
+                file_name=called.file_name,
+                labels=dict(called.labels),
+            ) as memory:
+                return await upload(self._connection, file, called, on_progress, memory)
 
     async def download(
         self,

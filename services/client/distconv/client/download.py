@@ -1,5 +1,6 @@
 """Fetch an object from storage into a file, and go on where it broke off."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -52,6 +53,7 @@ class _Fetching:
         self._patience = connection.patience()
         self._stored: StoredObject | None = None
         self._damaged = 0
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> StoredObject:
         """Describe the object, fetch it to its end, commit it."""
@@ -99,25 +101,37 @@ class _Fetching:
         waiting: list[bytes] = []
         waiting_bytes = 0
         expected = self._target.written_bytes
-        async with stall_guard("download") as guard:
-            async for response in call:
-                guard.moved()
-                self._patience.progressed()
-                if response.HasField("chunk"):
-                    data = _checked(response.chunk, expected)
-                    waiting.append(data)
-                    expected += len(data)
-                    waiting_bytes += len(data)
-                if waiting_bytes >= BLOCK_BYTES or response.range_done:
-                    await self._keep(waiting)
-                    waiting, waiting_bytes = [], 0
-                if response.range_done:
-                    return
-            await self._keep(waiting)
+        try:
+            async with stall_guard("download") as guard:
+                async for response in call:
+                    guard.moved()
+                    self._patience.progressed()
+                    if response.HasField("chunk"):
+                        data = _checked(response.chunk, expected)
+                        waiting.append(data)
+                        expected += len(data)
+                        waiting_bytes += len(data)
+                    if waiting_bytes >= BLOCK_BYTES or response.range_done:
+                        await self._keep(waiting)
+                        waiting, waiting_bytes = [], 0
+                    if response.range_done:
+                        return
+                await self._keep(waiting)
+        finally:
+            await self._kept()
 
     async def _keep(self, parts: list[bytes]) -> None:
-        await self._target.append(parts)
-        self._report()
+        """Have `parts` written while more is received, once those before them are."""
+        await self._kept()
+        self._writing = asyncio.create_task(self._target.append(parts))
+
+    async def _kept(self) -> None:
+        """Wait until what was to be written is; a thread that writes is never left behind."""
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+            writing, self._writing = self._writing, None
+            await writing
+            self._report()
 
     def _report(self) -> None:
         if self._on_progress is not None and self._stored is not None:

@@ -1,8 +1,8 @@
 """Send a file to storage, and go on where it broke off."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -11,11 +11,20 @@ import grpc.aio
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.object import to_stored
-from distconv.client.source import BLOCK_BYTES, SourceFile
+from distconv.client.remembered import RememberedUpload
+from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
 from distconv.client.window import Window
-from distconv.core.errors import DataLossError, DistconvError, UnavailableError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    DistconvError,
+    InvalidArgumentError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnavailableError,
+)
 from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.errors import translated
@@ -51,12 +60,16 @@ async def upload(
     source: SourceFile,
     called: Called,
     on_progress: OnTransfer | None = None,
+    memory: RememberedUpload | None = None,
 ) -> StoredObject:
     """Upload `source` as a new object and return it once it is committed.
 
     After an error or cancellation the upload is given up on the server too, as
-    far as the server can be reached.
+    far as the server can be reached. With a `memory` it stays there instead, and
+    an upload that is remembered is gone on with.
     """
+    if memory is not None:
+        return await _resumable(connection, source, called, on_progress, memory)
     access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
     sending = _Sending(connection, access, source, called, on_progress)
     try:
@@ -64,6 +77,36 @@ async def upload(
     except BaseException:
         await asyncio.shield(sending.abort())
         raise
+
+
+async def _resumable(
+    connection: Connection,
+    source: SourceFile,
+    called: Called,
+    on_progress: OnTransfer | None,
+    memory: RememberedUpload,
+) -> StoredObject:
+    access = await _remembered_access(connection, memory)
+    sending = _Sending(connection, access, source, called, on_progress)
+    try:
+        stored = await sending.run()
+    except AlreadyExistsError:  # it was committed, and its client died before it was told
+        stored = await sending.committed()
+    except (DataLossError, NotFoundError):  # storage gave it up: nothing to go on with
+        memory.forget()
+        raise
+    memory.forget()
+    return stored
+
+
+async def _remembered_access(connection: Connection, memory: RememberedUpload) -> ObjectAccess:
+    """Return access to the object that is remembered, if it is there still, else to a new one."""
+    if memory.object:
+        with suppress(InvalidArgumentError, NotFoundError, PermissionDeniedError):
+            return await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE, memory.object)
+    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
+    memory.remember(access.object)
+    return access
 
 
 class _Sending:
@@ -95,6 +138,19 @@ class _Sending:
         while self._missing():
             await persistently(self._access, self._patience, self._send_missing)
         return await persistently(self._access, self._patience, self._complete)
+
+    async def committed(self) -> StoredObject:
+        """Return the object that is there already. Raises DataLossError when it is another."""
+        response = await self._connection.once(
+            self._access.stub.GetObject,
+            storage.GetObjectRequest(name=self._access.object),
+            metadata=self._access.metadata,
+            address=self._access.address,
+        )
+        stored = to_stored(response.object)
+        if stored.sha256 != await self._source.sha256():
+            raise DataLossError(f"{stored.name} has other content than the input; upload it again")
+        return stored
 
     async def abort(self) -> None:
         """Give the upload up, if the server can be reached."""
@@ -181,8 +237,8 @@ class _Sending:
         name = self._name
         if self._careful and await _is_refused(call):
             return
-        for start, end in pieces(missing, BLOCK_BYTES):
-            for piece in await self._source.read(start, end):
+        async with aclosing(self._read_ahead(missing)) as ahead:
+            async for piece in ahead:
                 await window.take(len(piece.data))
                 chunk = pb.Chunk(offset=piece.offset, data=piece.data, crc32c=piece.crc32c)
                 try:
@@ -196,6 +252,21 @@ class _Sending:
                         await asyncio.wait_for(window.drained(), _FIRST_WORD_S)
                     self._careful = False
         await call.done_writing()
+
+    async def _read_ahead(self, missing: Iterable[Range]) -> AsyncGenerator[Piece, None]:
+        """Yield the chunks of what is missing; the next block is read while one is sent."""
+        reading: asyncio.Task[list[Piece]] | None = None
+        try:
+            for start, end in pieces(missing, BLOCK_BYTES):
+                read = [] if reading is None else await reading
+                reading = asyncio.create_task(self._source.read(start, end))
+                for piece in read:
+                    yield piece
+            for piece in [] if reading is None else await reading:
+                yield piece
+        finally:
+            if reading is not None:  # nobody else may read the file before it has ended
+                await asyncio.wait([reading])
 
     async def _receive(self, call: "WriteCall", window: Window, guard: StallGuard) -> None:
         async for response in call:

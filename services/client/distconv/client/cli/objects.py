@@ -93,11 +93,16 @@ def list_command(
 @progress_option
 @common_options
 def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: str) -> int:
-    """Upload each FILE and print the objects' ids, one a line."""
+    """Upload each FILE and print the objects' ids, one a line.
+
+    When it ends early, whatever ends it, the same command goes on where it broke off.
+    """
     with make_view(progress, as_json=Common.current().as_json) as view:
 
         async def put(client: Client, file: str) -> StoredObject:
-            return await client.upload(Path(file), labels=labels, on_progress=view.step)
+            return await client.upload(
+                Path(file), labels=labels, resume=True, on_progress=view.step
+            )
 
         names = [str(file) for file in files]
         return do_each(names, put, plural="objects", done="uploaded", note=view.note)

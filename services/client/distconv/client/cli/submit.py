@@ -129,7 +129,7 @@ class _Submission:
             job = await self._on_stored(client, source, profile, container)
             if job is None:
                 stored = await client.upload(
-                    source, labels=self._labels, on_progress=self._view.step
+                    source, labels=self._labels, resume=True, on_progress=self._view.step
                 )
                 job = await self._create(client, stored, source, profile, container)
         except DistconvError as error:
