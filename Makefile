@@ -47,7 +47,7 @@ verify: $(STAMP) ## Lint, type, and prove that generated files are current
 	@$(MAKE) --no-print-directory lint type
 	@$(BIN)/python tools/gen.py --check
 
-bench: $(STAMP) ## Measure: BENCH=stream, memory, latency, startup, dispatch, queue, fleet, fairness or loss
+bench: $(STAMP) ## Measure: BENCH=stream, memory, latency, startup, … (docs/benchmarks.md names all)
 	@$(BIN)/python -m benchmarks $(BENCH)
 
 lock: $(STAMP) ## Resolve the dependencies anew into requirements.lock

@@ -2,11 +2,26 @@
 
 import sys
 
-from benchmarks import dispatch, fairness, fleet, latency, loss, memory, startup, stream, waiting
+from benchmarks import (
+    corruption,
+    dispatch,
+    fairness,
+    fleet,
+    latency,
+    loss,
+    memory,
+    memory_flow,
+    resume,
+    startup,
+    stream,
+    transfer,
+    waiting,
+)
 
 BENCHMARKS = {
     "stream": stream.run,
     "memory": memory.run,
+    "memory-flow": memory_flow.run,
     "latency": latency.run,
     "startup": startup.run,
     "dispatch": dispatch.run,
@@ -14,6 +29,9 @@ BENCHMARKS = {
     "fleet": fleet.run,
     "fairness": fairness.run,
     "loss": loss.run,
+    "transfer": transfer.run,
+    "resume": resume.run,
+    "corruption": corruption.run,
 }
 
 

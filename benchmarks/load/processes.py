@@ -36,7 +36,8 @@ class Child:
             )
         self._log = log
         self._said: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, daemon=True).start()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
         self.process = psutil.Process(self._popen.pid)
 
     @classmethod
@@ -84,12 +85,21 @@ class Child:
         try:
             self._popen.wait(_STOP_S)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._popen.kill()
+        self._reap()
 
     def kill(self) -> None:
         """End it with SIGKILL."""
         self._popen.kill()
+        self._reap()
+
+    def _reap(self) -> None:
         self._popen.wait(_STOP_S)
+        self._reader.join(_STOP_S)
+        for pipe in (self._popen.stdin, self._popen.stdout):
+            with contextlib.suppress(OSError):  # what was not flushed has nobody to read it
+                if pipe is not None:
+                    pipe.close()
 
     def _tail(self) -> str:
         lines = self._log.read_text(errors="replace").splitlines()

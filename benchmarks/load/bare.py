@@ -1,0 +1,137 @@
+"""What transfers are compared with: a bare grpc.aio stream, and a plain socket.
+
+The server of both, and a client that speaks JSON lines like `benchmarks.load.transfer`. Nothing is
+checked, read or written: 256 KiB of memory go over, again and again.
+"""
+
+import argparse
+import asyncio
+import json
+import socket
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from distconv.rpc.buffers import keep_message_buffers
+from distconv.rpc.limits import CHUNK_BYTES, MAX_MESSAGE_BYTES
+
+_OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
+_CHUNK = bytes(CHUNK_BYTES)
+_UP, _DOWN = "/bare/Up", "/bare/Down"
+
+
+class _Handlers(grpc.GenericRpcHandler):
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if handler_call_details.method == _UP:
+            return grpc.stream_unary_rpc_method_handler(self._up)
+        return grpc.unary_stream_rpc_method_handler(self._down)
+
+    async def _up(self, chunks: AsyncIterator[bytes], _: object) -> bytes:
+        count = 0
+        async for chunk in chunks:
+            count += len(chunk)
+        return str(count).encode()
+
+    async def _down(self, request: bytes, _: object) -> AsyncIterator[bytes]:
+        for _number in range(int(request)):
+            yield _CHUNK
+
+
+async def _serve(pair: tuple[bytes, bytes] | None) -> None:
+    keep_message_buffers()
+    server = grpc.aio.server(options=_OPTIONS)
+    server.add_generic_rpc_handlers((_Handlers(),))
+    if pair is not None:
+        port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
+    else:
+        port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    listener = socket.create_server(("127.0.0.1", 0))
+    threading.Thread(target=_swallow, args=(listener,), daemon=True).start()
+    print(json.dumps({
+        "event": "ready",
+        "address": f"127.0.0.1:{port}",
+        "socket": listener.getsockname()[1],
+    }), flush=True)  # fmt: skip
+    await asyncio.to_thread(sys.stdin.read)
+    await server.stop(0)
+
+
+def _swallow(listener: socket.socket) -> None:
+    buffer = bytearray(CHUNK_BYTES)
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            while connection.recv_into(buffer):
+                pass
+            connection.sendall(b"!")
+
+
+def send_plainly(port: int, size_bytes: int) -> float:
+    """Send bytes through a plain socket until they are read; return the time, seconds."""
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        start = time.perf_counter()
+        for _ in range(size_bytes // CHUNK_BYTES):
+            connection.sendall(_CHUNK)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+        return time.perf_counter() - start
+
+
+async def _client(address: str, ca: bytes | None) -> None:
+    keep_message_buffers()
+    channel = (
+        grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca), options=_OPTIONS)
+        if ca
+        else grpc.aio.insecure_channel(address, options=_OPTIONS)
+    )
+    async with channel:
+        await channel.channel_ready()
+        print(json.dumps({"event": "ready"}), flush=True)
+        while line := await asyncio.to_thread(sys.stdin.readline):
+            asked = json.loads(line)
+            count = asked["size_bytes"] // CHUNK_BYTES
+            move = _send if asked["do"] == "upload" else _fetch
+            start = time.perf_counter()
+            await asyncio.gather(*(move(channel, count) for _ in range(asked["streams"])))
+            took_s = time.perf_counter() - start
+            print(json.dumps({"event": "done", "took_s": took_s}), flush=True)
+
+
+async def _send(channel: grpc.aio.Channel, count: int) -> None:
+    method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(_UP)
+    call = method()
+    for _ in range(count):
+        await call.write(_CHUNK)
+    await call.done_writing()
+    assert int(await call) == count * CHUNK_BYTES
+
+
+async def _fetch(channel: grpc.aio.Channel, count: int) -> None:
+    method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_DOWN)
+    async for chunk in method(str(count).encode()):
+        assert len(chunk) == CHUNK_BYTES
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serve, or be the client of a server, until the end of standard input."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--address", default="")
+    parser.add_argument("--ca", type=Path)
+    parser.add_argument("--cert", type=Path)
+    parser.add_argument("--key", type=Path)
+    said = parser.parse_args(argv)
+    if said.address:
+        asyncio.run(_client(said.address, said.ca.read_bytes() if said.ca else None))
+    else:
+        asyncio.run(_serve((said.key.read_bytes(), said.cert.read_bytes()) if said.cert else None))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,154 @@
+"""dispatch, storage and an engine as processes of their own, a relay before storage if wanted."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from benchmarks.load.processes import Child
+from benchmarks.load.relay import Relay
+from benchmarks.servers import Certificate, free_port
+
+_BIN = Path(sys.executable).parent
+_START_S = 120.0
+# Nothing of the machine may choose a setting.
+_ENV = {key: value for key, value in os.environ.items() if not key.startswith("DISTCONV_")}
+
+
+class Daemon:
+    """One of the installed daemons: killed and started again on the same folder and port."""
+
+    def __init__(self, name: str, folder: Path, config: Path, *arguments: str) -> None:
+        self._argv = [str(_BIN / f"distconv-{name}"), "--config", str(config), *arguments]
+        self._argv += ["--data-dir", str(folder / name), "--exit-on-stdin-eof"]
+        self._log = folder / f"{name}.log"
+        self._child: Child | None = None
+
+    def start(self) -> None:
+        """Start it and wait until it is ready."""
+        self._child = Child(self._argv, log=self._log, env=_ENV)
+        self._child.expect("ready", timeout_s=_START_S)
+
+    def kill(self) -> None:
+        """SIGKILL it, its children too, as a machine takes them along."""
+        below = self.process.children(recursive=True)
+        self.child.kill()
+        for process in below:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+
+    def stop(self) -> None:
+        """End it, if it runs."""
+        if self._child is not None:
+            self._child.stop()
+            self._child = None
+
+    @property
+    def child(self) -> Child:
+        """Return it as it runs."""
+        assert self._child is not None
+        return self._child
+
+    @property
+    def process(self) -> psutil.Process:
+        """Return its process."""
+        return self.child.process
+
+
+class MediaPlane:
+    """The three daemons; `relay`, if there is one, is what clients and engines know of storage."""
+
+    def __init__(
+        self, folder: Path, relay: Relay | None, port: int, tls: Certificate | None
+    ) -> None:
+        config = folder / "distconv.toml"
+        ports = free_port()
+        self.folder = folder
+        self.relay = relay
+        self.address = f"127.0.0.1:{ports}"
+        self._tls = tls
+        self._env = {**_ENV, "XDG_STATE_HOME": str(folder / "state")}
+        behind = relay.address if relay is not None else f"127.0.0.1:{port}"
+        config.write_text(_config(folder, f"127.0.0.1:{port}", self.address, behind, tls))
+        self.storage = Daemon("storage", folder, config)
+        self.dispatch = Daemon("dispatch", folder, config)
+        self.engine = Daemon("engine", folder, config)
+
+    def start_dcctl(self, *arguments: str | Path) -> "subprocess.Popen[str]":
+        """Start dcctl; its output is to be read with `communicate`."""
+        trust = () if self._tls is None else ("--tls-ca", str(self._tls.cert))
+        return subprocess.Popen(
+            [str(_BIN / "dcctl"), *map(str, arguments), "--server", self.address, *trust],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=self._env,
+        )
+
+    def dcctl(self, *arguments: str | Path, within_s: float = 300.0) -> Any:
+        """Run dcctl with --json to its end and return what it said. Raises RuntimeError."""
+        code, out, err = finished(self.start_dcctl(*arguments, "--json"), within_s=within_s)
+        if code:
+            raise RuntimeError(f"dcctl {arguments[0]} ended with {code}: {out}{err}")
+        return json.loads(out) if out else None
+
+
+def finished(run: "subprocess.Popen[str]", *, within_s: float = 300.0) -> tuple[int, str, str]:
+    """Wait for the end of a dcctl; return its exit code, output and error output."""
+    try:
+        out, err = run.communicate(timeout=within_s)
+    except subprocess.TimeoutExpired:
+        run.kill()
+        out, err = run.communicate()
+        raise RuntimeError(f"dcctl did not end within {within_s:g} s: {out}{err}") from None
+    return run.returncode, out, err
+
+
+@contextlib.contextmanager
+def media_plane(
+    folder: Path, *, relayed: bool = False, engine: bool = True, tls: Certificate | None = None
+) -> Iterator[MediaPlane]:
+    """Run the daemons in `folder` while the block lasts."""
+    with contextlib.ExitStack() as stack:
+        port = free_port()
+        relay = stack.enter_context(Relay(port)) if relayed else None
+        plane = MediaPlane(folder, relay, port, tls)
+        daemons: Sequence[Daemon] = (plane.storage, plane.dispatch, plane.engine)
+        for daemon in daemons if engine else daemons[:-1]:
+            stack.callback(daemon.stop)
+            daemon.start()
+        yield plane
+
+
+def _config(folder: Path, storage: str, dispatch: str, behind: str, tls: Certificate | None) -> str:
+    key_file = folder / "media.key"
+    key_file.write_bytes(os.urandom(32))
+    shown = {} if tls is None else {"tls_cert": str(tls.cert), "tls_key": str(tls.key)}
+    trusted = {} if tls is None else {"tls_ca": str(tls.cert)}
+    tables: dict[str, dict[str, object]] = {
+        "storage": {"bind": storage, "media_key_file": str(key_file), **shown},
+        "dispatch": {
+            "bind": dispatch,
+            "media_key_file": str(key_file),
+            "storage_addresses": [behind],
+            # Lost engines and failed attempts are to cost seconds here, not the default's many.
+            "heartbeat_interval_s": 1.0,
+            "lease_duration_s": 5.0,
+            "retry_first_delay_s": 0.2,
+            **shown,
+            **trusted,
+        },
+        "engine": {"dispatch_addresses": [dispatch], "benchmark_budget_s": 0, **trusted},
+    }
+    # TOML writes texts, numbers and lists of them as JSON does.
+    return "\n".join(
+        f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())
+        for name, table in tables.items()
+    )

@@ -1,0 +1,219 @@
+"""What is sent again when client, storage or engine dies (SIGKILL) in the middle of a transfer.
+
+Everything between a client or engine and storage passes a relay that counts it. What is more than
+in the same transfer in peace was sent again.
+"""
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from benchmarks.clips import bulk
+from benchmarks.load.media_plane import Daemon, MediaPlane, finished, media_plane
+from benchmarks.load.relay import Relay, Way
+from benchmarks.result import Result
+from distconv.rpc.limits import CHUNK_BYTES
+
+POINTS = int(os.environ.get("DISTCONV_BENCH_PLACES", "20"))
+SEED = int(os.environ.get("DISTCONV_BENCH_SEED", "1"))
+SIZE_BYTES = 200_000_000
+BAR_BYTES = 2 * CHUNK_BYTES
+_REACHED_S = 120.0
+
+
+class Victim(StrEnum):
+    """Who dies."""
+
+    CLIENT = "client"
+    STORAGE = "storage"
+    ENGINE = "engine"
+
+
+class Transfer(StrEnum):
+    """What is under way: a client's transfer, or a whole job with the engine's two."""
+
+    UPLOAD = "upload"
+    DOWNLOAD = "download"
+    JOB = "job"
+
+
+VICTIMS = {
+    Transfer.UPLOAD: (Victim.CLIENT, Victim.STORAGE),
+    Transfer.DOWNLOAD: (Victim.CLIENT, Victim.STORAGE),
+    Transfer.JOB: (Victim.STORAGE, Victim.ENGINE),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Death:
+    """A death in a transfer: whose, after which byte of a way, and what it cost."""
+
+    transfer: Transfer
+    victim: Victim
+    way: Way
+    offset: int
+    again_bytes: int
+    intact: bool
+
+
+class Dying:
+    """Transfers of one video through a relay, while something dies."""
+
+    def __init__(self, plane: MediaPlane, source: Path) -> None:
+        assert plane.relay is not None
+        self._plane = plane
+        self._relay: Relay = plane.relay
+        self._source = source
+        self._output = plane.folder / "fetched.mkv"
+        self._object = ""
+        digest = _digest(source)
+        self._expected = {Transfer.UPLOAD: digest, Transfer.DOWNLOAD: digest}
+        self._peace: dict[Transfer, dict[Way, int]] = {}
+
+    def measure_peace(self) -> None:
+        """Do each transfer once without a death."""
+        for transfer in Transfer:
+            self._relay.reset()
+            found = self._end(transfer, self._start(transfer))
+            self._expected.setdefault(transfer, found)
+            self._peace[transfer] = self._counts()
+
+    def draw(self, transfer: Transfer, randomness: random.Random) -> tuple[Way, int]:
+        """Draw a byte of a transfer, none of the first and last of them."""
+        peace = self._peace[transfer]
+        way = max(peace, key=lambda w: peace[w])
+        if transfer is Transfer.JOB:
+            way = randomness.choice(list(Way))
+        return way, int(peace[way] * randomness.uniform(0.03, 0.97))
+
+    def die(self, transfer: Transfer, victim: Victim, way: Way, offset: int) -> Death:
+        """Kill `victim` when that byte comes by, start it again, and see the transfer through."""
+        reached = threading.Event()
+        self._relay.reset()
+        daemon = {Victim.STORAGE: self._plane.storage, Victim.ENGINE: self._plane.engine}.get(
+            victim
+        )
+        kill: list[Callable[[], None]] = [] if daemon is None else [daemon.process.kill]
+        begun = threading.Event()
+
+        def act(_data: bytearray, _index: int) -> None:
+            begun.wait()
+            kill[0]()
+            reached.set()
+
+        self._relay.plan(way, offset, act)
+        run = self._start(transfer)
+        kill.append(run.kill)
+        begun.set()
+        if not reached.wait(_REACHED_S):
+            raise RuntimeError(f"byte {offset} of the {transfer} did not come by")
+        if daemon is None:
+            run.communicate()
+            run = self._start(transfer)
+        else:
+            _revive(daemon)
+        found = self._end(transfer, run)
+        peace = self._peace[transfer]
+        return Death(
+            transfer=transfer,
+            victim=victim,
+            way=way,
+            offset=offset,
+            again_bytes=max(0, sum(self._counts().values()) - sum(peace.values())),
+            intact=found == self._expected[transfer],
+        )
+
+    def _counts(self) -> dict[Way, int]:
+        return {way: self._relay.count(way) for way in Way}
+
+    def _start(self, transfer: Transfer) -> "subprocess.Popen[str]":
+        if transfer is Transfer.UPLOAD:
+            words: tuple[str | Path, ...] = ("objects", "put", self._source)
+        elif transfer is Transfer.DOWNLOAD:
+            words = ("objects", "get", self._object, "-o", self._output)
+        else:
+            words = ("transcode", self._source, "-p", "copy", "-o", self._output)
+        return self._plane.start_dcctl(*words, "--json")
+
+    def _end(self, transfer: Transfer, run: "subprocess.Popen[str]") -> str:
+        """Wait for the end; return the digest of what came to be. Raises RuntimeError."""
+        code, out, err = finished(run)
+        if code:
+            raise RuntimeError(f"the {transfer} ended with {code}: {out}{err}")
+        if transfer is not Transfer.UPLOAD:
+            found = _digest(self._output)
+            self._output.unlink()
+            return found
+        if self._object:
+            self._plane.dcctl("objects", "rm", self._object, "--yes")
+        [stored] = json.loads(out)["objects"]
+        self._object = stored["name"]
+        return str(stored["sha256"])
+
+
+def _revive(daemon: Daemon) -> None:
+    daemon.kill()  # it is dead: this takes away what is left of it
+    daemon.start()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def deaths(
+    dying: Dying, transfer: Transfer, *, points: int, randomness: random.Random
+) -> Iterator[Death]:
+    """Yield what deaths at seeded points cost, the victims in turns."""
+    victims = VICTIMS[transfer]
+    for number in range(points):
+        yield dying.die(transfer, victims[number % len(victims)], *dying.draw(transfer, randomness))
+
+
+def run() -> Iterator[Result]:
+    """Yield what was sent again at the most, and how many transfers ended wrong."""
+    randomness = random.Random(SEED)  # noqa: S311  # guards nothing
+    with (
+        tempfile.TemporaryDirectory(prefix="distconv-bench-") as folder,
+        media_plane(Path(folder), relayed=True) as plane,
+    ):
+        dying = Dying(plane, bulk(SIZE_BYTES))
+        dying.measure_peace()
+        for transfer in Transfer:
+            found = []
+            for death in deaths(dying, transfer, points=POINTS, randomness=randomness):
+                found.append(death)
+                print(f"  {json.dumps(asdict(death))}", flush=True)
+            yield from _results(transfer, found)
+
+
+def _results(transfer: Transfer, found: list[Death]) -> Iterator[Result]:
+    details = {"seed": SEED, "size_bytes": SIZE_BYTES, "deaths": [asdict(d) for d in found]}
+    # An encoder dies with its engine, and its work is done again from the beginning.
+    again = [d.again_bytes for d in found if d.victim is not Victim.ENGINE]
+    yield Result(
+        name=f"resume-{transfer}-again",
+        value=max(again, default=0) / 1024,
+        unit="KiB",
+        reference=SIZE_BYTES / 1024,
+        bar=BAR_BYTES / 1024,
+        bar_on_ratio=False,
+        details=details,
+    )
+    yield Result(
+        name=f"resume-{transfer}-wrong",
+        value=sum(not d.intact for d in found),
+        unit="wrong",
+        reference=len(found),
+        bar=0,
+        bar_on_ratio=False,
+        details=details,
+    )

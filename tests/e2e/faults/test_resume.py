@@ -1,0 +1,30 @@
+"""Client, storage and engine die in the middle of transfers: they end right all the same."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from tests.e2e.conftest import Clips
+
+from benchmarks.load.media_plane import media_plane
+from benchmarks.resume import VICTIMS, Dying, Transfer, Victim
+
+SEED = random.SystemRandom().randrange(10**6)
+CASES = [(transfer, victim) for transfer in Transfer for victim in VICTIMS[transfer]]
+
+
+@pytest.fixture(scope="module")
+def dying(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dying]:
+    with media_plane(tmp_path_factory.mktemp("plane"), relayed=True) as plane:
+        made = Dying(plane, clips.long)
+        made.measure_peace()
+        yield made
+
+
+@pytest.mark.parametrize(("transfer", "victim"), CASES)
+def test_a_transfer_in_which_one_dies_ends_right(
+    dying: Dying, transfer: Transfer, victim: Victim
+) -> None:
+    randomness = random.Random(SEED)  # noqa: S311  # guards nothing
+    death = dying.die(transfer, victim, *dying.draw(transfer, randomness))
+    assert death.intact, f"seed {SEED}: {death}"
