@@ -43,6 +43,8 @@ DESCRIBED = {
     ("engine", "data_dir"): "`engine` in the user's data folder",
     ("engine", "display_name"): "the host's name",
     ("engine", "slots"): "one per eight processors, at least 1",
+    ("engine", "scratch_dir"): "`scratch` in `data_dir`",
+    ("engine", "scratch_quota_bytes"): "80 % of what the disk has free at the start",
     ("engine", "ffmpeg"): "the one on `PATH`, else the bundled one",
 }
 # What a description repeats of the columns beside it: the default, the unit, the range.

@@ -135,7 +135,7 @@ class EngineCapabilities(_message.Message):
     memory_bytes: _builtins.int
     """Memory, bytes."""
     scratch_bytes: _builtins.int
-    """Scratch disk free, bytes."""
+    """Scratch disk that its attempts may take in all, bytes; 0: it takes no files."""
     platform: _builtins.str
     """"linux", "darwin", "windows"."""
     architecture: _builtins.str
@@ -183,7 +183,7 @@ class EngineMetrics(_message.Message):
     memory_used_bytes: _builtins.int
     """Memory in use, bytes."""
     scratch_free_bytes: _builtins.int
-    """Scratch disk free, bytes."""
+    """Scratch disk that no attempt has reserved and that the disk has free, bytes."""
     load_1m: _builtins.float
     """Load average over one minute; 0 where the system has none."""
     def __init__(

@@ -801,8 +801,13 @@ class TranscodeWork(_message.Message):
     PROFILE_FIELD_NUMBER: _builtins.int
     TRANSFER_MODE_FIELD_NUMBER: _builtins.int
     STALL_TIMEOUT_FIELD_NUMBER: _builtins.int
+    SCRATCH_BYTES_FIELD_NUMBER: _builtins.int
     transfer_mode: _job_pb2.TransferMode.ValueType
     """How media travels."""
+    scratch_bytes: _builtins.int
+    """With TRANSFER_MODE_FILE: what the engine reserves in its scratch folder before it begins, bytes.
+    An engine that has not so much free refuses the assignment.
+    """
     @_builtins.property
     def source(self) -> _object_pb2.MediaAccess:
         """Access to the source."""
@@ -832,10 +837,11 @@ class TranscodeWork(_message.Message):
         profile: _profile_pb2.Profile | None = ...,
         transfer_mode: _job_pb2.TransferMode.ValueType = ...,
         stall_timeout: _duration_pb2.Duration | None = ...,
+        scratch_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "profile", b"profile", "sink", b"sink", "source", b"source", "stall_timeout", b"stall_timeout"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "profile", b"profile", "sink", b"sink", "source", b"source", "stall_timeout", b"stall_timeout", "transfer_mode", b"transfer_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["media", b"media", "profile", b"profile", "scratch_bytes", b"scratch_bytes", "sink", b"sink", "source", b"source", "stall_timeout", b"stall_timeout", "transfer_mode", b"transfer_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -373,6 +373,7 @@ class MediaInfo(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     INDEX_LAST_FIELD_NUMBER: _builtins.int
     WARNINGS_FIELD_NUMBER: _builtins.int
+    PIPE_OBSTACLE_FIELD_NUMBER: _builtins.int
     container: _builtins.str
     """ffmpeg's name of the container: "matroska", "mov", "mpegts"."""
     size_bytes: _builtins.int
@@ -383,6 +384,8 @@ class MediaInfo(_message.Message):
     """Bits per second over the whole file; 0 when unknown."""
     index_last: _builtins.bool
     """True for an MP4 or MOV whose index lies behind its media."""
+    pipe_obstacle: _builtins.str
+    """Why it cannot go through a pipe and has to be a file, for people; empty when it can."""
     @_builtins.property
     def streams(self) -> _containers.RepeatedCompositeFieldContainer[Global___StreamInfo]:
         """Every stream, in order."""
@@ -411,10 +414,11 @@ class MediaInfo(_message.Message):
         tags: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         index_last: _builtins.bool = ...,
         warnings: _abc.Iterable[_builtins.str] | None = ...,
+        pipe_obstacle: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "duration_s", b"duration_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "bit_rate", b"bit_rate", "chapters", b"chapters", "container", b"container", "duration_s", b"duration_s", "index_last", b"index_last", "size_bytes", b"size_bytes", "streams", b"streams", "tags", b"tags", "warnings", b"warnings"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s", "bit_rate", b"bit_rate", "chapters", b"chapters", "container", b"container", "duration_s", b"duration_s", "index_last", b"index_last", "pipe_obstacle", b"pipe_obstacle", "size_bytes", b"size_bytes", "streams", b"streams", "tags", b"tags", "warnings", b"warnings"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_s: _TypeAlias = _typing.Literal["duration_s"]  # noqa: Y015
     _WhichOneofArgType__duration_s: _TypeAlias = _typing.Literal["_duration_s", b"_duration_s"]  # noqa: Y015

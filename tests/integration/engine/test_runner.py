@@ -3,6 +3,7 @@
 import asyncio
 import io
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import av
 import grpc.aio
 import psutil
 import pytest
+from tests.unit.media.movies import with_compressed_index
 
 from distconv.core.attempt import AttemptPhase
 from distconv.core.profiles import load_catalogue
@@ -31,8 +33,10 @@ from distconv.v1 import job_pb2, media_pb2, object_pb2
 from .conftest import Storage
 
 
-@pytest.fixture
-async def runner() -> AsyncIterator[RunnerProcess]:
+@asynccontextmanager
+async def started_runner(scratch: Path) -> AsyncIterator[RunnerProcess]:
+    """Start a runner with an empty scratch folder."""
+    scratch.mkdir()
     transcoder = await FfmpegTranscoder.detect(None)
     config = RunnerConfig(
         transcoder="ffmpeg",
@@ -42,10 +46,17 @@ async def runner() -> AsyncIterator[RunnerProcess]:
         media_patience_s=5,
         upload_window_bytes=1 << 20,
         read_ahead_bytes=1 << 20,
+        scratch_folder=str(scratch),
     )
     process = RunnerProcess.spawn(config.to_bytes())
     yield process
     await process.stop(5)
+
+
+@pytest.fixture
+async def runner(tmp_path: Path) -> AsyncIterator[RunnerProcess]:
+    async with started_runner(tmp_path / "scratch") as process:
+        yield process
 
 
 def access(grant: MediaGrant) -> object_pb2.MediaAccess:
@@ -76,14 +87,19 @@ def transcode_of(
     sink: MediaGrant,
     *,
     stall_s: float = 30,
+    by_file: int = 0,
 ) -> bytes:
+    """Make an assignment; `by_file` is how much scratch disk it may take, 0: it is streamed."""
     return assignment(
         transcode=pb.TranscodeWork(
             source=access(storage.grant(MediaAction.READ, object_id)),
             media=media,
             sink=access(sink),
             profile=convert_profile.profile(load_catalogue().get(profile)),
-            transfer_mode=job_pb2.TRANSFER_MODE_STREAMING,
+            transfer_mode=(
+                job_pb2.TRANSFER_MODE_FILE if by_file else job_pb2.TRANSFER_MODE_STREAMING
+            ),
+            scratch_bytes=by_file,
             stall_timeout=duration(timedelta(seconds=stall_s)),
         )
     )
@@ -201,6 +217,89 @@ async def test_of_an_upload_that_proves_corrupt_nothing_is_committed(
     assert "not what was sent" in failure.message
     with pytest.raises(grpc.aio.AioRpcError, match="does not exist"):
         await storage.get(sink.object_name.removeprefix("objects/"))
+
+
+@pytest.fixture
+def seeking_mov(index_last_mp4: Path, tmp_path: Path) -> Path:
+    """The clip with its index compressed, which no pipe can carry."""
+    path = tmp_path / "seeking.mov"
+    path.write_bytes(with_compressed_index(index_last_mp4.read_bytes()))
+    return path
+
+
+async def test_a_probe_says_what_keeps_a_source_from_a_pipe(storage, runner, seeking_mov):
+    result = await probed(seeking_mov.read_bytes(), storage, runner)
+    assert "compressed index" in result.probe.media.pipe_obstacle
+
+
+@pytest.mark.parametrize("room", [1 << 30, 1], ids=["roomy", "crowded"])
+@pytest.mark.parametrize("profile", ["h264-480p", "copy"])
+async def test_a_source_that_needs_seeking_is_encoded_as_a_file(
+    storage, runner, seeking_mov, tmp_path, profile, room
+):
+    object_id, media = await media_of(seeking_mov, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    work = transcode_of(storage, object_id, media, profile, sink, by_file=room)
+    runner.assign(work, storage.address)
+    said = await all_said(runner)
+    phases = [s.phase for s in said if isinstance(s, AttemptReport)]
+    assert phases == sorted(phases)
+    assert phases[0] is AttemptPhase.STARTING  # as long as it is downloaded
+    assert phases[-1] is AttemptPhase.FINISHING
+    assert isinstance(said[-1], SealedResult)
+    done = wire.unseal(said[-1]).transcode
+    assert (done.frame_count, done.source_census.read_bytes) == (50, seeking_mov.stat().st_size)
+    output = await storage.get(sink.object_name.removeprefix("objects/"))
+    with av.open(io.BytesIO(output), "r") as opened:
+        assert len(list(opened.decode(video=0))) == 50
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+async def test_the_same_task_gives_the_same_bytes_either_way(storage, tmp_path, index_last_mp4):
+    object_id, media = await media_of(index_last_mp4, storage)
+    outputs = set()
+    for room in (0, 1 << 30):
+        async with started_runner(tmp_path / str(room)) as process:
+            sink = storage.grant(MediaAction.WRITE)
+            work = transcode_of(storage, object_id, media, "h264-480p", sink, by_file=room)
+            process.assign(work, storage.address)
+            outputs.add((await result_of(process)).transcode.sha256)
+    assert len(outputs) == 1
+    assert outputs != {""}
+
+
+async def test_a_file_that_is_cut_short_fails_as_such_and_leaves_nothing(
+    storage, runner, seeking_mov, tmp_path
+):
+    _, media = await media_of(seeking_mov, storage)
+    data = bytearray(seeking_mov.read_bytes())
+    at = data.index(b"mdat") + 4
+    data[at : at + len(data) // 2] = bytes(len(data) // 2)
+    object_id = await storage.put(bytes(data))
+    sink = storage.grant(MediaAction.WRITE)
+    work = transcode_of(storage, object_id, media, "h264-480p", sink, by_file=1 << 30)
+    runner.assign(work, storage.address)
+    failure = (await result_of(runner)).failure
+    assert failure.reason in ("CORRUPT_SOURCE", "ENCODE_FAILED", "VERIFICATION_FAILED")
+    assert not list((tmp_path / "scratch").iterdir())
+    with pytest.raises(grpc.aio.AioRpcError, match="does not exist"):
+        await storage.get(sink.object_name.removeprefix("objects/"))
+
+
+async def test_cancelling_removes_the_files(storage, runner, seeking_mov, tmp_path):
+    object_id, media = await media_of(seeking_mov, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    work = transcode_of(storage, object_id, media, "av1", sink, by_file=1 << 30)
+    runner.assign(work, storage.address)
+    seen: list[Path] = []
+    async with asyncio.timeout(30):
+        async for said in runner.said():
+            if isinstance(said, AttemptReport) and said.phase is AttemptPhase.ENCODING and not seen:
+                seen = list((tmp_path / "scratch").rglob("source"))
+                runner.cancel()
+    assert len(seen) == 1
+    assert (await runner.wait()).code == 0
+    assert not list((tmp_path / "scratch").iterdir())
 
 
 async def test_cancelling_ends_ffmpeg_and_leaves_nothing(storage, runner, index_last_mp4):

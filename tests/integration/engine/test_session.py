@@ -45,7 +45,7 @@ class FakeSupervisor:
         self.settled = asyncio.Event()
         self.gives_back = False
 
-    def assign(self, *, attempt, fencing_token, payload, dispatch_address) -> str:
+    def assign(self, *, attempt, fencing_token, payload, dispatch_address, scratch_bytes) -> str:
         self.assigned.append((attempt, fencing_token))
         return self.refusal
 

@@ -11,6 +11,7 @@ import pytest
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DataLossError, NotFoundError, UnavailableError
 from distconv.core.profile import Container
+from distconv.engine.fetching import fetch
 from distconv.engine.sink import StorageSink
 from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import StorageLink
@@ -85,6 +86,25 @@ async def test_a_source_goes_on_where_it_was_after_storage_came_back(restartable
     await source.close()
     await link.close()
     assert first + rest == data
+
+
+async def test_a_download_goes_on_where_it_was_after_storage_came_back(restartable, tmp_path):
+    storage = await restartable.up()
+    data = os.urandom(5 * MIB)
+    link = StorageLink(storage.grant(MediaAction.READ, await storage.put(data)), patience_s=30)
+    source = StorageSource(link, len(data))
+    begun = asyncio.Event()
+    fetching = asyncio.create_task(
+        fetch(source, tmp_path / "file", read_ahead_bytes=MIB, on_read=lambda _: begun.set())
+    )
+    async with asyncio.timeout(30):
+        await begun.wait()
+        await restartable.down()
+        await restartable.up()
+        await fetching
+    await source.close()
+    await link.close()
+    assert (tmp_path / "file").read_bytes() == data
 
 
 async def test_a_sink_goes_on_where_it_was_after_storage_came_back(

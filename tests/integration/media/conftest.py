@@ -13,12 +13,13 @@ import pytest
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profiles import load_catalogue, with_container
 from distconv.media.ffmpeg import FfmpegBuild, locate_ffmpeg
+from distconv.media.outcome import TranscodeOutcome
 from distconv.media.plan import TranscodePlan, plan_transcode
 from distconv.media.ports import CallbackSink, FileSource
 from distconv.media.probe.prober import WarmProber
 from distconv.media.remux import finish_file
 from distconv.media.sandbox import RlimitSandbox
-from distconv.media.transcode import TranscodeOutcome, transcode
+from distconv.media.transcode import transcode
 
 FRAMES = 50
 RICH_FONT = bytes(range(256)) * 20

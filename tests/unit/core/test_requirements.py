@@ -59,3 +59,12 @@ def test_a_job_may_want_one_engine_alone() -> None:
     profile = CATALOGUE.get("copy")
     pinned = Requirements.of_profile(profile, tags=("b", "a"), engine="0abc")
     assert pinned.key == "engine=0abc muxer=matroska tag=a tag=b"
+
+
+def test_scratch_disk_is_the_engine_s_in_all() -> None:
+    needed = Requirements.of_profile(CATALOGUE.get("copy"), scratch_bytes=5 << 20)
+    assert needed.key == f"muxer=matroska scratch={5 << 20}"
+    assert Requirements.of_key(needed.key) == needed
+    able = EngineCapabilities(transcoders=(tool(),), scratch_bytes=5 << 20)
+    assert needed.missing_from(able) == ()
+    assert needed.missing_from(engine(tool())) == ("5 MiB of scratch disk",)

@@ -1,7 +1,8 @@
 """The supervisor with runners that do as the test says."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +11,7 @@ from distconv.core.errors import EncodeFailedError
 from distconv.core.media import MediaInfo
 from distconv.core.progress import JobProgress
 from distconv.engine import wire
+from distconv.engine.scratch import Scratch
 from distconv.engine.supervisor import Supervisor
 from distconv.engine.work import AttemptReport, AttemptResult, LogLines, Said
 from distconv.media.child import Exit
@@ -70,13 +72,27 @@ def pool() -> FakePool:
 
 
 @pytest.fixture
-def supervisor(pool: FakePool) -> Supervisor:
-    return Supervisor(pool, slots=1, cancel_grace_s=1)  # type: ignore[arg-type]
+def scratch(tmp_path: Path) -> Iterator[Scratch]:
+    made = Scratch(tmp_path, quota_bytes=1000)
+    made.open()
+    yield made
+    made.close()
 
 
-def assign(supervisor: Supervisor, name: str = "a", token: int = 1) -> str:
+@pytest.fixture
+def supervisor(pool: FakePool, scratch: Scratch) -> Supervisor:
+    return Supervisor(pool, slots=1, cancel_grace_s=1, scratch=scratch)  # type: ignore[arg-type]
+
+
+def assign(
+    supervisor: Supervisor, name: str = "a", token: int = 1, *, scratch_bytes: int = 0
+) -> str:
     return supervisor.assign(
-        attempt=name, fencing_token=token, payload=b"work", dispatch_address="here:1"
+        attempt=name,
+        fencing_token=token,
+        payload=b"work",
+        dispatch_address="here:1",
+        scratch_bytes=scratch_bytes,
     )
 
 
@@ -218,3 +234,23 @@ async def test_idle_and_busy_are_told(supervisor, pool):
         idle = asyncio.create_task(supervisor.wait_idle(0))
         await finish(pool.runners[0])
         await idle
+
+
+async def test_what_does_not_fit_the_scratch_disk_is_refused(supervisor, pool):
+    assert "of the 1000" in assign(supervisor, scratch_bytes=1001)
+    assert not pool.runners
+    assert supervisor.reports() == []
+
+
+async def test_scratch_disk_is_given_back_with_the_result(supervisor, pool, scratch):
+    assert assign(supervisor, scratch_bytes=900) == ""
+    assert scratch.free_bytes == 100
+    await finish(pool.runners[0])
+    await until(supervisor, supervisor.unacknowledged)
+    assert scratch.free_bytes == 1000
+
+
+async def test_a_runner_that_cannot_be_started_keeps_no_scratch_disk(supervisor, pool, scratch):
+    pool.broken = True
+    assert assign(supervisor, scratch_bytes=900)
+    assert scratch.free_bytes == 1000

@@ -1,6 +1,7 @@
 """Make small MP4 files, box by box, for tests of layouts."""
 
 import struct
+import zlib
 from dataclasses import dataclass, field
 
 
@@ -74,3 +75,13 @@ def movie(
         media.append(box(b"mdat", payload))
     media.insert(place, moov(tracks))
     return b"".join([head, *media, tail])
+
+
+def with_compressed_index(data: bytes) -> bytes:
+    """Return a whole MP4 or MOV whose index lies last with that compressed, as QuickTime did."""
+    at = data.rindex(b"moov") - 4
+    index = data[at:]
+    assert len(index) == int.from_bytes(index[:4], "big")
+    packed = struct.pack(">I", len(index)) + zlib.compress(index)
+    cmov = box(b"cmov", box(b"dcom", b"zlib"), box(b"cmvd", packed))
+    return data[:at] + box(b"moov", cmov)

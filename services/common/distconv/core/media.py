@@ -101,7 +101,8 @@ class MediaInfo:
 
     `container` is ffmpeg's demuxer name as it is passed to `-f`: "matroska",
     "mov", "mpegts", …; `index_last` is true for an MP4 or MOV whose `moov`
-    lies behind its media.
+    lies behind its media. `pipe_obstacle` says why it cannot go through a pipe
+    and has to be a file; empty when it can.
     """
 
     container: str
@@ -113,6 +114,7 @@ class MediaInfo:
     tags: Mapping[str, str] = field(default_factory=dict)
     index_last: bool = False
     warnings: tuple[str, ...] = ()
+    pipe_obstacle: str = ""
 
     @property
     def video(self) -> StreamInfo | None:

@@ -26,12 +26,14 @@ class Requirements:
     """Encoders and muxers that one transcoder of an engine must have, and tags of the engine.
 
     Sorted. `engine` is the id of the one engine that may do it; empty: any.
+    `scratch_bytes` is the scratch disk that the engine has to have in all.
     """
 
     encoders: tuple[str, ...] = ()
     muxers: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     engine: str = ""
+    scratch_bytes: int = 0
 
     @property
     def key(self) -> str:
@@ -41,6 +43,7 @@ class Requirements:
                 *(f"encoder={name}" for name in sorted(self.encoders)),
                 *([f"engine={self.engine}"] if self.engine else []),
                 *(f"muxer={name}" for name in sorted(self.muxers)),
+                *([f"scratch={self.scratch_bytes}"] if self.scratch_bytes else []),
                 *(f"tag={name}" for name in sorted(self.tags)),
             ]
         )
@@ -54,10 +57,18 @@ class Requirements:
             muxers=tuple(value for kind, _, value in pairs if kind == "muxer"),
             tags=tuple(value for kind, _, value in pairs if kind == "tag"),
             engine=next((value for kind, _, value in pairs if kind == "engine"), ""),
+            scratch_bytes=int(next((value for kind, _, value in pairs if kind == "scratch"), 0)),
         )
 
     @classmethod
-    def of_profile(cls, profile: Profile, *, tags: tuple[str, ...] = (), engine: str = "") -> Self:
+    def of_profile(
+        cls,
+        profile: Profile,
+        *,
+        tags: tuple[str, ...] = (),
+        engine: str = "",
+        scratch_bytes: int = 0,
+    ) -> Self:
         """Derive what encoding by `profile` needs, on engines with `tags` or on one alone."""
         encoders = []
         if profile.video is not None and profile.video.codec in VIDEO_ENCODERS:
@@ -69,6 +80,7 @@ class Requirements:
             muxers=(_MUXERS[profile.container],),
             tags=tuple(sorted(tags)),
             engine=engine,
+            scratch_bytes=scratch_bytes,
         )
 
     def missing_from(
@@ -86,6 +98,11 @@ class Requirements:
             *best,
             *(f"tag {tag}" for tag in self.tags if tag not in capabilities.tags),
             *([f"the id {self.engine}"] if self.engine not in ("", engine_id) else []),
+            *(
+                [f"{_mib(self.scratch_bytes)} of scratch disk"]
+                if self.scratch_bytes > capabilities.scratch_bytes
+                else []
+            ),
         )
 
     def _missing_tools(self, tool: TranscoderInfo) -> tuple[str, ...]:
@@ -93,3 +110,7 @@ class Requirements:
             *(name for name in self.encoders if name not in tool.encoders),
             *(f"{name} muxer" for name in self.muxers if name not in tool.muxers),
         )
+
+
+def _mib(size_bytes: int) -> str:
+    return f"{-(-size_bytes // (1 << 20))} MiB"

@@ -30,11 +30,12 @@ _MDAT_HEADER_BYTES = 16
 
 
 class LayoutKind(StrEnum):
-    """How a layout orders the source."""
+    """How a layout orders the source; FILE: it is read as a file, in any order."""
 
     AS_IS = "as_is"
     INDEX_FIRST = "index_first"
     INTERLEAVED = "interleaved"
+    FILE = "file"
 
 
 @dataclass(frozen=True, slots=True)

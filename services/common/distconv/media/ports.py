@@ -35,6 +35,14 @@ class ByteSink(Protocol):
         ...
 
 
+class FileSink(ByteSink, Protocol):
+    """A sink that may gather what it takes in a file first."""
+
+    async def file(self) -> Path | None:
+        """Return the file of all that was written so far; None when it lies in none."""
+        ...
+
+
 class BytesSource:
     """Serve bytes in memory; for tests and for small things."""
 

@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from distconv.media.child import Child, Exit, start
 from distconv.media.pipes import PipeReader, PipeWriter, open_pipe
@@ -87,6 +88,7 @@ async def run_process(
     *,
     sandbox: Sandbox,
     limits: RunLimits,
+    readable: Sequence[Path] = (),
     feed: Feed | None = None,
     take: Take | None = None,
     on_progress: Report | None = None,
@@ -95,8 +97,9 @@ async def run_process(
     """Run a child to its end and return how it ended; its exit code is the caller's to judge.
 
     `argv` gets the number of the descriptor that `-progress` is to write to.
-    What `feed` yields goes to stdin and is closed at its end; stdout goes to
-    `take`, whose buffer is reused. `on_start` gets the process id.
+    `readable` are the files that it may open. What `feed` yields goes to stdin and
+    is closed at its end; stdout goes to `take`, whose buffer is reused. `on_start`
+    gets the process id.
 
     Whatever fails (the feed, the sink, a stall, cancellation) ends the child's
     whole group first, before its stdin is closed, so that it can never take a
@@ -104,7 +107,7 @@ async def run_process(
     """
     run = _Run(sandbox=sandbox, limits=limits)
     async with AsyncExitStack() as stack:
-        child = run.start(argv, stack, has_stdin=feed is not None)
+        child = run.start(argv, stack, has_stdin=feed is not None, readable=readable)
         if on_start is not None:
             on_start(child.pid)
         try:
@@ -134,7 +137,12 @@ class _Run:
         self._progress: Progress | None = None
 
     def start(
-        self, argv: Callable[[int], Sequence[str]], stack: AsyncExitStack, *, has_stdin: bool
+        self,
+        argv: Callable[[int], Sequence[str]],
+        stack: AsyncExitStack,
+        *,
+        has_stdin: bool,
+        readable: Sequence[Path],
     ) -> Child:
         with ExitStack() as theirs:  # the child's ends: closed here once it has them
             stdout, stdout_w = self._pipe(stack, theirs)
@@ -143,7 +151,9 @@ class _Run:
             self._out, self._err, self._reports = stdout, stderr, progress
             stdin_r = self._stdin_pipe(stack, theirs) if has_stdin else _null(theirs)
             self._argv = tuple(argv(progress_w))
-            command = self._sandbox.confine(self._argv, limits=self._limits.sandbox)
+            command = self._sandbox.confine(
+                self._argv, limits=self._limits.sandbox, readable=readable
+            )
             return start(
                 command, stdin=stdin_r, stdout=stdout_w, stderr=stderr_w, pass_fds=(progress_w,)
             )

@@ -2,25 +2,23 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 
 from distconv.core.errors import (
     CorruptSourceError,
     DistconvError,
-    EncodeFailedError,
     StalledError,
 )
-from distconv.core.media import MediaCensus, MediaInfo, StreamKind
-from distconv.core.profile import Container
-from distconv.core.report import Note, NoteSeverity
+from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.verify import require_source
 from distconv.media.feeding import PIECE_BYTES, read_layout
 from distconv.media.ffmpeg import FfmpegBuild
-from distconv.media.finish import FinishSpec, Picture, trailer
+from distconv.media.finish import trailer
 from distconv.media.layout import Layout, LayoutKind, LayoutLimits, lay_out
-from distconv.media.plan.values import StreamMode, TranscodePlan
+from distconv.media.outcome import TranscodeOutcome, carried, encode_failure, shown_notes
+from distconv.media.plan.values import TranscodePlan
 from distconv.media.ports import Buffer, ByteSink, RangedSource
 from distconv.media.probe.prober import WarmProber
 from distconv.media.probe.session import StreamedCensus
@@ -36,24 +34,6 @@ class TranscodeLimits:
     layout: LayoutLimits = field(default_factory=LayoutLimits)
     piece_bytes: int = PIECE_BYTES
     read_ahead: int = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TranscodeOutcome:
-    """What a transcode did.
-
-    `source_sha256` is the digest of the source, None when its bytes were not
-    fed in their own order. `notes` are the plan's and what turned up on the way.
-    """
-
-    run: RunResult
-    layout: LayoutKind
-    layout_reason: str
-    source_census: MediaCensus
-    source_sha256: str | None
-    frame_count: int
-    output_bytes: int
-    notes: tuple[Note, ...]
 
 
 async def transcode(
@@ -163,7 +143,8 @@ class _Job:
             raise await self._failure(result)
         census = await self._finish_census()
         require_source(self._info, census, expected_bytes=self._layout.size_bytes)
-        finish, notes = self._carried()
+        found = self._census.pictures if self._census is not None else {}
+        finish, notes = carried(self._plan, found)
         end = trailer(finish)
         self._output_bytes += len(end)
         await self._sink.write(end)
@@ -175,7 +156,7 @@ class _Job:
             source_sha256=self._digest.hexdigest() if self._digest else None,
             frame_count=result.last_progress.frame if result.last_progress else 0,
             output_bytes=self._output_bytes,
-            notes=(*self._plan.notes, *notes, *self._shown(census)),
+            notes=(*self._plan.notes, *notes, *shown_notes(self._plan, census)),
         )
 
     async def _finish_census(self) -> MediaCensus:
@@ -189,7 +170,6 @@ class _Job:
 
     async def _failure(self, result: RunResult) -> DistconvError:
         """Say why ffmpeg failed: for a source that is cut short, that and not its symptom."""
-        why = result.stderr_tail[-1] if result.stderr_tail else "it says nothing"
         if self._read_bytes == self._layout.size_bytes:
             try:
                 census = await self._finish_census()
@@ -198,41 +178,4 @@ class _Job:
                 return error
             except StalledError:
                 pass
-        return EncodeFailedError(
-            f"ffmpeg ended with code {result.exit_code}: {why}",
-            argv=result.argv,
-            exit_code=result.exit_code,
-            stderr_tail=result.stderr_tail,
-        )
-
-    def _shown(self, census: MediaCensus) -> Iterator[Note]:
-        """Say what an edit list of the source hid that a copy without edit lists shows."""
-        hidden = {s.index: s.hidden_count for s in census.streams}
-        for stream in self._plan.streams:
-            count = hidden.get(stream.source.index, 0)
-            copied = stream.mode is StreamMode.COPY and stream.kind is StreamKind.VIDEO
-            if count and copied and self._plan.container is not Container.MP4:
-                yield Note(
-                    severity=NoteSeverity.WARNING,
-                    stream_index=stream.source.index,
-                    message=f"{count} frames that the source's edit list hides are shown: "
-                    f"{self._plan.container} has no edit lists; mp4 keeps them hidden",
-                )
-
-    def _carried(self) -> tuple[FinishSpec, tuple[Note, ...]]:
-        """Return how to finish the output, with the cover pictures that were found."""
-        found = self._census.pictures if self._census is not None else {}
-        pictures: list[Picture] = []
-        notes: list[Note] = []
-        for stream in self._plan.streams:
-            if stream.mode is not StreamMode.CARRY:
-                continue
-            picture = found.get(stream.source.index)
-            if picture is not None:
-                pictures.append(picture)
-                continue
-            message = "the cover picture is too large to be kept, or unreadable"
-            notes.append(
-                Note(severity=NoteSeverity.LOST, stream_index=stream.source.index, message=message)
-            )
-        return self._plan.finish.with_pictures(tuple(pictures)), tuple(notes)
+        return encode_failure(result)

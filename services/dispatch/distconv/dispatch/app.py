@@ -135,6 +135,7 @@ class Dispatch:
             lease_duration=settings.lease_duration,
             failing=failing,
             max_lost_leases=settings.max_lost_leases,
+            asked=settings.asked_transfer,
         )
         self.concluding = Concluding(
             changes,

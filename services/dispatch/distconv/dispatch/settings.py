@@ -4,9 +4,11 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, field_validator
 
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.scheduling_settings import SchedulingSettings
 from distconv.process.settings import TextList, default_data_dir
 
@@ -100,6 +102,11 @@ class DispatchSettings(SchedulingSettings):
     )
     reflection: bool = Field(
         default=False, description="Whether to serve gRPC reflection. Default false"
+    )
+    transfer: Literal["auto", "streaming", "file"] = Field(
+        "auto",
+        description="How media travels to engines where it can go either way: auto, streaming, or "
+        "file, which takes scratch disk there. Default auto",
     )
     heartbeat_interval_s: float = Field(
         5.0, ge=0.1, le=300, description="How often engines report, s, 0.1..300. Default 5"
@@ -228,6 +235,11 @@ class DispatchSettings(SchedulingSettings):
     drain_grace_s: float = Field(
         5.0, ge=0, le=600, description="How long calls may go on at shutdown, s, 0..600. Default 5"
     )
+
+    @property
+    def asked_transfer(self) -> TransferMode | None:
+        """Return how media is to travel where either way would do; None: whichever is better."""
+        return None if self.transfer == "auto" else TransferMode(self.transfer.upper())
 
     @property
     def heartbeat_interval(self) -> timedelta:

@@ -1,6 +1,7 @@
 """Put an engine together: the tool, the runners, the supervisor, the session."""
 
 import asyncio
+from dataclasses import replace
 
 from distconv.core.clock import SystemClock
 from distconv.core.engine import EngineCapabilities, TranscoderInfo
@@ -11,6 +12,7 @@ from distconv.engine.monitor import ResourceMonitor, find_monitors
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner_pool import RunnerPool
 from distconv.engine.runner_process import RunnerProcess
+from distconv.engine.scratch import Scratch
 from distconv.engine.session import Session
 from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
@@ -27,6 +29,20 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
     Raises the tree's errors when it cannot start, or must not go on.
     """
     engine_id = load_or_make_id(settings.data_dir, "engine", SystemClock())
+    scratch = Scratch(
+        settings.scratch_dir or settings.data_dir / "scratch",
+        quota_bytes=settings.scratch_quota_bytes,
+    )
+    await asyncio.to_thread(scratch.open)
+    try:
+        return await _serve(settings, stop, engine_id, scratch)
+    finally:
+        await asyncio.to_thread(scratch.close)
+
+
+async def _serve(
+    settings: EngineSettings, stop: asyncio.Event, engine_id: str, scratch: Scratch
+) -> int:
     instance_id = new_id(SystemClock().now())
     transcoder = await find_transcoder("ffmpeg").detect(settings.ffmpeg)
     tls_ca = load_ca(settings.tls_ca)
@@ -39,12 +55,15 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
         upload_window_bytes=settings.upload_window_bytes,
         read_ahead_bytes=settings.read_ahead_bytes,
         tls_ca=None if tls_ca is None else tls_ca.decode("ascii", errors="replace"),
+        scratch_folder=str(scratch.folder),
     ).to_bytes()
     # Two more than there are slots: the next job's probe and its encode follow at once, while the
     # runner of the one before is still being replaced.
     pool = RunnerPool(lambda: RunnerProcess.spawn(config), total=settings.slots + 2)
     pool.fill()
-    supervisor = Supervisor(pool, slots=settings.slots, cancel_grace_s=settings.cancel_grace_s)
+    supervisor = Supervisor(
+        pool, slots=settings.slots, cancel_grace_s=settings.cancel_grace_s, scratch=scratch
+    )
     monitor = find_monitors()["psutil"]()
     benchmarker = Benchmarker(
         transcoder,
@@ -62,9 +81,9 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
             instance_id=instance_id,
             display_name=settings.display_name,
             slot_count=settings.slots,
-            can=_capabilities(settings, monitor, transcoder.info),
+            can=_capabilities(settings, monitor, transcoder.info, scratch),
         ),
-        measure=lambda: metrics(monitor.measure(settings.data_dir)),
+        measure=lambda: metrics(replace(monitor.measure(), scratch_free_bytes=scratch.free_bytes)),
         on_ready=lambda engine, address: tell_ready(engine=engine, dispatch=address),
         progress_interval_s=settings.progress_interval_s,
         reconnect_s=(settings.reconnect_min_s, settings.reconnect_max_s),
@@ -81,7 +100,7 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
 
 
 def _capabilities(
-    settings: EngineSettings, monitor: ResourceMonitor, tool: TranscoderInfo
+    settings: EngineSettings, monitor: ResourceMonitor, tool: TranscoderInfo, scratch: Scratch
 ) -> EngineCapabilities:
     machine = monitor.machine()
     return EngineCapabilities(
@@ -90,7 +109,7 @@ def _capabilities(
         cpu_count=machine.cpu_count,
         cpu_model=machine.cpu_model,
         memory_bytes=machine.memory_bytes,
-        scratch_bytes=monitor.measure(settings.data_dir).scratch_free_bytes,
+        scratch_bytes=scratch.quota_bytes,
         platform=machine.platform,
         architecture=machine.architecture,
     )

@@ -151,6 +151,7 @@ class Conversation:
                 fencing_token=assignment.fencing_token,
                 payload=message.SerializeToString(),
                 dispatch_address=address,
+                scratch_bytes=wire.scratch_bytes(assignment),
             )
         except DistconvError as error:
             refusal = error.message

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Protocol
 
 from distconv.core.engine import EngineMetrics
@@ -29,8 +28,8 @@ class ResourceMonitor(Protocol):
         """Return what the machine is."""
         ...
 
-    def measure(self, scratch: Path) -> EngineMetrics:
-        """Return what it does now; `scratch` is on the disk whose room counts.
+    def measure(self) -> EngineMetrics:
+        """Return what it does now; of the scratch disk it knows nothing.
 
         `cpu_fraction` is over the time since the last call.
         """

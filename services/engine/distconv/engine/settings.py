@@ -26,6 +26,17 @@ class EngineSettings(ProcessSettings):
         default_factory=lambda: default_data_dir() / "engine",
         description="where the engine keeps its identity",
     )
+    scratch_dir: Path | None = Field(
+        default=None,
+        description="where media lies that is transferred as files, in a folder of this process's "
+        "own; default: `scratch` in data_dir",
+    )
+    scratch_quota_bytes: int | None = Field(
+        default=None,
+        ge=0,
+        description="how much of its disk the scratch folder may take, over all attempts, bytes; "
+        "0: no transfer by file; default: 80 % of what the disk has free at the start",
+    )
     display_name: str = Field(
         default_factory=socket.gethostname,
         min_length=1,

@@ -13,6 +13,7 @@ from distconv.engine import wire
 from distconv.engine.attempts import AttemptTable, LiveAttempt, StopReason
 from distconv.engine.runner_pool import RunnerPool
 from distconv.engine.runner_process import RunnerProcess
+from distconv.engine.scratch import Scratch
 from distconv.engine.work import AttemptReport, AttemptResult, LogLines, SealedResult
 
 _log = structlog.get_logger()
@@ -27,8 +28,11 @@ class Supervisor:
     `changed` is set whenever there is something new to tell.
     """
 
-    def __init__(self, pool: RunnerPool, *, slots: int, cancel_grace_s: float) -> None:
+    def __init__(
+        self, pool: RunnerPool, *, slots: int, cancel_grace_s: float, scratch: Scratch
+    ) -> None:
         self._pool = pool
+        self._scratch = scratch
         self._slots = slots
         self._grace_s = cancel_grace_s
         self._attempts = AttemptTable()
@@ -45,7 +49,13 @@ class Supervisor:
     # --- what dispatch asks ---------------------------------------------------------------
 
     def assign(
-        self, *, attempt: str, fencing_token: int, payload: bytes, dispatch_address: str
+        self,
+        *,
+        attempt: str,
+        fencing_token: int,
+        payload: bytes,
+        dispatch_address: str,
+        scratch_bytes: int = 0,
     ) -> str:
         """Begin an attempt; return why not, or nothing when it is taken.
 
@@ -57,9 +67,12 @@ class Supervisor:
             return "the engine is shutting down"
         if self._attempts.running_count >= self._slots:
             return f"all {self._slots} slots are busy"
+        if refusal := self._scratch.reserve(attempt, scratch_bytes):
+            return refusal
         try:
             runner = self._pool.take()
         except DistconvError as error:
+            self._scratch.release(attempt)
             return error.message
         runner.assign(payload, dispatch_address)
         live = LiveAttempt(name=attempt, fencing_token=fencing_token)
@@ -167,12 +180,16 @@ class Supervisor:
                 case AttemptReport():
                     live.phase, live.progress = said.phase, said.progress
                 case SealedResult():
-                    # The slot is free from here on: the runner only has to exit.
+                    # The slot is free from here on: the runner only has to exit. Its files are
+                    # gone already.
+                    self._scratch.release(live.name)
                     live.result, live.phase = said, AttemptPhase.ENDED
                 case LogLines():
                     self._logs.append(said)
             self.changed.set()
         ended = await runner.wait()
+        self._scratch.release(live.name)
+        await asyncio.to_thread(self._scratch.remove, live.name)  # if it was killed
         self._runners.pop(live.name, None)
         self._pool.give_back()
         self._conclude(live, ended.code)

@@ -10,7 +10,7 @@ from distconv.core.engine import TranscoderInfo
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container, Profile
 from distconv.core.report import Note
-from distconv.media.ports import ByteSink, RangedSource
+from distconv.media.ports import ByteSink, FileSink, RangedSource
 from distconv.media.probe.prober import WarmProber
 
 GROUP = "distconv.transcoders"
@@ -59,6 +59,21 @@ class Plan(Protocol):
         on_report: Callable[[EncodeReport], None],
     ) -> Encoded:
         """Encode; cancelling the task ends the tool. Raises the tree's media errors."""
+        ...
+
+    async def run_file(
+        self,
+        source: Path,
+        sink: FileSink,
+        *,
+        prober: WarmProber,
+        stall_timeout_s: float,
+        on_report: Callable[[EncodeReport], None],
+    ) -> Encoded:
+        """Encode a file, which nobody changes, as `run` does.
+
+        Where the sink gathers the output in a file, that is checked first.
+        """
         ...
 
     def verify(self, encoded: Encoded, output: MediaCensus) -> None:

@@ -5,6 +5,7 @@ from typing import assert_never
 
 from distconv.core.engine import EngineCapabilities
 from distconv.core.errors import InvalidArgumentError
+from distconv.core.transfer import TransferMode
 from distconv.core.version import __version__
 from distconv.engine.work import (
     Assignment,
@@ -80,15 +81,24 @@ def to_assignment(message: pb.Assignment, *, dispatch_address: str) -> Assignmen
 
 
 def _to_transcode(message: pb.TranscodeWork, dispatch_address: str) -> TranscodeWork:
-    if message.transfer_mode == job_pb2.TRANSFER_MODE_FILE:
-        raise InvalidArgumentError("this engine does not transfer files yet, it streams only")
+    by_file = message.transfer_mode == job_pb2.TRANSFER_MODE_FILE
     return TranscodeWork(
         source=_to_grant(message.source, dispatch_address),
         media=media.to_media_info(message.media),
         sink=_to_grant(message.sink, dispatch_address),
         profile=profile.to_profile(message.profile),
         stall_timeout=to_timedelta(message.stall_timeout),
+        transfer_mode=TransferMode.FILE if by_file else TransferMode.STREAMING,
+        scratch_bytes=max(message.scratch_bytes, 0),
     )
+
+
+def scratch_bytes(assignment: Assignment) -> int:
+    """Return how much scratch disk an assignment reserves, bytes."""
+    work = assignment.work
+    if isinstance(work, TranscodeWork) and work.transfer_mode is TransferMode.FILE:
+        return work.scratch_bytes
+    return 0
 
 
 def _to_grant(message: object_pb2.MediaAccess, dispatch_address: str) -> MediaGrant:

@@ -7,6 +7,7 @@ from distconv.core.attempt import AttemptPhase, Outcome
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
+from distconv.core.transfer import TransferMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,18 @@ class ProbeWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscodeWork:
-    """Encode a source; the attempt ends as stalled after `stall_timeout` without progress."""
+    """Encode a source; the attempt ends as stalled after `stall_timeout` without progress.
+
+    By file, up to `scratch_bytes` of scratch disk are reserved for it.
+    """
 
     source: MediaGrant
     media: MediaInfo
     sink: MediaGrant
     profile: Profile
     stall_timeout: timedelta
+    transfer_mode: TransferMode = TransferMode.STREAMING
+    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,11 +25,13 @@ def offer(
     free: int = 1,
     rate: float = 0.0,
     free_in_s: float | None = None,
+    scratch: int = 0,
+    scratch_free: int | None = None,
 ) -> Offer:
     info = TranscoderInfo(
         name="ffmpeg", version="9", build_id="b", encoders=encoders or ("libx264",)
     )
-    capabilities = EngineCapabilities(transcoders=(info,))
+    capabilities = EngineCapabilities(transcoders=(info,), scratch_bytes=scratch)
     sample = Sample(
         codec=VideoCodec.H264, height_class=1080, units_per_s=rate, basis=Basis.BENCHMARK
     )
@@ -41,6 +43,7 @@ def offer(
         free_slot_count=free,
         free_times=() if free_in_s is None else (NOW + timedelta(seconds=free_in_s),) * slots,
         speeds=EngineSpeeds((sample,) if rate else ()),
+        scratch_free_bytes=scratch if scratch_free is None else scratch_free,
     )
 
 
@@ -237,3 +240,38 @@ def test_no_slot_is_given_twice_and_nobody_is_passed_over_for_nothing(
 def test_a_requirement_names_its_codec() -> None:
     assert codec_of("encoder=aac encoder=libx265 muxer=mp4") is VideoCodec.HEVC
     assert codec_of("encoder=aac muxer=mp4") is None
+
+
+def test_files_go_only_where_there_is_room_for_them_now() -> None:
+    offers = [offer("a", scratch=99), offer("b", scratch=200, scratch_free=99)]
+    assert not placed([task("1", "scratch=100")], offers).placements
+    assert one(task("1", "scratch=100"), *offers, offer("c", scratch=100)).engine_id == "c"
+    assert one(task("1"), *offers)
+
+
+def test_what_one_file_takes_no_other_is_given() -> None:
+    files = [task(name, "scratch=100") for name in "123"]
+    streamed = task("4")
+    found = placed([*files, streamed], [offer("a", slots=4, free=4, scratch=250)]).placements
+    assert [p.task.id for p in found] == ["1", "2", "4"]
+    assert [p.scratch_free_bytes for p in found] == [250, 150, 50]
+
+
+@given(
+    st.lists(st.integers(0, 300), min_size=1, max_size=12),
+    st.lists(st.tuples(st.integers(1, 5), st.integers(0, 600)), min_size=1, max_size=5),
+)
+def test_no_engine_is_given_more_files_than_fit(
+    wants: list[int], engines: list[tuple[int, int]]
+) -> None:
+    tasks = [task(str(k), f"scratch={want}" if want else "") for k, want in enumerate(wants)]
+    offers = [
+        offer(f"e{k}", slots=slots, free=slots, scratch=scratch)
+        for k, (slots, scratch) in enumerate(engines)
+    ]
+    given_to: dict[str, int] = {}
+    for placement in placed(tasks, offers).placements:
+        want = wants[int(placement.task.id)]
+        given_to[placement.engine_id] = given_to.get(placement.engine_id, 0) + want
+    room = {o.engine_id: o.scratch_free_bytes for o in offers}
+    assert all(taken <= room[engine] for engine, taken in given_to.items())

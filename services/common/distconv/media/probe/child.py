@@ -2,7 +2,8 @@
 
 It imports PyAV, says READY, then does what it is asked, one request after
 another. It runs in a sandbox and is given bytes, never names to open, but for
-a finished file of ours. A crash of a demuxer ends this process alone.
+a finished file of ours and a source that was transferred as a file. A crash of
+a demuxer ends this process alone.
 """
 
 import json
@@ -80,8 +81,13 @@ def census_stream(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def census_file(request: dict[str, Any]) -> dict[str, Any]:
-    """Count what a finished file holds."""
-    with av.open(str(request["path"]), "r", options=_options(request, "file")) as container:
+    """Count what a file holds: a finished one, or a source on an engine's own disk."""
+    with av.open(
+        str(request["path"]),
+        "r",
+        format=request["format"],
+        options=_options(request, "file"),
+    ) as container:
         return count_packets(container)
 
 

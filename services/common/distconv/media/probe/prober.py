@@ -12,7 +12,7 @@ from distconv.core.errors import CorruptSourceError, StalledError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.media.ports import RangedSource
 from distconv.media.probe.answers import media_info
-from distconv.media.probe.session import ProbeSession, StreamedCensus
+from distconv.media.probe.session import Counted, ProbeSession, StreamedCensus
 from distconv.media.sandbox import Sandbox
 from distconv.media.structure.boxes import TopLevel
 from distconv.media.structure.check import check_structure
@@ -97,7 +97,12 @@ class WarmProber:
     async def census_file(self, path: Path) -> MediaCensus:
         """Count every packet of a finished file."""
         async with self.session() as session:
-            return await session.census_file(path)
+            return (await session.count_file(path)).census
+
+    async def count_source(self, path: Path, container: str) -> Counted:
+        """Count every packet of a source of `container` that lies in a file."""
+        async with self.session() as session:
+            return await session.count_file(path, container)
 
     @contextlib.asynccontextmanager
     async def census_stream(self, container: str) -> AsyncIterator[StreamedCensus]:

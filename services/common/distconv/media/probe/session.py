@@ -5,7 +5,9 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -93,15 +95,22 @@ class ProbeSession:
             data = await source.read(offset, min(length, _MAX_READ_BYTES))
             await self._send(wire.DATA, data)
 
-    async def census_file(self, path: Path) -> MediaCensus:
-        """Have the child count a finished file of ours."""
+    async def count_file(self, path: Path, container: str | None = None) -> "Counted":
+        """Have the child count a file: a finished one of ours, or a source of a known container."""
         await self.ready()
         # absolute: the child's folder is another
-        request = {"path": str(path.absolute()), "formats": wire.SAFE_FORMATS}  # noqa: ASYNC240
+        request = {
+            "path": str(path.absolute()),  # noqa: ASYNC240 - touches no disk
+            "format": container,
+            "formats": wire.SAFE_FORMATS,
+        }
         await self._send(wire.CENSUS_FILE, json.dumps(request).encode())
         _, payload = await self._read_answer()
         size = await asyncio.to_thread(lambda: path.stat().st_size)
-        return media_census(json.loads(payload), read_bytes=size)
+        answer = json.loads(payload)
+        return Counted(
+            census=media_census(answer, read_bytes=size), pictures=cover_pictures(answer)
+        )
 
     async def begin_census(self, container: str) -> "StreamedCensus":
         """Have the child count a stream that the caller then writes."""
@@ -150,6 +159,14 @@ class ProbeSession:
             "the file is damaged or hostile",
             metadata={"exit_code": str(ended.code)},
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counted:
+    """A file's census, and its cover pictures by their streams' indices."""
+
+    census: MediaCensus
+    pictures: Mapping[int, Picture]
 
 
 class StreamedCensus:

@@ -14,7 +14,7 @@ MAX_FRAME_BYTES: Final = 16 << 20
 # to the child
 PROBE: Final = 1  # JSON: size_bytes, formats
 CENSUS_STREAM: Final = 2  # JSON: format, formats; then, unframed, the stream up to its end
-CENSUS_FILE: Final = 3  # JSON: path, formats
+CENSUS_FILE: Final = 3  # JSON: path, format (null: any of formats), formats
 DATA: Final = 4  # the answer to READ
 # from the child
 READY: Final = 16  # it has imported what it needs

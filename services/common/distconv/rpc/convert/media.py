@@ -14,9 +14,11 @@ from distconv.core.media import (
     StreamKind,
 )
 from distconv.core.memo import ByIdentity
-from distconv.rpc.convert.plain import finite
+from distconv.rpc.convert.plain import finite, printable
 from distconv.v1 import media_pb2 as pb
 
+# Of why a source cannot go through a pipe: a sentence.
+MAX_OBSTACLE_CHARS = 500
 _KINDS = {
     StreamKind.VIDEO: pb.STREAM_KIND_VIDEO,
     StreamKind.AUDIO: pb.STREAM_KIND_AUDIO,
@@ -53,6 +55,7 @@ def _make_media_info(info: MediaInfo) -> pb.MediaInfo:
         tags=dict(info.tags),
         index_last=info.index_last,
         warnings=info.warnings,
+        pipe_obstacle=info.pipe_obstacle,
     )
 
 
@@ -71,6 +74,7 @@ def to_media_info(message: pb.MediaInfo) -> MediaInfo:
         tags=dict(message.tags),
         index_last=message.index_last,
         warnings=tuple(message.warnings),
+        pipe_obstacle=printable(message.pipe_obstacle[:MAX_OBSTACLE_CHARS]),
     )
 
 

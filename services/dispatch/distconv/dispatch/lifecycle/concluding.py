@@ -13,6 +13,7 @@ from distconv.core.failure import Failure
 from distconv.core.media import MediaInfo
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
+from distconv.core.requirements import Requirements
 from distconv.core.states import Command, JobEvent, JobState
 from distconv.core.task_states import TaskEvent, TaskKind, TaskState
 from distconv.core.work import job_size
@@ -21,6 +22,7 @@ from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.engine_health import EngineHealth
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.lifecycle.leasing import release
+from distconv.dispatch.lifecycle.needs import requirement_of
 from distconv.dispatch.lifecycle.observing import observe
 from distconv.dispatch.lifecycle.plan import unblocked
 from distconv.dispatch.lifecycle.stopping import stop_attempts
@@ -58,10 +60,9 @@ class Concluding:
         require_feasible: Callable[[Profile, MediaInfo], None],
         build_of: Callable[[str], str],
     ) -> None:
-        """`require_feasible` raises when a profile cannot be applied to a source.
+        """`require_feasible` raises ImpossibleProfileError for a profile and a source.
 
-        It raises ImpossibleProfileError or UnsupportedSourceError. `build_of`
-        returns the build of a connected engine's tool, empty when unknown.
+        `build_of` returns the build of a connected engine's tool, empty when unknown.
         """
         self._changes = changes
         self._failing = failing
@@ -170,7 +171,14 @@ class Concluding:
         if Command.ENQUEUE in commands:
             for next_task in unblocked(await change.tx.list_tasks(job.id)):
                 await change.move_task(
-                    next_task, TaskEvent.UNBLOCKED, preferred_engine_id=attempt.engine_id
+                    next_task,
+                    TaskEvent.UNBLOCKED,
+                    preferred_engine_id=attempt.engine_id,
+                    requirement=requirement_of(
+                        job,
+                        next_task.kind,
+                        engine_id=Requirements.of_key(next_task.requirement).engine,
+                    ),
                 )
 
     async def _transcoded(

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 from distconv.core.attempt import Transcoded
-from distconv.core.errors import CorruptSourceError, UnsupportedSourceError, VerificationError
+from distconv.core.errors import CorruptSourceError, VerificationError
 from distconv.core.media import MediaInfo
 from distconv.core.memo import ByIdentity
 from distconv.core.profile import Profile
 from distconv.core.verify import ExpectedStream, require_output, require_source
-from distconv.dispatch.placement.transfer import TransferFacts, decide
 from distconv.dispatch.store.records import JobRecord
 from distconv.media.ffmpeg import FfmpegBuild
 from distconv.media.plan import plan_transcode
@@ -33,18 +32,7 @@ _ANY_BUILD = FfmpegBuild(
 
 
 def require_feasible(profile: Profile, info: MediaInfo) -> None:
-    """Return when a source can be made into a profile by this version.
-
-    Raises ImpossibleProfileError when the profile cannot be applied to it, and
-    UnsupportedSourceError when its container cannot be streamed.
-    """
-    transfer = decide(TransferFacts(container=info.container, size_bytes=info.size_bytes))
-    if transfer.required:
-        raise UnsupportedSourceError(
-            f"{transfer.reason}; files are not transferred yet: remux the source into MP4 or "
-            "Matroska and submit that",
-            metadata={"container": info.container},
-        )
+    """Return when a source can be made into a profile. Raises ImpossibleProfileError."""
     expected_streams(profile, info)
 
 

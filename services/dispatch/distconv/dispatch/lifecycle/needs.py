@@ -5,17 +5,36 @@ from functools import lru_cache
 from distconv.core.profile import Profile
 from distconv.core.requirements import Requirements
 from distconv.core.task_states import TaskKind
+from distconv.core.transfer import scratch_needed, scratch_step
+from distconv.dispatch.placement.transfer import TransferFacts, decide
 from distconv.dispatch.store.records import JobRecord
 
 
 def requirement_of(job: JobRecord, kind: TaskKind, *, engine_id: str = "") -> str:
     """Return the key of the requirement set of a task of a job; `engine_id`: only that engine."""
-    return _key(None if kind is TaskKind.PROBE else job.profile, job.engine_tags, engine_id)
+    if kind is TaskKind.PROBE:
+        return _key(None, job.engine_tags, engine_id, 0)
+    return _key(job.profile, job.engine_tags, engine_id, _scratch_bytes(job))
+
+
+def _scratch_bytes(job: JobRecord) -> int:
+    """Return how much scratch disk a job takes whose source has to be a file, else 0."""
+    media = job.source_media
+    if media is None:
+        return 0
+    facts = TransferFacts(
+        container=media.container,
+        size_bytes=job.source_size_bytes,
+        obstacle=media.pipe_obstacle,
+    )
+    return scratch_step(scratch_needed(job.source_size_bytes)) if decide(facts).required else 0
 
 
 # Few distinct ones exist, and jobs come by the thousand.
 @lru_cache(maxsize=1024)
-def _key(profile: Profile | None, tags: tuple[str, ...], engine_id: str) -> str:
+def _key(profile: Profile | None, tags: tuple[str, ...], engine_id: str, scratch_bytes: int) -> str:
     if profile is None:
         return Requirements(tags=tuple(sorted(tags)), engine=engine_id).key
-    return Requirements.of_profile(profile, tags=tags, engine=engine_id).key
+    return Requirements.of_profile(
+        profile, tags=tags, engine=engine_id, scratch_bytes=scratch_bytes
+    ).key

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from distconv.core.durations import about
+from distconv.dispatch.placement.matching import scratch_of
 from distconv.dispatch.placement.offer import (
     Estimate,
     Fit,
@@ -48,7 +49,7 @@ class PlacementPolicy:
 class Placement:
     """A task, the engine it goes to, and why, for people; `estimate` when one was measured.
 
-    `scratch_free_bytes` is what the engine's disk has free, 0 when unknown.
+    `scratch_free_bytes` is what of the engine's scratch disk no attempt has.
     """
 
     task: TaskRecord
@@ -137,6 +138,7 @@ class _Round:
         self._now = now
         self._left = {offer.engine_id: offer.free_slot_count for offer in offers}
         self._slots_left = sum(self._left.values())
+        self._scratch_left = {offer.engine_id: offer.scratch_free_bytes for offer in offers}
         self._times: dict[str, list[datetime]] = {}
         self._kinds: dict[tuple[str, int], _Pools] = {}
 
@@ -153,7 +155,8 @@ class _Round:
             if hold is not None:
                 holds.append(hold)
                 continue
-            self._take(best)
+            scratch_free = self._scratch_left[best.offer.engine_id]
+            self._take(task, best)
             measured = best.estimate.basis.is_measured
             placements.append(
                 Placement(
@@ -161,7 +164,7 @@ class _Round:
                     engine_id=best.offer.engine_id,
                     decision=_sentence(best, reason),
                     estimate=best.estimate.duration if measured else None,
-                    scratch_free_bytes=best.offer.scratch_free_bytes,
+                    scratch_free_bytes=scratch_free,
                 )
             )
         return Placed(placements=placements, holds=holds)
@@ -173,7 +176,10 @@ class _Round:
         if pools is None:
             good: list[tuple[Fit, float]] = []
             poor: list[tuple[Fit, float]] = []
+            scratch = scratch_of(task.requirement)
             for offer in self._offers:
+                if self._scratch_left[offer.engine_id] < scratch:
+                    continue  # until an attempt there gives some back
                 fit = offer.fit(task) if self._left[offer.engine_id] else None
                 if fit is not None:
                     against = kind_objection(task, offer, self._now)
@@ -201,8 +207,12 @@ class _Round:
         best = self._candidate(task, preferred.offer)
         return best, _why(task, best, free=len(free), all_near=good.slowest_s <= enough_s)
 
-    def _take(self, best: _Candidate) -> None:
+    def _take(self, task: TaskRecord, best: _Candidate) -> None:
         offer = best.offer
+        if scratch := scratch_of(task.requirement):
+            self._scratch_left[offer.engine_id] -= scratch
+            # Where there is room left is looked at anew.
+            self._kinds = {k: pools for k, pools in self._kinds.items() if not scratch_of(k[0])}
         before = self._load(offer)
         self._left[offer.engine_id] -= 1
         self._slots_left -= 1

@@ -29,6 +29,12 @@ class Matching:
 
 
 @lru_cache(maxsize=4096)
+def scratch_of(requirement: str) -> int:
+    """Return how much scratch disk a requirement set takes, bytes."""
+    return Requirements.of_key(requirement).scratch_bytes
+
+
+@lru_cache(maxsize=4096)
 def codec_of(requirement: str) -> VideoCodec | None:
     """Return the video codec that a requirement set encodes to; None when it encodes none."""
     return next((_CODECS[part] for part in requirement.split() if part in _CODECS), None)

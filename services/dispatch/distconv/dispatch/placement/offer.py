@@ -20,7 +20,7 @@ class Offer:
     """An engine that takes work, as placement sees it.
 
     `free_times` is when each busy slot is expected to be free, as far as that is
-    known; sizes are bytes, 0 when unknown; `cpu_fraction` is 0..1. Until
+    known; sizes are bytes, those of memory 0 when unknown; `cpu_fraction` is 0..1. Until
     `resort_time` it is a last resort, for `resort_reason`.
     """
 

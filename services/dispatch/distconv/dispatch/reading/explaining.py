@@ -95,6 +95,11 @@ class Explainer:
                 display_name=engine.display_name,
                 matching=Matching(engine.capabilities, engine_id=engine.id),
                 slot_count=engine.slot_count,
+                scratch_free_bytes=(
+                    engine.metrics.scratch_free_bytes
+                    if engine.metrics is not None
+                    else engine.capabilities.scratch_bytes
+                ),
                 free_slot_count=max(engine.slot_count - len(live), 0),
                 free_times=tuple(
                     a.create_time + a.estimate for a in live if a.estimate is not None

@@ -14,9 +14,10 @@ from distconv.core.states import JobState
 from distconv.core.task_states import TaskState
 from distconv.dispatch.lifecycle.engine_health import health_of
 from distconv.dispatch.placement.choice import Hold
+from distconv.dispatch.placement.matching import scratch_of
 from distconv.dispatch.placement.offer import Offer, estimated, objection
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
-from distconv.dispatch.wording import clock, count
+from distconv.dispatch.wording import clock, count, size
 
 _ON_ENGINE = (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING)
 _NAMED = 3  # so many engines are named in a sentence, the rest are counted
@@ -100,7 +101,7 @@ def explain(facts: JobFacts, engines: Sequence[EngineFacts], *, now: datetime) -
 def fit(task: TaskRecord, facts: EngineFacts, *, now: datetime, runs: bool = False) -> EngineFit:
     """Tell whether an engine could do a task now, and all that speaks for or against it."""
     never = [] if runs else _obstacles(task, facts, now)
-    busy = [] if runs else _busy(facts)
+    busy = [] if runs else _busy(task, facts)
     # Why it takes nothing at all says more than that its slots are taken.
     against = never if _away(facts, now) is not None else [*never, *busy]
     reasons, lasts = ["it runs it"] if runs else list(against), None
@@ -133,13 +134,25 @@ def _obstacles(task: TaskRecord, facts: EngineFacts, now: datetime) -> list[str]
     return found
 
 
-def _busy(facts: EngineFacts) -> list[str]:
+def _busy(task: TaskRecord, facts: EngineFacts) -> list[str]:
     if facts.offer.free_slot_count:
-        return []
+        return [_crowded(task, facts)] if _is_crowded(task, facts) else []
     slots = facts.offer.slot_count
     busy = "its slot is busy" if slots == 1 else f"its {slots} slots are busy"
     times = facts.offer.free_times
     return [busy + (f"; one should be free at {clock(min(times))}" if times else "")]
+
+
+def _is_crowded(task: TaskRecord, facts: EngineFacts) -> bool:
+    """Tell whether an engine has a slot free, but not the scratch disk that a file takes."""
+    return facts.offer.scratch_free_bytes < scratch_of(task.requirement)
+
+
+def _crowded(task: TaskRecord, facts: EngineFacts) -> str:
+    return (
+        f"it needs {size(scratch_of(task.requirement))} of scratch disk, of which "
+        f"{size(facts.offer.scratch_free_bytes)} are free there"
+    )
 
 
 def _away(facts: EngineFacts, now: datetime) -> str | None:  # noqa: PLR0911  # one per reason
@@ -202,7 +215,7 @@ def _why(facts: JobFacts, task: TaskRecord, engines: Sequence[EngineFacts], now:
         return "no engine is connected; start one with 'distconv-engine' or 'dcctl up'"
     able = [e for e in connected if not e.offer.matching.missing(task.requirement)]
     if not able:
-        return _lacking(task, connected)
+        return _lacking(task, connected) + _why_file(facts.job, task)
     working = [e for e in able if _away(e, now) is None]
     if not working:
         reasons = [f"{e.offer.name}: {_away(e, now)}" for e in able[:_NAMED]]
@@ -210,11 +223,9 @@ def _why(facts: JobFacts, task: TaskRecord, engines: Sequence[EngineFacts], now:
         return f"{count(len(able), 'engine')} could do it, but none takes work: " + (
             "; ".join(reasons) + more
         )
+    if free := [e for e in working if e.offer.free_slot_count]:
+        return _with_free_slots(facts, task, free)
     ahead = "" if facts.ahead is None else _ahead(facts.ahead)
-    if any(e.offer.free_slot_count for e in working):
-        if facts.ahead:
-            return f"engines with a free slot do more urgent work first{ahead}"
-        return "it is about to be assigned"
     slots = sum(e.offer.slot_count for e in working)
     times = [time for e in working for time in e.offer.free_times]
     expected = f"; the next should be free at {clock(min(times))}" if times else ""
@@ -222,11 +233,28 @@ def _why(facts: JobFacts, task: TaskRecord, engines: Sequence[EngineFacts], now:
     return f"{busy} could do it {'is' if slots == 1 else 'are'} busy{expected}{ahead}"
 
 
+def _with_free_slots(facts: JobFacts, task: TaskRecord, free: Sequence[EngineFacts]) -> str:
+    if all(_is_crowded(task, engine) for engine in free):
+        return f"{free[0].offer.name} has a free slot, but {_crowded(task, free[0])}"
+    if facts.ahead:
+        return f"engines with a free slot do more urgent work first{_ahead(facts.ahead)}"
+    return "it is about to be assigned"
+
+
 def _ahead(number: int) -> str:
     return (
         f"; it is next in line, with {count(number, 'task')} ahead"
         if not number
         else (f"; {count(number, 'task')} ahead of it in line")
+    )
+
+
+def _why_file(job: JobRecord, task: TaskRecord) -> str:
+    media = job.source_media
+    if media is None or not scratch_of(task.requirement):
+        return ""
+    return ". Its source has to be a file on the engine: " + (
+        media.pipe_obstacle or f"the reader of '{media.container}' has to seek"
     )
 
 

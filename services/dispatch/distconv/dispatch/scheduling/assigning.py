@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 from distconv.core.task_states import TaskKind
+from distconv.core.transfer import TransferMode, scratch_needed
 from distconv.dispatch.lifecycle.leasing import Claim
 from distconv.dispatch.objects.access import MediaMint
 from distconv.dispatch.sessions.hub import SessionHub, ref_of
@@ -54,10 +55,13 @@ class Assigning:
             action=MediaAction.WRITE,
             profile=job.profile_name,
         )
+        by_file = attempt.transfer_mode == TransferMode.FILE
         return TranscodeWork(
             source=source,
             media=job.source_media,
             sink=sink,
             profile=job.profile,
             stall_timeout=self._stall_timeout,
+            transfer_mode=TransferMode.FILE if by_file else TransferMode.STREAMING,
+            scratch_bytes=scratch_needed(job.source_size_bytes) if by_file else 0,
         )

@@ -65,6 +65,7 @@ def offer_of(session: EngineSession, *, policy: HealthPolicy, now: datetime) -> 
         free_times,
         session.engine,
         session.metrics,
+        session.scratch_held_bytes,
         session.speeds,
         session.failures_in_row,
         session.failure_time,
@@ -96,7 +97,7 @@ def _made(
         memory_bytes=engine.capabilities.memory_bytes,
         memory_used_bytes=metrics.memory_used_bytes if metrics else 0,
         cpu_fraction=metrics.cpu_fraction if metrics else 0.0,
-        scratch_free_bytes=metrics.scratch_free_bytes if metrics else 0,
+        scratch_free_bytes=session.scratch_free_bytes,
         resort_time=resort_time,
         resort_reason=f"the last {count(failures, 'attempt')} there failed" if resort_time else "",
     )

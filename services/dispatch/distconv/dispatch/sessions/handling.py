@@ -35,6 +35,9 @@ from distconv.dispatch.store.in_time import in_time
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord
 
+# So much more scratch disk than before is news for tasks that wait for it; others write there too,
+# and what they free in passing is none.
+_ROOMIER = 1.05
 # How long the database may take over one message of an engine, seconds.
 _SHORTEST_PATIENCE_S = 0.5
 _LONGEST_PATIENCE_S = 2.0
@@ -153,11 +156,13 @@ class EngineMessages:
     def _note_heartbeat(self, session: EngineSession, beat: Heartbeat) -> dict[str, int]:
         """Note what an engine says of itself; return the fencing tokens of its attempts."""
         session.heartbeat_time = self._clock.now()
+        scratch_before = session.scratch_free_bytes
         if beat.metrics is not None and beat.metrics != session.metrics:
             session.metrics = beat.metrics  # what offers are compared by: the same one if alike
         was_taking = session.takes_work
         session.draining, session.resting = beat.draining, False
-        if session.takes_work and not was_taking:
+        roomier = session.scratch_free_bytes > scratch_before * _ROOMIER
+        if session.takes_work and (roomier or not was_taking):
             self._signals.wake(Topic.WORK)
         tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
         self._forget_stopped(session, tokens)

@@ -10,6 +10,7 @@ from distconv.core.media import MediaInfo
 from distconv.core.names import AttemptRef
 from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.objects.access import MediaAccess
 
 # --- what an engine says ---------------------------------------------------------------------
@@ -135,13 +136,15 @@ class ProbeWork:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscodeWork:
-    """Encode a source."""
+    """Encode a source; by file, with so many bytes of scratch disk."""
 
     source: MediaAccess
     media: MediaInfo
     sink: MediaAccess
     profile: Profile
     stall_timeout: timedelta
+    transfer_mode: TransferMode
+    scratch_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from distconv.core.attempt_states import AttemptState
 from distconv.core.engine import EngineCapabilities, EngineMetrics
 from distconv.core.errors import DistconvError, UnavailableError
 from distconv.core.speeds import EngineSpeeds
+from distconv.core.transfer import TransferMode, scratch_needed
 from distconv.dispatch.placement.matching import Matching
 from distconv.dispatch.placement.offer import Offer
 from distconv.dispatch.sessions.messages import ToEngine
@@ -37,6 +38,8 @@ class Held:
     # What it was given with, as far as it never changes; None when it was re-attached.
     attempt: AttemptRecord | None = None
     job: JobRecord | None = None
+    # Of the engine's scratch disk; of one that was re-attached the engine's metrics tell.
+    scratch_bytes: int = 0
 
 
 class EngineSession:
@@ -85,10 +88,25 @@ class EngineSession:
         """Return how many attempts more it may run; those being stopped still count."""
         return max(self.engine.slot_count - len(self.held), 0)
 
+    @property
+    def scratch_held_bytes(self) -> int:
+        """Return what of the engine's scratch disk was given to attempts in this session."""
+        return sum(held.scratch_bytes for held in self.held.values())
+
+    @property
+    def scratch_free_bytes(self) -> int:
+        """Return what of the engine's scratch disk no attempt has, as far as is known here."""
+        free = self.capabilities.scratch_bytes - self.scratch_held_bytes
+        if self.metrics is not None:
+            free = min(free, self.metrics.scratch_free_bytes)
+        return max(free, 0)
+
     def hold(self, attempt: AttemptRecord, job: JobRecord) -> None:
         """Note that an attempt at a task of `job` was given to the engine."""
         held = self.held[attempt.id] = _held(attempt)
         held.attempt, held.job = attempt, job
+        if attempt.transfer_mode == TransferMode.FILE:
+            held.scratch_bytes = scratch_needed(job.source_size_bytes)
 
     def drop(self, attempt_id: str) -> None:
         """Note that an attempt is not on the engine any more."""

@@ -206,7 +206,8 @@ def _assignment(value: m.Assignment) -> pb.Assignment:
                     media=media_info(work.media),
                     sink=media_access(work.sink),
                     profile=profile(work.profile),
-                    transfer_mode=job_pb2.TRANSFER_MODE_STREAMING,
+                    transfer_mode=job_pb2.TransferMode.Value(f"TRANSFER_MODE_{work.transfer_mode}"),
+                    scratch_bytes=work.scratch_bytes,
                     stall_timeout=duration(work.stall_timeout),
                 )
             )

@@ -13,13 +13,15 @@ from distconv.engine.transcoder import Encoded, EncodeReport
 from distconv.media.benchmark import measurable_codecs, measure_speed
 from distconv.media.feeding import PIECE_BYTES
 from distconv.media.ffmpeg import FfmpegBuild, locate_ffmpeg
+from distconv.media.outcome import TranscodeOutcome
 from distconv.media.plan import TranscodePlan, plan_transcode
-from distconv.media.ports import ByteSink, RangedSource
+from distconv.media.ports import ByteSink, FileSink, RangedSource
 from distconv.media.probe.prober import WarmProber
 from distconv.media.process import RunLimits
 from distconv.media.progress import Progress
 from distconv.media.sandbox import Limits, RlimitSandbox
 from distconv.media.transcode import TranscodeLimits, transcode
+from distconv.media.transcode_file import transcode_file
 
 
 class FfmpegTranscoder:
@@ -105,25 +107,59 @@ class FfmpegPlan:
             sandbox=RlimitSandbox(),
             prober=prober,
             limits=TranscodeLimits(
-                # No regular file at all: everything goes through pipes.
-                run=RunLimits(sandbox=Limits(file_size_bytes=0), stall_timeout_s=stall_timeout_s),
+                run=_limits(stall_timeout_s),
                 read_ahead=max(1, read_ahead_bytes // PIECE_BYTES),
             ),
             on_start=lambda _: teller.tell(),
             on_progress=teller.progressed,
             on_read=teller.has_read,
         )
-        return Encoded(
-            source_census=outcome.source_census,
-            frame_count=outcome.frame_count,
-            argv=outcome.run.argv,
-            notes=outcome.notes,
-            source_sha256=outcome.source_sha256,
+        return _encoded(outcome)
+
+    async def run_file(
+        self,
+        source: Path,
+        sink: FileSink,
+        *,
+        prober: WarmProber,
+        stall_timeout_s: float,
+        on_report: Callable[[EncodeReport], None],
+    ) -> Encoded:
+        """Encode a file; cancelling the task ends ffmpeg."""
+        teller = _Teller(on_report)
+        teller.has_read(self._media.size_bytes)
+        outcome = await transcode_file(
+            source,
+            sink,
+            plan=self._plan,
+            info=self._media,
+            build=self._build,
+            sandbox=RlimitSandbox(),
+            prober=prober,
+            limits=_limits(stall_timeout_s),
+            on_start=lambda _: teller.tell(),
+            on_progress=teller.progressed,
         )
+        return _encoded(outcome)
 
     def verify(self, encoded: Encoded, output: MediaCensus) -> None:
         """Compare what was fed with what came out. Raises VerificationError."""
         require_output(encoded.source_census, output, self._plan.expected)
+
+
+def _limits(stall_timeout_s: float) -> RunLimits:
+    # ffmpeg writes no regular file at all: what it makes goes through a pipe.
+    return RunLimits(sandbox=Limits(file_size_bytes=0), stall_timeout_s=stall_timeout_s)
+
+
+def _encoded(outcome: TranscodeOutcome) -> Encoded:
+    return Encoded(
+        source_census=outcome.source_census,
+        frame_count=outcome.frame_count,
+        argv=outcome.run.argv,
+        notes=outcome.notes,
+        source_sha256=outcome.source_sha256,
+    )
 
 
 class _Teller:

@@ -27,13 +27,12 @@ class PsutilMonitor:
             architecture=platform.machine(),
         )
 
-    def measure(self, scratch: Path) -> EngineMetrics:
+    def measure(self) -> EngineMetrics:
         """Return what it does now."""
         memory = psutil.virtual_memory()
         return EngineMetrics(
             cpu_fraction=psutil.cpu_percent(interval=None) / 100,
             memory_used_bytes=memory.total - memory.available,
-            scratch_free_bytes=psutil.disk_usage(str(scratch)).free,
             load_1m=os.getloadavg()[0],
         )
 

@@ -1,38 +1,28 @@
 """Do one attempt: probe a source, or encode it from storage to storage and check what came out."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import structlog
-
-from distconv.core.attempt import AttemptPhase, Outcome, Probed, Transcoded
+from distconv.core.attempt import Outcome, Probed, Transcoded
 from distconv.core.clock import SystemClock
-from distconv.core.errors import DataLossError
 from distconv.core.names import bare
-from distconv.core.progress import JobProgress
-from distconv.engine.progress_meter import ProgressMeter
+from distconv.core.transfer import TransferMode
 from distconv.engine.runner.config import RunnerConfig
+from distconv.engine.runner.teller import Say, Teller
+from distconv.engine.runner.ways import Way, by_file, streamed
+from distconv.engine.scratch import attempt_folder
 from distconv.engine.sink import StorageSink
 from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import StorageLink
-from distconv.engine.transcoder import Encoded, EncodeReport, find_transcoder
-from distconv.engine.work import (
-    Assignment,
-    AttemptReport,
-    AttemptResult,
-    LogLines,
-    MediaGrant,
-    ProbeWork,
-    TranscodeWork,
-)
+from distconv.engine.transcoder import find_transcoder
+from distconv.engine.work import Assignment, MediaGrant, ProbeWork, TranscodeWork
+from distconv.media.pipe_obstacle import pipe_obstacle
 from distconv.media.probe.prober import WarmProber
 from distconv.media.sandbox import RlimitSandbox
-
-_log = structlog.get_logger()
-
-Say = Callable[[AttemptReport | AttemptResult | LogLines], None]
 
 
 class AttemptRunner:
@@ -62,30 +52,35 @@ class AttemptRunner:
         work = assignment.work
         if isinstance(work, ProbeWork):
             async with self._link(work.source) as link, _source(link, work.size_bytes) as source:
-                return Probed(media=await self._prober.probe(source))
+                media = await self._prober.probe(source)
+                obstacle = await pipe_obstacle(source, media.container)
+                return Probed(media=replace(media, pipe_obstacle=obstacle))
         return await self._transcode(assignment, work)
 
     async def _transcode(self, assignment: Assignment, work: TranscodeWork) -> Transcoded:
         plan = self._transcoder.plan(work.profile, work.media)
-        teller = _Teller(self._say, assignment, work.media.duration_s, self._config, self._clock)
+        teller = Teller(self._say, assignment, work.media.duration_s, self._config, self._clock)
         async with (
             self._link(work.source) as source_link,
             self._link(work.sink) as sink_link,
             _source(source_link, work.media.size_bytes) as source,
         ):
             sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
+            way = Way(
+                plan=plan,
+                source=source,
+                sink=sink,
+                prober=self._prober,
+                teller=teller,
+                stall_timeout_s=work.stall_timeout.total_seconds(),
+                read_ahead_bytes=self._config.read_ahead_bytes,
+            )
             try:
-                await sink.open(plan.container)
-                encoded = await plan.run(
-                    source,
-                    sink,
-                    prober=self._prober,
-                    stall_timeout_s=work.stall_timeout.total_seconds(),
-                    read_ahead_bytes=self._config.read_ahead_bytes,
-                    on_report=lambda report: teller.encoding(report, sink.written_bytes),
-                )
-                _check_source(encoded, await source.settle())
-                teller.finishing()
+                if work.transfer_mode is TransferMode.FILE:
+                    folder = attempt_folder(Path(self._config.scratch_folder), assignment.attempt)
+                    encoded = await by_file(way, folder, room_bytes=work.scratch_bytes)
+                else:
+                    encoded = await streamed(way)
                 committed = await sink.complete()
             except BaseException:
                 await sink.abort()
@@ -125,59 +120,3 @@ async def _source(link: StorageLink, size_bytes: int) -> AsyncIterator[StorageSo
         yield source
     finally:
         await source.close()
-
-
-def _check_source(encoded: Encoded, sha256: str) -> None:
-    """Raise DataLossError when what was fed is not what was committed."""
-    if encoded.source_sha256 is not None and encoded.source_sha256 != sha256:
-        raise DataLossError(
-            f"what was fed has the SHA-256 {encoded.source_sha256[:12]}…, the source as it was "
-            f"committed {sha256[:12]}…; encode it again"
-        )
-
-
-class _Teller:
-    """Tell how the attempt goes: at once when its phase changes, progress not too often."""
-
-    def __init__(
-        self,
-        say: Say,
-        assignment: Assignment,
-        duration_s: float | None,
-        config: RunnerConfig,
-        clock: SystemClock,
-    ) -> None:
-        self._say = say
-        self._assignment = assignment
-        self._interval_s = config.progress_interval_s
-        self._clock = clock
-        self._meter = ProgressMeter(duration_s=duration_s, clock=clock)
-        self._progress = JobProgress()
-        self._told = float("-inf")
-
-    def encoding(self, report: EncodeReport, written_bytes: int) -> None:
-        """Note a report of the encoder's."""
-        self._progress = self._meter.measure(
-            frame_count=report.frame_count,
-            out_time_s=report.out_time_s,
-            read_bytes=report.read_bytes,
-            written_bytes=written_bytes,
-        )
-        now = self._clock.monotonic()
-        if now - self._told >= self._interval_s:
-            self._told = now
-            self._tell(AttemptPhase.ENCODING)
-
-    def finishing(self) -> None:
-        """Note that the encoder is through."""
-        self._tell(AttemptPhase.FINISHING)
-
-    def _tell(self, phase: AttemptPhase) -> None:
-        self._say(
-            AttemptReport(
-                attempt=self._assignment.attempt,
-                fencing_token=self._assignment.fencing_token,
-                phase=phase,
-                progress=self._progress,
-            )
-        )

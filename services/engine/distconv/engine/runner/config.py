@@ -16,6 +16,7 @@ class RunnerConfig:
     media_patience_s: float
     upload_window_bytes: int
     read_ahead_bytes: int
+    scratch_folder: str
     tls_ca: str | None = None  # PEM
 
     def to_bytes(self) -> bytes:

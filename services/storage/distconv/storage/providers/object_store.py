@@ -16,12 +16,12 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from distconv.process.scratch import ProcessFolder
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.object_bucket import Bucket, Found
 from distconv.storage.providers.object_content import file_parts, publish
 from distconv.storage.providers.object_staging import ObjectStaging, cut, discard
 from distconv.storage.providers.port import Published, Stat
-from distconv.storage.providers.scratch import Scratch
 from distconv.storage.threads import Threads
 
 _OBJECTS = "objects/"
@@ -55,7 +55,7 @@ class ObjectStoreProvider:
 
     def __init__(self, bucket: Bucket, scratch: Path, threads: Threads) -> None:
         self._bucket = bucket
-        self._scratch = Scratch(scratch)
+        self._scratch = ProcessFolder(scratch)
         self._threads = threads
 
     async def start(self) -> None:
@@ -143,7 +143,7 @@ class ObjectStoreProvider:
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
         """Give a folder on the local disk."""
-        folder = self._scratch.folder / f"work-{secrets.token_hex(8)}"
+        folder = self._scratch.path / f"work-{secrets.token_hex(8)}"
         try:
             with disk_errors("the scratch folder"):
                 await self._threads.run(folder.mkdir, mode=0o700)
