@@ -807,3 +807,65 @@ class GetUrlResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetUrlResponse: _TypeAlias = GetUrlResponse  # noqa: Y015
+
+@_typing.final
+class LocateObjectRequest(_message.Message):
+    """Request of StorageService.LocateObject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    RANGES_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The object, `objects/{id}`."""
+    @_builtins.property
+    def ranges(self) -> _containers.RepeatedCompositeFieldContainer[_object_pb2.ByteRange]:
+        """The ranges to make digests of, at most 64 of 1,048,576 bytes at most."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        ranges: _abc.Iterable[_object_pb2.ByteRange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "ranges", b"ranges"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateObjectRequest: _TypeAlias = LocateObjectRequest  # noqa: Y015
+
+@_typing.final
+class LocateObjectResponse(_message.Message):
+    """Response of StorageService.LocateObject."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PATH_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
+    RANGE_SHA256_FIELD_NUMBER: _builtins.int
+    path: _builtins.str
+    """The file, relative to storage's folder: parts separated by `/`, none of them `..`."""
+    @_builtins.property
+    def object(self) -> _object_pb2.Object:
+        """The object."""
+
+    @_builtins.property
+    def range_sha256(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """SHA-256 of each range, in the order asked, 64 lower-case hexadecimal digits each."""
+
+    def __init__(
+        self,
+        *,
+        path: _builtins.str = ...,
+        object: _object_pb2.Object | None = ...,
+        range_sha256: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object", "path", b"path", "range_sha256", b"range_sha256"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocateObjectResponse: _TypeAlias = LocateObjectResponse  # noqa: Y015

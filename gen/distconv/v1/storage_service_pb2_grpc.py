@@ -108,6 +108,11 @@ class StorageServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.GetUrlRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_storage__service__pb2.GetUrlResponse.FromString,
                 _registered_method=True)
+        self.LocateObject = channel.unary_unary(
+                '/distconv.v1.StorageService/LocateObject',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.LocateObjectRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.LocateObjectResponse.FromString,
+                _registered_method=True)
 
 
 class StorageServiceServicer(object):
@@ -275,6 +280,19 @@ class StorageServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LocateObject(self, request, context):
+        """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
+        caller has chosen at random. A caller that sees that folder can so prove to itself that it sees
+        the same bytes, and read them there.
+
+        Errors: NOT_FOUND, FAILED_PRECONDITION (it is still being uploaded: follow it with Read),
+        INVALID_ARGUMENT (a negative range, or too many bytes), OUT_OF_RANGE (a range ends behind the
+        end), UNIMPLEMENTED (objects are no files there: use Read).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StorageServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -342,6 +360,11 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     servicer.GetUrl,
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.GetUrlRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_storage__service__pb2.GetUrlResponse.SerializeToString,
+            ),
+            'LocateObject': grpc.unary_unary_rpc_method_handler(
+                    servicer.LocateObject,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.LocateObjectRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.LocateObjectResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -704,6 +727,33 @@ class StorageService(object):
             '/distconv.v1.StorageService/GetUrl',
             distconv_dot_v1_dot_storage__service__pb2.GetUrlRequest.SerializeToString,
             distconv_dot_v1_dot_storage__service__pb2.GetUrlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LocateObject(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/LocateObject',
+            distconv_dot_v1_dot_storage__service__pb2.LocateObjectRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.LocateObjectResponse.FromString,
             options,
             channel_credentials,
             insecure,

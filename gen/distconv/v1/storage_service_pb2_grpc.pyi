@@ -143,6 +143,15 @@ class StorageServiceStub:
     Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
     no URLs: use Read).
     """
+    LocateObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.LocateObjectRequest, _storage_service_pb2.LocateObjectResponse]
+    """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
+    caller has chosen at random. A caller that sees that folder can so prove to itself that it sees
+    the same bytes, and read them there.
+
+    Errors: NOT_FOUND, FAILED_PRECONDITION (it is still being uploaded: follow it with Read),
+    INVALID_ARGUMENT (a negative range, or too many bytes), OUT_OF_RANGE (a range ends behind the
+    end), UNIMPLEMENTED (objects are no files there: use Read).
+    """
 
 @_typing.type_check_only
 class StorageServiceAsyncStub(StorageServiceStub):
@@ -258,6 +267,15 @@ class StorageServiceAsyncStub(StorageServiceStub):
 
     Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
     no URLs: use Read).
+    """
+    LocateObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.LocateObjectRequest, _storage_service_pb2.LocateObjectResponse]  # type: ignore[assignment]
+    """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
+    caller has chosen at random. A caller that sees that folder can so prove to itself that it sees
+    the same bytes, and read them there.
+
+    Errors: NOT_FOUND, FAILED_PRECONDITION (it is still being uploaded: follow it with Read),
+    INVALID_ARGUMENT (a negative range, or too many bytes), OUT_OF_RANGE (a range ends behind the
+    end), UNIMPLEMENTED (objects are no files there: use Read).
     """
 
 class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -449,6 +467,21 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
         no URLs: use Read).
+        """
+
+    @_abc_1.abstractmethod
+    def LocateObject(
+        self,
+        request: _storage_service_pb2.LocateObjectRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.LocateObjectResponse, _abc.Awaitable[_storage_service_pb2.LocateObjectResponse]]:
+        """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
+        caller has chosen at random. A caller that sees that folder can so prove to itself that it sees
+        the same bytes, and read them there.
+
+        Errors: NOT_FOUND, FAILED_PRECONDITION (it is still being uploaded: follow it with Read),
+        INVALID_ARGUMENT (a negative range, or too many bytes), OUT_OF_RANGE (a range ends behind the
+        end), UNIMPLEMENTED (objects are no files there: use Read).
         """
 
 def add_StorageServiceServicer_to_server(servicer: StorageServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -34,6 +34,10 @@ class Storage:
         self.address = address
         self._tokens = tokens
 
+    def at(self, address: str) -> "Storage":
+        """Return the same storage as it is reached by another way."""
+        return Storage(address, self._tokens)
+
     def grant(self, action: MediaAction, object_id: str | None = None) -> MediaGrant:
         name = object_id or new_id(SystemClock().now())
         token, _ = self._tokens.sign(

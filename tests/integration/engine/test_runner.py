@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from distconv.engine.plugins.ffmpeg import FfmpegTranscoder
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner_process import RunnerProcess
 from distconv.engine.work import AttemptReport, MediaGrant, Said, SealedResult
+from distconv.media.ffmpeg import bundled_ffmpeg
 from distconv.media.ports import FileSource
 from distconv.media.probe.prober import probe
 from distconv.media.sandbox import RlimitSandbox
@@ -34,19 +36,20 @@ from .conftest import Storage
 
 
 @asynccontextmanager
-async def started_runner(scratch: Path) -> AsyncIterator[RunnerProcess]:
+async def started_runner(scratch: Path, *shared: Path) -> AsyncIterator[RunnerProcess]:
     """Start a runner with an empty scratch folder."""
     scratch.mkdir()
     transcoder = await FfmpegTranscoder.detect(None)
     config = RunnerConfig(
         transcoder="ffmpeg",
         transcoder_state=dict(transcoder.state()),
-        log_level="error",
+        log_level="warning" if shared else "error",
         progress_interval_s=0.05,
         media_patience_s=5,
         upload_window_bytes=1 << 20,
         read_ahead_bytes=1 << 20,
         scratch_folder=str(scratch),
+        shared_folders=[str(folder) for folder in shared],
     )
     process = RunnerProcess.spawn(config.to_bytes())
     yield process
@@ -253,6 +256,29 @@ async def test_a_source_that_needs_seeking_is_encoded_as_a_file(
     with av.open(io.BytesIO(output), "r") as opened:
         assert len(list(opened.decode(video=0))) == 50
     assert not list((tmp_path / "scratch").iterdir())
+
+
+@pytest.fixture
+def mxf(tmp_path: Path) -> Path:
+    """Two seconds as broadcasters keep them."""
+    path = tmp_path / "clip.mxf"
+    subprocess.run(
+        [str(bundled_ffmpeg()), "-v", "error", "-nostdin"]
+        + ["-f", "lavfi", "-i", "testsrc2=size=320x180:rate=25:duration=2"]
+        + ["-f", "lavfi", "-i", "sine=sample_rate=48000:duration=2"]
+        + ["-c:v", "mpeg2video", "-c:a", "pcm_s16le", str(path)],
+        check=True,
+    )
+    return path
+
+
+async def test_an_mxf_is_encoded_as_a_file(storage, runner, mxf):
+    object_id, media = await media_of(mxf, storage)
+    sink = storage.grant(MediaAction.WRITE)
+    work = transcode_of(storage, object_id, media, "h264-480p", sink, by_file=1 << 30)
+    runner.assign(work, storage.address)
+    result = await result_of(runner)
+    assert result.transcode.frame_count == 50, result.failure
 
 
 async def test_the_same_task_gives_the_same_bytes_either_way(storage, tmp_path, index_last_mp4):

@@ -56,6 +56,7 @@ async def _serve(
         read_ahead_bytes=settings.read_ahead_bytes,
         tls_ca=None if tls_ca is None else tls_ca.decode("ascii", errors="replace"),
         scratch_folder=str(scratch.folder),
+        shared_folders=list(settings.shared_folders),
     ).to_bytes()
     # Two more than there are slots: the next job's probe and its encode follow at once, while the
     # runner of the one before is still being replaced.

@@ -9,14 +9,14 @@ from pathlib import Path
 
 from distconv.core.errors import DataLossError
 from distconv.engine.scratch import scratch_errors
-from distconv.engine.source import StorageSource
+from distconv.engine.source import Source
 from distconv.media.feeding import PIECE_BYTES, read_layout
 from distconv.media.layout import as_is
 from distconv.media.ports import Buffer
 
 
 async def fetch(
-    source: StorageSource,
+    source: Source,
     target: Path,
     *,
     read_ahead_bytes: int,

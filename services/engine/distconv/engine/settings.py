@@ -37,6 +37,11 @@ class EngineSettings(ProcessSettings):
         description="how much of its disk the scratch folder may take, over all attempts, bytes; "
         "0: no transfer by file; default: 80 % of what the disk has free at the start",
     )
+    shared_folders: TextList = Field(
+        default=(),
+        description="folders in which storage's own folder may be seen here, mounted read-only or "
+        "not; a source that is proved to lie in one is read there and not sent",
+    )
     display_name: str = Field(
         default_factory=socket.gethostname,
         min_length=1,

@@ -6,11 +6,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from pathlib import Path
+from typing import Protocol
 
 import grpc.aio
 
 from distconv.core.errors import DataLossError, DistconvError, UnavailableError
 from distconv.engine.storage_link import Patience, StorageLink
+from distconv.media.ports import RangedSource
 from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2
@@ -19,6 +22,28 @@ from distconv.v1 import storage_service_pb2 as pb
 # A reader that waits for an upload is told every 5 s that it does so rightly: a stream that is
 # silent for so long, on a slow line too, is dead.
 _SILENCE_S = 60.0
+
+
+class Source(RangedSource, Protocol):
+    """A source of an attempt."""
+
+    @property
+    def path(self) -> Path | None:
+        """Return the file that it is here; None when it is none."""
+        ...
+
+    @property
+    def waited(self) -> timedelta:
+        """Return how long something that was asked for was awaited of an upload under way."""
+        ...
+
+    async def settle(self) -> str:
+        """Wait until the source is committed; return its SHA-256, in hexadecimal digits."""
+        ...
+
+    async def close(self) -> None:
+        """Let go; reads that wait fail."""
+        ...
 
 
 @dataclass(slots=True)
@@ -69,6 +94,8 @@ class StorageSource:
     A source that is still being uploaded is followed: a read waits until its
     bytes have arrived, however long that takes.
     """
+
+    path: Path | None = None  # it lies in no file here
 
     def __init__(self, link: StorageLink, size_bytes: int) -> None:
         self._link = link

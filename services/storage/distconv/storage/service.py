@@ -31,6 +31,7 @@ from distconv.storage.intake import Intake
 from distconv.storage.listing import Listing
 from distconv.storage.names import Place, UploadId, parse_object, shown
 from distconv.storage.objects import Opened, missing
+from distconv.storage.proving import range_digests
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.serving import RangeServer
 from distconv.storage.upload import Upload
@@ -300,6 +301,23 @@ class StorageServicer(StorageServiceServicer):
         expire_time = self._clock.now() + ttl
         url = await self._provider.url(place.data_key(record.version), ttl)
         return pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))
+
+    async def LocateObject(
+        self, request: pb.LocateObjectRequest, context: _Context
+    ) -> pb.LocateObjectResponse:
+        """Tell where an object lies as a file, and prove what it holds."""
+        place = _place(request.name, MediaAction.READ, field="name")
+        found = await self._find(place, follow=False)
+        assert isinstance(found, Opened)  # noqa: S101  # an upload is not followed
+        try:
+            path = self._provider.file_path(place.data_key(found.record.version))
+            ranges = [(r.offset, r.length) for r in request.ranges]
+            digests = await range_digests(found.reader, ranges)
+        finally:
+            await found.reader.close()
+        return pb.LocateObjectResponse(
+            path=path, object=packing.committed_object(found.record), range_sha256=digests
+        )
 
 
 def _claims() -> MediaClaims:

@@ -12,11 +12,11 @@ from distconv.core.clock import SystemClock
 from distconv.core.names import bare
 from distconv.core.transfer import TransferMode
 from distconv.engine.runner.config import RunnerConfig
+from distconv.engine.runner.sources import opened
 from distconv.engine.runner.teller import Say, Teller
 from distconv.engine.runner.ways import Way, by_file, streamed
 from distconv.engine.scratch import attempt_folder
 from distconv.engine.sink import StorageSink
-from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import StorageLink
 from distconv.engine.transcoder import find_transcoder
 from distconv.engine.work import Assignment, MediaGrant, ProbeWork, TranscodeWork
@@ -51,7 +51,10 @@ class AttemptRunner:
         """Do it; cancelling the task ends every child. Raises the tree's errors."""
         work = assignment.work
         if isinstance(work, ProbeWork):
-            async with self._link(work.source) as link, _source(link, work.size_bytes) as source:
+            async with (
+                self._link(work.source) as link,
+                opened(link, work.size_bytes, self._config) as source,
+            ):
                 media = await self._prober.probe(source)
                 obstacle = await pipe_obstacle(source, media.container)
                 return Probed(media=replace(media, pipe_obstacle=obstacle))
@@ -63,7 +66,7 @@ class AttemptRunner:
         async with (
             self._link(work.source) as source_link,
             self._link(work.sink) as sink_link,
-            _source(source_link, work.media.size_bytes) as source,
+            opened(source_link, work.media.size_bytes, self._config) as source,
         ):
             sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
             way = Way(
@@ -111,12 +114,3 @@ class AttemptRunner:
             yield link
         finally:
             await link.close()
-
-
-@contextlib.asynccontextmanager
-async def _source(link: StorageLink, size_bytes: int) -> AsyncIterator[StorageSource]:
-    source = StorageSource(link, size_bytes)
-    try:
-        yield source
-    finally:
-        await source.close()

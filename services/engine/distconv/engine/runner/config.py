@@ -17,6 +17,7 @@ class RunnerConfig:
     upload_window_bytes: int
     read_ahead_bytes: int
     scratch_folder: str
+    shared_folders: list[str]
     tls_ca: str | None = None  # PEM
 
     def to_bytes(self) -> bytes:

@@ -12,7 +12,7 @@ from distconv.engine.fetching import fetch
 from distconv.engine.runner.teller import Teller
 from distconv.engine.scratch import scratch_errors
 from distconv.engine.sink import StorageSink
-from distconv.engine.source import StorageSource
+from distconv.engine.source import Source
 from distconv.engine.spool import OutputSpool
 from distconv.engine.transcoder import Encoded, Plan
 from distconv.media.child import uncancelled
@@ -24,7 +24,7 @@ class Way:
     """What both ways need: the plan, both ends at storage, and who is told."""
 
     plan: Plan
-    source: StorageSource
+    source: Source
     sink: StorageSink
     prober: WarmProber
     teller: Teller
@@ -53,15 +53,17 @@ async def by_file(way: Way, folder: Path, *, room_bytes: int) -> Encoded:
 
     All of it lies in `folder`, which is made for it and gone afterwards, and
     takes `room_bytes` at most: of an output that is larger the rest is streamed.
+    A source that lies in a shared folder is read there and not downloaded.
     """
     async with _own(folder):
-        source = folder / "source"
-        await fetch(
-            way.source,
-            source,
-            read_ahead_bytes=way.read_ahead_bytes,
-            on_read=way.teller.fetching,
-        )
+        source = way.source.path or folder / "source"
+        if way.source.path is None:
+            await fetch(
+                way.source,
+                source,
+                read_ahead_bytes=way.read_ahead_bytes,
+                on_read=way.teller.fetching,
+            )
         spool = OutputSpool(
             way.sink,
             folder / "output",

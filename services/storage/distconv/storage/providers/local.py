@@ -133,6 +133,10 @@ class LocalProvider:
         """Refuse: a disk has no URLs."""
         raise UnimplementedError("this storage lies on a local disk, which has no URLs: use Read")
 
+    def file_path(self, key: str) -> str:
+        """Return where a file lies in the folder."""
+        return f"objects/{_checked(key)}"
+
     async def stage(self, key: str) -> LocalStaging:
         """Open a staging."""
         base = self._staging_base(key)

@@ -200,6 +200,10 @@ class MemoryProvider:
         """Refuse: memory has no URLs."""
         raise UnimplementedError("this storage lies in memory, which has no URLs: use Read")
 
+    def file_path(self, key: str) -> str:  # noqa: ARG002  # the port's signature
+        """Refuse: nothing here is a file."""
+        raise UnimplementedError("objects are no files at this storage: use Read")
+
     async def stage(self, key: str) -> MemoryStaging:
         """Open a staging."""
         return self._stagings.setdefault(key, MemoryStaging(self, key))

@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from distconv.core.errors import UnimplementedError
 from distconv.process.scratch import ProcessFolder
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.object_bucket import Bucket, Found
@@ -113,6 +114,10 @@ class ObjectStoreProvider:
     async def url(self, key: str, ttl: timedelta) -> str:
         """Sign a URL that fetches an object."""
         return await self._bucket.sign(_OBJECTS + key, ttl, key=key)
+
+    def file_path(self, key: str) -> str:  # noqa: ARG002  # the port's signature
+        """Refuse: nothing here is a file."""
+        raise UnimplementedError("objects are no files at this storage: use Read")
 
     async def stage(self, key: str) -> ObjectStaging:
         """Open a staging."""

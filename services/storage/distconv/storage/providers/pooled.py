@@ -95,6 +95,10 @@ class PooledProvider:
         """Make a URL that fetches the thing."""
         return await self._of(key).url(key, ttl)
 
+    def file_path(self, key: str) -> str:
+        """Return where a thing lies as a file in its pool's folder."""
+        return self._of(key).file_path(key)
+
     async def stage(self, key: str) -> Staging:
         """Open the staging of that key."""
         return await self._of(key).stage(key)

@@ -203,6 +203,13 @@ class Provider(Protocol):
         """Make a URL that fetches the thing. Raises UnimplementedError where there are none."""
         ...
 
+    def file_path(self, key: str) -> str:
+        """Return where a thing lies as a file in the provider's folder, relative to that.
+
+        Raises UnimplementedError where things are no files.
+        """
+        ...
+
     async def stage(self, key: str) -> Staging:
         """Open the staging of that key, empty when there is none yet."""
         ...
