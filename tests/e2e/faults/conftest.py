@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
 from typing import IO
@@ -41,7 +41,16 @@ class DaemonEndedError(Exception):
 class Daemon:
     """One of the installed daemons, on the same folder and port however often it is started."""
 
-    def __init__(self, name: str, folder: Path, arguments: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        arguments: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        """`env` is added to the environment."""
+        self._env = {**_ENV, **(env or {})}
         self.name = name
         self.folder = folder
         self._arguments = arguments
@@ -65,7 +74,7 @@ class Daemon:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 text=True,
-                env=_ENV,
+                env=self._env,
             )
 
     def wait_ready(self) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from distconv.client.connection import Connection
+from distconv.client.patience import is_break
 from distconv.core.clock import Clock, SystemClock
-from distconv.core.errors import UnauthenticatedError
+from distconv.core.errors import DistconvError, UnauthenticatedError
 from distconv.rpc.channel import bearer_metadata
 from distconv.rpc.convert.times import to_datetime
 from distconv.v1 import dispatch_service_pb2 as dispatch
@@ -16,6 +17,8 @@ from distconv.v1 import object_pb2 as pb
 
 if TYPE_CHECKING:
     from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
+
+R = TypeVar("R")
 
 # Asked for anew this long before its end: longer than a clock is usually wrong
 # and shorter than any token lives.
@@ -33,6 +36,7 @@ class ObjectAccess:
         self._clock = clock or SystemClock()
         self._granted = pb.MediaAccess()
         self._renewals_in_vain = 0
+        self._turn = 0
 
     @classmethod
     async def grant(
@@ -50,9 +54,25 @@ class ObjectAccess:
 
     @property
     def address(self) -> str:
-        """Return where its storage listens."""
+        """Return where its storage listens; of several, the one whose turn it is."""
         found = self._granted.storage_addresses
-        return found[0] if found else self._connection.address
+        return found[self._turn % len(found)] if found else self._connection.address
+
+    def go_on(self) -> None:
+        """Turn to the next storage of the object, after a break of the present one."""
+        self._turn += 1
+
+    async def at_any(self, call: Callable[[], Awaitable[R]]) -> R:
+        """Make a call that may be made twice, at each storage in turn until one answers."""
+        tries = len(self._granted.storage_addresses)
+        while True:
+            try:
+                return await call()
+            except DistconvError as error:
+                tries -= 1
+                if tries <= 0 or not is_break(error):
+                    raise
+                self.go_on()
 
     @property
     def stub(self) -> StorageServiceAsyncStub:

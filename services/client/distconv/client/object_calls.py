@@ -36,11 +36,13 @@ class ObjectCalls(Calls):
         access = await ObjectAccess.grant(
             self._connection, pb.MEDIA_ACTION_READ, await self._whole_name(name)
         )
-        response = await self._connection.once(
-            access.stub.GetObject,
-            storage.GetObjectRequest(name=access.object),
-            metadata=access.metadata,
-            address=access.address,
+        response = await access.at_any(
+            lambda: self._connection.once(
+                access.stub.GetObject,
+                storage.GetObjectRequest(name=access.object),
+                metadata=access.metadata,
+                address=access.address,
+            )
         )
         return to_stored(response.object)
 
@@ -64,8 +66,10 @@ class ObjectCalls(Calls):
     async def _find(
         self, access: ObjectAccess, request: storage.FindObjectRequest
     ) -> storage.FindObjectResponse:
-        return await self._connection.once(
-            access.stub.FindObject, request, metadata=access.metadata, address=access.address
+        return await access.at_any(
+            lambda: self._connection.once(
+                access.stub.FindObject, request, metadata=access.metadata, address=access.address
+            )
         )
 
     async def list_objects(
@@ -94,11 +98,13 @@ class ObjectCalls(Calls):
         )
         while True:
             await access.refresh()
-            response = await self._connection.once(
-                access.stub.ListObjects,
-                request,
-                metadata=access.metadata,
-                address=access.address,
+            response = await access.at_any(
+                lambda: self._connection.once(
+                    access.stub.ListObjects,
+                    request,
+                    metadata=access.metadata,
+                    address=access.address,
+                )
             )
             for message in response.objects:
                 yield to_stored(message)
@@ -116,12 +122,14 @@ class ObjectCalls(Calls):
         access = await ObjectAccess.grant(
             self._connection, pb.MEDIA_ACTION_DELETE, await self._whole_name(name)
         )
-        await self._connection.once(
-            access.stub.DeleteObject,
-            storage.DeleteObjectRequest(name=access.object),
-            timeout_s=timeout_s,
-            metadata=access.metadata,
-            address=access.address,
+        await access.at_any(
+            lambda: self._connection.once(
+                access.stub.DeleteObject,
+                storage.DeleteObjectRequest(name=access.object),
+                timeout_s=timeout_s,
+                metadata=access.metadata,
+                address=access.address,
+            )
         )
 
     async def list_pools(self) -> tuple[StoragePool, ...]:

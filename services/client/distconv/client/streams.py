@@ -61,6 +61,7 @@ async def persistently(
         except DistconvError as error:
             if not is_break(error):
                 raise
+            access.go_on()
             await patience.pause(error)
         else:
             access.accepted()

@@ -1,5 +1,6 @@
 """Mint access to media: signed tokens with where to use them."""
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -62,9 +63,16 @@ class MediaMint:
             pool=self._profile_pools.get(profile, ""),
         )
         return MediaAccess(
-            storage_addresses=self._addresses,
+            storage_addresses=self._in_turn(object_id),
             token=token,
             object_id=object_id,
             action=action,
             expire_time=expire_time,
         )
+
+    def _in_turn(self, object_id: str) -> tuple[str, ...]:
+        """Return the addresses in an order that spreads objects over them, the same for each."""
+        if len(self._addresses) < 2:
+            return self._addresses
+        first = zlib.crc32(object_id.encode()) % len(self._addresses)
+        return self._addresses[first:] + self._addresses[:first]
