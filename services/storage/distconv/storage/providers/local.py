@@ -13,14 +13,15 @@ import os
 import secrets
 import shutil
 import stat as modes
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from distconv.core.errors import (
     AlreadyExistsError,
     InternalError,
+    NotFoundError,
     UnavailableError,
     UnimplementedError,
 )
@@ -53,7 +54,9 @@ class LocalProvider:
     def _start(self) -> None:
         for name in ("objects", "staging", "scratch"):
             files.make_folder(self._root / name)
-        self._lock_fd = os.open(self._root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        # Not open for writing: it would keep the disk from being made read-only.
+        lock = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
+        self._lock_fd = os.open(self._root / "lock", lock, 0o600)
         try:
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -78,7 +81,7 @@ class LocalProvider:
 
     async def get(self, key: str) -> bytes:
         """Return a small file whole."""
-        with disk_errors(key, reading=True):
+        with self._reading(key):
             return await self._threads.run(self._path(key).read_bytes)
 
     async def put(self, key: str, data: bytes) -> None:
@@ -95,7 +98,7 @@ class LocalProvider:
 
     async def stat(self, key: str) -> Stat:
         """Describe a file."""
-        with disk_errors(key, reading=True):
+        with self._reading(key):
             return _stat(key, await self._threads.run(self._path(key).stat))
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
@@ -104,6 +107,7 @@ class LocalProvider:
             return await self._threads.run(self._list, prefix)
 
     def _list(self, prefix: str) -> list[str]:
+        self._require_folder()
         base = self._root / "objects"
         keys = []
         for folder, _, names in os.walk(self._path(prefix.removesuffix("/")) if prefix else base):
@@ -113,7 +117,7 @@ class LocalProvider:
 
     async def open(self, key: str) -> LocalReader:
         """Open a file."""
-        with disk_errors(key, reading=True):
+        with self._reading(key):
             fd = await self._threads.run(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC)
         return LocalReader(fd, key, self._threads)
 
@@ -124,7 +128,7 @@ class LocalProvider:
 
     async def copy(self, source: str, target: str) -> None:
         """Copy a file: aside, fsync, rename, fsync of its folder."""
-        with disk_errors(source, reading=True):
+        with self._reading(source):
             await self._threads.run(
                 files.copy_whole, self._scratch, self._path(source), self._path(target)
             )
@@ -185,6 +189,31 @@ class LocalProvider:
     def _adopt(self, file: Path, target: Path) -> None:
         files.sync_file(file)
         files.place(file, target)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        """Turn an OSError into the tree's error; what is missing with its disk is not NotFound."""
+        try:
+            with disk_errors(key, reading=True):
+                yield
+        except NotFoundError:
+            self._require_folder()
+            raise
+
+    def _require_folder(self) -> None:
+        """Raise UnavailableError unless the folder that was locked still lies at its path."""
+        if self._lock_fd < 0:
+            return
+        ours = os.fstat(self._lock_fd)
+        try:
+            there = os.stat(self._root / "lock")  # noqa: PTH116  # its twin is os.fstat
+        except FileNotFoundError:
+            there = None
+        if there is None or not os.path.samestat(ours, there):
+            raise UnavailableError(
+                "the storage folder has vanished from its path; see that its disk is mounted, "
+                "then start storage again"
+            )
 
     @property
     def _scratch(self) -> Path:
