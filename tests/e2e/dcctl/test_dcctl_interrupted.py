@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 from tests.e2e.conftest import Clips, Run, Up, dcctl, leftovers
 
 # What a person who presses Ctrl-C is promised.
@@ -77,13 +78,22 @@ def test_ctrl_c_cancels_the_job_at_a_server_and_ends_its_encoder(
     assert leftovers(tmp_path) == []
 
 
-def test_term_is_as_good_as_ctrl_c(
-    start: Callable[..., Run], idle: Up, clips: Clips, slow_profile: Path, tmp_path: Path
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["term", "hup"]
+)
+def test_other_ends_are_as_good_as_ctrl_c(
+    start: Callable[..., Run],
+    idle: Up,
+    clips: Clips,
+    slow_profile: Path,
+    tmp_path: Path,
+    number: signal.Signals,
+    code: int,
 ) -> None:
     run = _transcode(start, clips, slow_profile, tmp_path, "--server", idle.address)
     job = run.job_in("PENDING")
-    run.process.terminate()
-    assert run.end()[0] == 143
+    run.process.send_signal(number)
+    assert run.end()[0] == code
     assert _job_state(idle, job["name"]) == "CANCELLED"
 
 

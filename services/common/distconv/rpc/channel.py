@@ -61,7 +61,7 @@ def open_channel(address: str, *, tls_ca: bytes | None = None) -> grpc.aio.Chann
     Raises InvalidArgumentError when the address is none.
     """
     host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port) <= 65535:
+    if not host or "/" in host or not port.isdecimal() or not 0 < int(port) <= 65535:
         raise InvalidArgumentError(
             f"'{address}' is not a server's address; write host:port, as 127.0.0.1:7400",
             field="server",

@@ -107,7 +107,7 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             )
         message = (
             f"no server answers{where} ({_cause(message)}); "
-            "start one with `dcctl up`, or correct --server"
+            "start one with `dcctl up`, or correct the address"
         )
     if _was_cut_off(error):
         return tree.UnavailableError(
@@ -142,7 +142,7 @@ def _rebuild(
 def _cause(text: str) -> str:
     """Return the innermost of gRPC's nested explanations: "Connection refused"."""
     line = (text.splitlines()[0] if text else "").removesuffix(": OK")
-    return line.rpartition(": ")[2][:200]
+    return line.rpartition(": ")[2].rstrip("]")[:200]
 
 
 @contextmanager

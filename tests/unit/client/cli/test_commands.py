@@ -120,3 +120,25 @@ def test_the_answer_to_a_question_about_an_output_is_no_without_a_terminal(
     arguments = ["transcode", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out.mp4")]
     assert main([*arguments, "-p", "h264"]) == 7
     assert "--overwrite" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["transcode", "download", "objects"])
+def test_an_output_that_is_named_as_a_folder_has_to_be_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = {
+        "transcode": ["transcode", "a.mkv", "-p", "copy"],
+        "download": ["download", "1234"],
+        "objects": ["objects", "get", "1234"],
+    }[command]
+    assert main([*arguments, "-o", f"{tmp_path}/none/"]) == 3
+    assert "none/' does not exist; make it first" in capsys.readouterr().err
+
+
+def test_a_batch_that_is_no_text_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = tmp_path / "clip.mp4"
+    clip.write_bytes(b"\x00\xd3\xff")
+    assert main(["jobs", "batch", str(clip)]) == 3
+    assert "is no text in UTF-8" in capsys.readouterr().err

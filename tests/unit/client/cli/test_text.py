@@ -44,6 +44,11 @@ def test_rates() -> None:
     assert text.rate("") == ""
 
 
+def test_what_moves_a_cursor_is_not_printed() -> None:
+    assert text.printable("esc\x1b[31mred\a.mkv\n") == "esc\ufffd[31mred\ufffd.mkv\ufffd"
+    assert text.printable("Füße — 映画.mkv") == "Füße — 映画.mkv"
+
+
 def test_cut_keeps_both_ends() -> None:
     assert text.cut("a" * 5 + "b" * 5, 7) == "aaa…bbb"
     assert text.cut("short", 7) == "short"

@@ -68,7 +68,7 @@ class BarsView:
 
     def note(self, message: str) -> None:
         """Print a sentence above the bars."""
-        self._progress.console.print(message)
+        self._progress.console.print(text.printable(message), markup=False, highlight=False)
 
     def step(self, step: Transfer | Job) -> None:
         """Move a bar."""

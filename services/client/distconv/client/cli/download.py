@@ -8,7 +8,7 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.job_options import progress_option
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.naming import placed
-from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
@@ -25,7 +25,7 @@ from distconv.core.states import JobState
 @click.command("download", short_help="Fetch the result of a job.")
 @click.argument("job", metavar="JOB")
 @click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path),
+    "--output", "-o", required=True, type=OutputPath(),
     help="Where the result goes; a folder keeps the source's name.",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")

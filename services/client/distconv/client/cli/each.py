@@ -7,6 +7,7 @@ from typing import Protocol, TypeVar
 import click
 
 from distconv.client.cli.connecting import open_client
+from distconv.client.cli.exit_codes import ExitCode
 from distconv.client.cli.failing import FailedInputsError, Failing, code_of
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common
@@ -74,10 +75,12 @@ async def _done(
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone, unless `yes` was said.
 
-    Raises click.UsageError where nobody can be asked, click.Abort for a no.
+    Raises click.UsageError where nobody can be asked, click.exceptions.Exit for a no.
     """
     if yes:
         return
     if Common.current().as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise click.UsageError(f"{question} Say --yes: there is no terminal to ask on")
-    click.confirm(question, abort=True, err=True)
+    if not click.confirm(question, err=True):
+        click.echo("nothing was changed", err=True)
+        raise click.exceptions.Exit(ExitCode.INTERRUPTED)

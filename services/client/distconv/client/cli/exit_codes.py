@@ -38,7 +38,7 @@ MEANINGS = {
     ExitCode.JOB_CANCELLED: "the job was cancelled by someone else",
     ExitCode.REFUSED: "the server refused: not allowed, or not in this state",
     ExitCode.DAMAGED: "data arrived damaged and could not be mended",
-    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); 143 when ended by TERM",
+    ExitCode.INTERRUPTED: "interrupted (Ctrl-C); 143 when ended by TERM, 129 by HUP",
 }
 
 # What is wrong with the video or what was asked of it: no retry mends it.

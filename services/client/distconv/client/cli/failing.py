@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import click
 
 from distconv.client.cli.exit_codes import ExitCode, of_error, of_failure
+from distconv.client.cli.text import printable
 from distconv.core.errors import DistconvError
 from distconv.core.names import bare
 
@@ -110,9 +111,7 @@ class Failing:
         metadata: dict[str, str] | None = None,
     ) -> None:
         tail = "".join(f"\n  | {line}" for line in detail)
-        # A file's name may hold what moves a terminal's cursor.
-        shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in message)
-        print(f"error: {shown}{tail}", file=sys.stderr, flush=True)
+        print(f"error: {printable(message)}{tail}", file=sys.stderr, flush=True)
         if self.as_json:
             body = {"reason": reason, "message": message, "metadata": metadata or {}}
             print(json.dumps({"error": body}, ensure_ascii=False), flush=True)

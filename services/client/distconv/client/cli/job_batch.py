@@ -54,9 +54,16 @@ def batch(*, file: IO[str]) -> int:
 
 
 def _lines(file: IO[str]) -> Iterator[tuple[int, str]]:
-    for number, line in enumerate(file, start=1):
-        if line.strip():
-            yield number, line
+    try:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield number, line
+    except UnicodeDecodeError as error:
+        raise InvalidArgumentError(
+            f"'{file.name}' is no text in UTF-8; it has to have a JSON object on each line, "
+            "see 'dcctl jobs batch --help'",
+            field="file",
+        ) from error
 
 
 def _job(line: str, number: int) -> NewJob:

@@ -142,5 +142,5 @@ def _row(job: Job, now: datetime, room: int) -> tuple[str, ...]:
         bare(job.engine, "engines"),
         text.age(job.create_time, now),
         " ".join(f"{key}={value}" for key, value in sorted(job.labels.items())),
-        text.cut(why, 60 if room >= 160 else 40),
+        text.cut(why, max(room // 3, 40)),
     )

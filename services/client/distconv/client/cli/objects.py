@@ -12,7 +12,7 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.job_options import progress_option, read_labels
 from distconv.client.cli.jsonable import print_json
-from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_table
 from distconv.client.cli.views import View, make_view
@@ -111,7 +111,7 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
 @group.command("get")
 @click.argument("name", metavar="OBJECT")
 @click.option(
-    "--output", "-o", type=click.Path(path_type=Path), default=Path(), show_default=False,
+    "--output", "-o", type=OutputPath(), default=Path(), show_default=False,
     help="Where it goes; a folder keeps the file's name.  [default: here]",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")

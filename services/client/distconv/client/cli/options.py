@@ -8,6 +8,24 @@ from typing import Any, Self, TypeVar
 
 import click
 
+from distconv.core.errors import InvalidArgumentError
+
+
+class OutputPath(click.Path):
+    """Where a file is to be written. A name that ends as a folder's does has to be one."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return the path. Raises InvalidArgumentError (field `output`)."""
+        if isinstance(value, str) and value.endswith(os.sep) and not Path(value).is_dir():
+            raise InvalidArgumentError(
+                f"the output's folder '{value}' does not exist; make it first", field="output"
+            )
+        return super().convert(value, param, ctx)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 DEFAULT_SERVER = "127.0.0.1:7400"

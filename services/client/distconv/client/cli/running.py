@@ -1,4 +1,4 @@
-"""Run a command's coroutine; Ctrl-C and TERM end it in order, a second one at once."""
+"""Run a command's coroutine; Ctrl-C, TERM and HUP end it in order, a second one at once."""
 
 import asyncio
 import os
@@ -30,7 +30,8 @@ async def _supervised(work: Coroutine[Any, Any, T]) -> T:
         task.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    # HUP: the terminal was closed, or the line to it is gone.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, on_signal, number)
     try:
         return await task

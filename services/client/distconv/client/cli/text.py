@@ -49,6 +49,11 @@ def rate(text: str) -> str:
     return f"{value:.3f}".rstrip("0").rstrip(".") + " fps" if value else ""
 
 
+def printable(text: str) -> str:
+    """Replace what moves a terminal's cursor: a file's name may hold it."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
 def cut(text: str, length: int) -> str:
     """Shorten a text in its middle."""
     if len(text) <= length:

@@ -14,7 +14,7 @@ from distconv.client.cli.failing import TimedOutError
 from distconv.client.cli.job_options import job_options, progress_option
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.naming import container_for, placed
-from distconv.client.cli.options import Common, common_options
+from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.outcome import Outcome
 from distconv.client.cli.profile_choice import chosen, from_file
 from distconv.client.cli.running import run
@@ -56,7 +56,7 @@ class Wish:
 # What is wrong with an input is said by check_source, with the exit code for inputs.
 @click.argument("source", metavar="INPUT", type=click.Path(path_type=Path, readable=False))
 @click.option(
-    "--output", "-o", required=True, type=click.Path(path_type=Path),
+    "--output", "-o", required=True, type=OutputPath(),
     help="Where the result goes; its ending chooses the container. A folder keeps the name.",
 )  # fmt: skip
 @job_options

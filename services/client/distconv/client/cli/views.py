@@ -87,7 +87,7 @@ class SilentView:
 
     def note(self, message: str) -> None:
         """Print the sentence on stderr."""
-        print(message, file=sys.stderr, flush=True)
+        print(text.printable(message), file=sys.stderr, flush=True)
 
 
 class JsonView(SilentView):
