@@ -22,10 +22,14 @@ class Fault:
 
 
 class FaultyS3:
-    """Set `fault` to have it answer an error, None to have it forward."""
+    """Set `fault` to have it answer an error, None to have it forward.
+
+    `flips` has it turn one bit of every content that it forwards.
+    """
 
     def __init__(self, behind: str) -> None:
         self.fault: Fault | None = None
+        self.flips = False
         self.requests: list[str] = []
         self._behind = behind
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -54,6 +58,8 @@ class FaultyS3:
                 behind.request(self.command, self.path, body, dict(self.headers))
                 answer = behind.getresponse()
                 content = answer.read()
+                if proxy.flips and self.command == "GET" and content:
+                    content = bytes([content[0] ^ 1]) + content[1:]
                 kept = [h for h in answer.getheaders() if h[0].lower() not in _HEADERS_OF_A_HOP]
                 if self.command == "HEAD":
                     kept.append(("Content-Length", answer.getheader("Content-Length") or "0"))

@@ -788,8 +788,16 @@ class GetUrlResponse(_message.Message):
 
     URL_FIELD_NUMBER: _builtins.int
     EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    BLOCK_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    BLOCK_CRC32C_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """The URL. Secret while it holds."""
+    block_size_bytes: _builtins.int
+    """The size of the blocks that `block_crc32c` is of, bytes, 1 to 16 MiB; the last block is what is
+    left. 0 when there are no checksums of blocks.
+    """
+    block_crc32c: _builtins.bytes
+    """The CRC32C of each block in order, 4 bytes each, the highest first."""
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
         """When it ends."""
@@ -799,10 +807,12 @@ class GetUrlResponse(_message.Message):
         *,
         url: _builtins.str = ...,
         expire_time: _timestamp_pb2.Timestamp | None = ...,
+        block_size_bytes: _builtins.int = ...,
+        block_crc32c: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_crc32c", b"block_crc32c", "block_size_bytes", b"block_size_bytes", "expire_time", b"expire_time", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

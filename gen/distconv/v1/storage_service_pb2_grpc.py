@@ -271,10 +271,11 @@ class StorageServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetUrl(self, request, context):
-        """Make a short-lived URL at which plain HTTP can fetch the object.
+        """Make a short-lived URL at which plain HTTP can fetch the object, ranges of it too, and tell the
+        checksums of its blocks, so that who fetches it past storage can check what arrives.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
-        no URLs: use Read).
+        Errors: NOT_FOUND (not committed; Read can follow an upload), INVALID_ARGUMENT (a `ttl` out of
+        its range), UNIMPLEMENTED (storage lies on a disk, or its settings allow no URLs: use Read).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

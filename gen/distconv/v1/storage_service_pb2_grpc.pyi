@@ -138,10 +138,11 @@ class StorageServiceStub:
     Errors: none of its own.
     """
     GetUrl: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUrlRequest, _storage_service_pb2.GetUrlResponse]
-    """Make a short-lived URL at which plain HTTP can fetch the object.
+    """Make a short-lived URL at which plain HTTP can fetch the object, ranges of it too, and tell the
+    checksums of its blocks, so that who fetches it past storage can check what arrives.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
-    no URLs: use Read).
+    Errors: NOT_FOUND (not committed; Read can follow an upload), INVALID_ARGUMENT (a `ttl` out of
+    its range), UNIMPLEMENTED (storage lies on a disk, or its settings allow no URLs: use Read).
     """
     LocateObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.LocateObjectRequest, _storage_service_pb2.LocateObjectResponse]
     """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
@@ -263,10 +264,11 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Errors: none of its own.
     """
     GetUrl: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetUrlRequest, _storage_service_pb2.GetUrlResponse]  # type: ignore[assignment]
-    """Make a short-lived URL at which plain HTTP can fetch the object.
+    """Make a short-lived URL at which plain HTTP can fetch the object, ranges of it too, and tell the
+    checksums of its blocks, so that who fetches it past storage can check what arrives.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
-    no URLs: use Read).
+    Errors: NOT_FOUND (not committed; Read can follow an upload), INVALID_ARGUMENT (a `ttl` out of
+    its range), UNIMPLEMENTED (storage lies on a disk, or its settings allow no URLs: use Read).
     """
     LocateObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.LocateObjectRequest, _storage_service_pb2.LocateObjectResponse]  # type: ignore[assignment]
     """Say where a committed object lies as a file in storage's folder, with digests of ranges that the
@@ -463,10 +465,11 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _storage_service_pb2.GetUrlRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_storage_service_pb2.GetUrlResponse, _abc.Awaitable[_storage_service_pb2.GetUrlResponse]]:
-        """Make a short-lived URL at which plain HTTP can fetch the object.
+        """Make a short-lived URL at which plain HTTP can fetch the object, ranges of it too, and tell the
+        checksums of its blocks, so that who fetches it past storage can check what arrives.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT (a `ttl` out of its range), UNIMPLEMENTED (the provider has
-        no URLs: use Read).
+        Errors: NOT_FOUND (not committed; Read can follow an upload), INVALID_ARGUMENT (a `ttl` out of
+        its range), UNIMPLEMENTED (storage lies on a disk, or its settings allow no URLs: use Read).
         """
 
     @_abc_1.abstractmethod

@@ -47,6 +47,7 @@ async def started_runner(scratch: Path, *shared: Path) -> AsyncIterator[RunnerPr
         progress_interval_s=0.05,
         media_patience_s=5,
         upload_window_bytes=1 << 20,
+        direct_reads=True,
         read_ahead_bytes=1 << 20,
         scratch_folder=str(scratch),
         shared_folders=[str(folder) for folder in shared],

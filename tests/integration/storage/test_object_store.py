@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.storage.faulty_s3 import Fault, FaultyS3, faulty_s3
+from tests.faulty_s3 import Fault, FaultyS3, faulty_s3
 
 from distconv.core.errors import (
     DiskFullError,

@@ -85,6 +85,11 @@ class EngineSettings(ProcessSettings):
         le=1024**3,
         description="source asked for ahead of the encoder, bytes",
     )
+    direct_reads: bool = Field(
+        default=True,
+        description="whether sources that lie in a bucket are read from there, by signed URLs, as "
+        "long as that works; otherwise through storage",
+    )
     benchmark_budget_s: float = Field(
         default=60.0,
         ge=0,

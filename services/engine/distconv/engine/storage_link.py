@@ -2,6 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeVar
 
 from distconv.core.errors import (
@@ -12,7 +14,9 @@ from distconv.core.errors import (
 )
 from distconv.engine.work import MediaGrant
 from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
+from distconv.rpc.convert.times import to_datetime
 from distconv.rpc.errors import translated
+from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
 
 T = TypeVar("T")
@@ -22,6 +26,19 @@ _LONGEST_PAUSE_S = 5.0
 _PASSING = (UnavailableError, DeadlineExceededError)
 # A bit may flip on the way; bytes that are damaged again and again are damaged at their origin.
 _DAMAGED_IN_A_ROW = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedUrl:
+    """Where plain HTTP can fetch an object, until when, and the CRC32Cs of its blocks.
+
+    `block_bytes` is 0 when there are none; `block_crc32c` is 4 bytes for each.
+    """
+
+    url: str
+    expire_time: datetime
+    block_bytes: int
+    block_crc32c: bytes
 
 
 class StorageLink:
@@ -71,6 +88,20 @@ class StorageLink:
                 )
             except DistconvError as error:
                 await patience.lose(error)
+
+    async def url(self) -> SignedUrl:
+        """Ask for a URL of the object, once: it can be spared. Raises the tree's errors."""
+        request = pb.GetUrlRequest(name=self.grant.object_name)
+        with translated(self.address):
+            answer = await self.stub.GetUrl(
+                request, metadata=self.metadata, timeout=UNARY_TIMEOUT_S
+            )
+        return SignedUrl(
+            url=answer.url,
+            expire_time=to_datetime(answer.expire_time),
+            block_bytes=answer.block_size_bytes,
+            block_crc32c=answer.block_crc32c,
+        )
 
 
 class Patience:

@@ -127,6 +127,8 @@ def _provider(settings: StorageSettings, threads: Threads) -> Provider:
     options = BucketOptions(
         url=settings.bucket_url,
         endpoint=settings.bucket_endpoint,
+        public_endpoint=settings.bucket_public_endpoint,
+        signs=settings.signed_urls,
         region=settings.bucket_region,
         timeout=timedelta(seconds=settings.bucket_timeout_s),
         patience=timedelta(seconds=settings.bucket_patience_s),

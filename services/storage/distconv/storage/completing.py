@@ -1,7 +1,7 @@
 """Complete uploads: once each, whoever asks and goes away, with the verdict kept."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -174,15 +174,15 @@ class Completing:
         Until then the staging stays whole: a crash anywhere leaves an upload
         on which CompleteUpload can be called again.
         """
-        await self._publish(place, ready)
+        record = await self._publish(place, ready)
         try:
-            standing = await self._objects.commit(place, ready.record)
+            standing = await self._objects.commit(place, record)
         except BaseException:
-            await self._objects.withdraw(place, ready.record)
+            await self._objects.withdraw(place, record)
             raise
-        if standing.version != ready.record.version:  # another process was quicker
-            await self._objects.delete_content(place, ready.record.version)
-            if standing.nonce != ready.record.nonce:
+        if standing.version != record.version:  # another process was quicker
+            await self._objects.delete_content(place, record.version)
+            if standing.nonce != record.nonce:
                 raise AlreadyExistsError(
                     f"{object_name(place.object_id)} was committed by another upload meanwhile; "
                     "use it, or upload to another object"
@@ -202,12 +202,14 @@ class Completing:
         )
         return standing
 
-    async def _publish(self, place: Place, ready: Prepared) -> None:
+    async def _publish(self, place: Place, ready: Prepared) -> ObjectRecord:
         try:
-            _require_unchanged(await ready.publish(), ready.record)
+            published = await ready.publish()
+            _require_unchanged(published, ready.record)
         except BaseException:
             await self._objects.delete_content(place, ready.record.version)
             raise
+        return replace(ready.record, blocks=published.blocks)
 
     def verdict(self, place: Place, upload_id: UploadId) -> DistconvError | None:
         """Return why an upload failed for good."""

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from distconv.core.errors import DataLossError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
+from distconv.storage.blocks import Blocks
 from distconv.storage.names import MAIN_POOL
 
 
@@ -56,6 +57,7 @@ class ObjectRecord:
     as they arrived, before finishing; without finishing they are the object's.
     `version` tells where its content lies: each completion publishes one of
     its own, and the record that is put first says which of them is the object.
+    `blocks` are the checksums of its blocks, None where nobody reads past storage.
     """
 
     object_id: str
@@ -71,6 +73,7 @@ class ObjectRecord:
     description: Description = Description()
     pool: str = MAIN_POOL
     version: str = ""
+    blocks: Blocks | None = None
 
 
 _T = TypeVar("_T")

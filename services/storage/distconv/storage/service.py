@@ -300,7 +300,11 @@ class StorageServicer(StorageServiceServicer):
         record = await self._objects.get(place)
         expire_time = self._clock.now() + ttl
         url = await self._provider.url(place.data_key(record.version), ttl)
-        return pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))
+        response = pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))
+        if record.blocks is not None:
+            response.block_size_bytes = record.blocks.block_bytes
+            response.block_crc32c = record.blocks.packed
+        return response
 
     async def LocateObject(
         self, request: pb.LocateObjectRequest, context: _Context

@@ -62,6 +62,16 @@ class StorageSettings(ProcessSettings):
         le=300,
         description="s that a request which failed in passing is tried again",
     )
+    bucket_public_endpoint: str = Field(
+        default="",
+        pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$",
+        description="URL at which engines reach the object store, if not bucket_endpoint; written "
+        "into signed URLs",
+    )
+    signed_urls: bool = Field(
+        default=True,
+        description="whether who may read an object gets a URL that fetches it from the bucket",
+    )
     segment_bytes: int = Field(
         default=8 * MIB,
         ge=5 * MIB,

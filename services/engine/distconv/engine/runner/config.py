@@ -16,6 +16,7 @@ class RunnerConfig:
     media_patience_s: float
     upload_window_bytes: int
     read_ahead_bytes: int
+    direct_reads: bool
     scratch_folder: str
     shared_folders: list[str]
     tls_ca: str | None = None  # PEM

@@ -1,4 +1,4 @@
-"""Where the bytes of a source come from: a folder that storage shares, else storage itself."""
+"""Where the bytes of a source come from: a shared folder, the bucket of storage, or storage."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -7,7 +7,9 @@ from pathlib import Path
 
 import structlog
 
+from distconv.core.clock import SystemClock
 from distconv.core.errors import DistconvError, FailedPreconditionError
+from distconv.engine.direct_source import DirectSource
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.shared_folder import find_shared
 from distconv.engine.source import Source, StorageSource
@@ -20,12 +22,19 @@ _SAID = "shared-folder-not-proved"
 
 @asynccontextmanager
 async def opened(link: StorageLink, size_bytes: int, config: RunnerConfig) -> AsyncIterator[Source]:
-    """Open the source of a link: in a shared folder when that is proved, else at storage."""
-    source: Source = await _shared(link, size_bytes, config) or StorageSource(link, size_bytes)
+    """Open the source of a link: in a shared folder when that is proved, else bucket or storage."""
+    source = await _shared(link, size_bytes, config) or _away(link, size_bytes, config)
     try:
         yield source
     finally:
         await source.close()
+
+
+def _away(link: StorageLink, size_bytes: int, config: RunnerConfig) -> Source:
+    through_storage = StorageSource(link, size_bytes)
+    if not config.direct_reads:
+        return through_storage
+    return DirectSource(through_storage, link, SystemClock())
 
 
 async def _shared(link: StorageLink, size_bytes: int, config: RunnerConfig) -> Source | None:

@@ -38,9 +38,21 @@ class Found:
 class Bucket:
     """Objects under a prefix; `name` is how messages call it, errors are the tree's."""
 
-    def __init__(self, store: ObjectStore, *, name: str, part_bytes: int) -> None:
-        """`part_bytes` is the size of the parts that a large content is sent in."""
+    def __init__(
+        self,
+        store: ObjectStore,
+        *,
+        name: str,
+        part_bytes: int,
+        signer: ObjectStore | None = None,
+    ) -> None:
+        """`part_bytes` is the size of the parts that a large content is sent in.
+
+        `signer` is the same store at the address that signed URLs are to have;
+        None makes no URLs.
+        """
         self._store = store
+        self._signer = signer
         self.name = name
         self.part_bytes = part_bytes
 
@@ -137,10 +149,10 @@ class Bucket:
 
     async def sign(self, path: str, ttl: timedelta, *, key: str) -> str:
         """Make a URL at which plain HTTP can fetch the object."""
-        if not isinstance(self._store, S3Store | GCSStore | AzureStore):
-            raise UnimplementedError(f"{self.name} has no URLs: use Read")
+        if not isinstance(self._signer, S3Store | GCSStore | AzureStore):
+            raise UnimplementedError("this storage gives out no URLs of its bucket: use Read")
         with object_errors(key, self.name):
-            return await obstore.sign_async(self._store, "GET", path, ttl)
+            return await obstore.sign_async(self._signer, "GET", path, ttl)
 
 
 def _found(meta: "ObjectMeta") -> Found:

@@ -1,6 +1,6 @@
 """From settings to a bucket: which object store, where, and how patient."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -32,6 +32,8 @@ class BucketOptions:
 
     url: str
     endpoint: str = ""
+    public_endpoint: str = ""
+    signs: bool = True
     region: str = ""
     timeout: timedelta = timedelta(seconds=30)
     patience: timedelta = timedelta(seconds=10)
@@ -45,13 +47,19 @@ def connect(options: BucketOptions) -> Bucket:
     """
     try:
         store = _store(options)
+        signer = _store(replace(options, endpoint=options.public_endpoint or options.endpoint))
     except (BaseError, ValueError) as error:
         raise InvalidArgumentError(
             f"{options.url} cannot be used: {str(error).partition(chr(10))[0]}; correct "
             "bucket_url, bucket_endpoint or bucket_region",
             field="bucket_url",
         ) from error
-    return Bucket(store, name=options.url, part_bytes=options.segment_bytes)
+    return Bucket(
+        store,
+        name=options.url,
+        part_bytes=options.segment_bytes,
+        signer=signer if options.signs else None,
+    )
 
 
 def _store(options: BucketOptions) -> ObjectStore:

@@ -8,6 +8,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from distconv.core.ranges import Range
+from distconv.storage.blocks import BlockSums
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.port import Published
 from distconv.storage.threads import Threads
@@ -26,11 +27,15 @@ async def publish(
     threads: Threads,
 ) -> Published:
     """Make the parts the content of `path`, at once, and say what passed."""
-    digest = hashlib.sha256()
+    digest, blocks = hashlib.sha256(), BlockSums(size_bytes)
+
+    def look(part: bytes) -> None:
+        digest.update(part)
+        blocks.update(part)
 
     async def hashed() -> AsyncIterator[bytes]:
         async for part in parts:
-            await threads.run(digest.update, part)
+            await threads.run(look, part)
             yield part
 
     async with aclosing(parts):
@@ -38,7 +43,7 @@ async def publish(
             await bucket.put(path, b"".join([part async for part in hashed()]), key=key)
         else:
             await bucket.put_parts(path, hashed(), size_bytes, key=key)
-    return Published(sha256=digest.hexdigest())
+    return Published(sha256=digest.hexdigest(), blocks=blocks.result())
 
 
 async def fetched_ahead(

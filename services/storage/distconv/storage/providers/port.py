@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from distconv.core.ranges import Range, RangeSet
+from distconv.storage.blocks import Blocks
 
 Piece = tuple[int, bytes]
 """Bytes and where they lie: (offset, data)."""
@@ -32,10 +33,12 @@ class Published:
     """What a provider learned of a content while it published it.
 
     `sha256` is the digest of the bytes that went in, None where none passed
-    through this process (a file that got its final name).
+    through this process (a file that got its final name); so for `blocks`,
+    the checksums of its blocks.
     """
 
     sha256: str | None = None
+    blocks: Blocks | None = None
 
 
 class Reader(Protocol):
