@@ -110,7 +110,13 @@ def dcctl(
 class Up:
     """A `dcctl up` under way."""
 
-    def __init__(self, data_dir: Path, *arguments: str, bind: str = "127.0.0.1:0") -> None:
+    def __init__(
+        self,
+        data_dir: Path,
+        *arguments: str,
+        bind: str = "127.0.0.1:0",
+        env: dict[str, str] | None = None,
+    ) -> None:
         self.data_dir = data_dir
         self.process = subprocess.Popen(
             [
@@ -120,7 +126,7 @@ class Up:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
-            env=_ENV,
+            env={**_ENV, **(env or {})},
         )  # fmt: skip
         assert self.process.stdout is not None
         for line in self.process.stdout:

@@ -814,6 +814,7 @@ class Attempt(_message.Message):
     LOG_EXCERPT_FIELD_NUMBER: _builtins.int
     TRANSFER_MODE_FIELD_NUMBER: _builtins.int
     ESTIMATE_FIELD_NUMBER: _builtins.int
+    OBJECT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `jobs/{job}/tasks/{task}/attempts/{attempt}`."""
     state: Global___AttemptState.ValueType
@@ -826,6 +827,11 @@ class Attempt(_message.Message):
     """Why it went to this engine, in plain words."""
     transfer_mode: Global___TransferMode.ValueType
     """How its media went to the engine; UNSPECIFIED when it was not decided."""
+    object: _builtins.str
+    """The object that its output goes to, `objects/{id}`; empty for a probe. While the attempt runs it
+    can be followed as it is written (Read with `follow`); it becomes the job's output, or is
+    discarded.
+    """
     @_builtins.property
     def lease_expire_time(self) -> _timestamp_pb2.Timestamp:
         """When the lease ends unless a heartbeat pushes it on; absent once the attempt ended."""
@@ -872,10 +878,11 @@ class Attempt(_message.Message):
         log_excerpt: _abc.Iterable[_builtins.str] | None = ...,
         transfer_mode: Global___TransferMode.ValueType = ...,
         estimate: _duration_pb2.Duration | None = ...,
+        object: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "end_time", b"end_time", "error", b"error", "estimate", b"estimate", "lease_expire_time", b"lease_expire_time", "start_time", b"start_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "engine", b"engine", "error", b"error", "estimate", b"estimate", "fencing_token", b"fencing_token", "lease_expire_time", b"lease_expire_time", "log_excerpt", b"log_excerpt", "name", b"name", "start_time", b"start_time", "state", b"state", "transfer_mode", b"transfer_mode"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "decision", b"decision", "end_time", b"end_time", "engine", b"engine", "error", b"error", "estimate", b"estimate", "fencing_token", b"fencing_token", "lease_expire_time", b"lease_expire_time", "log_excerpt", b"log_excerpt", "name", b"name", "object", b"object", "start_time", b"start_time", "state", b"state", "transfer_mode", b"transfer_mode"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

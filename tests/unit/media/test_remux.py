@@ -45,7 +45,8 @@ def test_a_matroska_gets_cues_first_and_its_cover_attached() -> None:
         "-metadata:s:1", "language=deu", "-metadata:s:1", "title=Kommentar", "-disposition:1", "0",
         "-attach", "file:/data/cover.jpg",
         "-metadata:s:t:1", "filename=cover.jpg", "-metadata:s:t:1", "mimetype=image/jpeg",
-        "-cues_to_front", "1", "-f", "matroska", "file:/data/out",
+        "-cues_to_front", "1", "-cluster_time_limit", "1000", "-cluster_size_limit", "32768",
+        "-f", "matroska", "file:/data/out",
     ]  # fmt: skip
 
 
@@ -55,7 +56,8 @@ def test_a_file_that_says_nothing_keeps_all_but_data() -> None:
     assert list(argv[argv.index("-map") :]) == [
         "-map", "0", "-map", "-0:d?", "-map_chapters", "0",
         "-c", "copy", "-copyinkf", "-map_metadata", "0", "-bitexact",
-        "-cues_to_front", "1", "-f", "webm", "file:/data/out",
+        "-cues_to_front", "1", "-cluster_time_limit", "1000", "-cluster_size_limit", "32768",
+        "-f", "webm", "file:/data/out",
     ]  # fmt: skip
 
 

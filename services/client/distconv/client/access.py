@@ -76,8 +76,9 @@ class ObjectAccess:
 
     @property
     def stub(self) -> StorageServiceAsyncStub:
-        """Return a stub of its storage."""
-        return self._connection.storage(self.address)
+        """Return a stub of its storage, on a connection of its own for what is written."""
+        alone = self._action == pb.MEDIA_ACTION_WRITE
+        return self._connection.storage(self.address, alone=alone)
 
     @property
     def metadata(self) -> Sequence[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """The SDK's front door."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +12,7 @@ from distconv.client.convert.engine import to_server_info
 from distconv.client.download import download
 from distconv.client.engine_calls import EngineCalls
 from distconv.client.event_calls import EventCalls
+from distconv.client.followed import FollowedFile
 from distconv.client.job import Job
 from distconv.client.job_calls import JobCalls
 from distconv.client.job_steering import JobSteering
@@ -23,7 +25,7 @@ from distconv.client.server import ServerInfo
 from distconv.client.source import SourceFile
 from distconv.client.stored import StoredObject, Transfer
 from distconv.client.transcode import TranscodeResult, Transcoding
-from distconv.client.upload import Called, upload
+from distconv.client.upload import Called, Upload, opened, upload
 from distconv.core.names import bare
 from distconv.core.profile import Container, Profile
 from distconv.rpc.channel import UNARY_TIMEOUT_S
@@ -142,6 +144,57 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
             ) as memory:
                 return await upload(self._connection, file, called, on_progress, memory)
 
+    @asynccontextmanager
+    async def open_upload(
+        self,
+        source: Path,
+        *,
+        file_name: str = "",
+        labels: Mapping[str, str] | None = None,
+        on_progress: Callable[[Transfer], None] | None = None,
+    ) -> AsyncIterator[Upload]:
+        """Open an upload and send nothing yet: `upload.send()` does, and returns the object.
+
+        A job may be created on `upload.object` meanwhile; engines read what has
+        arrived. Left with an error the upload is given up. Raises what `upload` does.
+        """
+        with SourceFile.open(source) as file:
+            called = Called(file_name=sendable_name(file_name or file.name), labels=labels or {})
+            async with opened(self._connection, file, called, on_progress) as sending:
+                yield sending
+
+    async def follow_download(
+        self,
+        object_name: str,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[Transfer], None] | None = None,
+    ) -> StoredObject:
+        """Fetch an object into `path` while it is still being uploaded, or afterwards.
+
+        `path` appears whole and checked once the object is committed, or not at
+        all. Of an object that storage finished, only what was not followed is
+        fetched then. Raises UploadFailedError, and what `download` does.
+        """
+        async with self.followed(
+            object_name, path, overwrite=overwrite, on_progress=on_progress
+        ) as followed:
+            return await followed.place(await followed.follow())
+
+    def followed(
+        self,
+        object_name: str,
+        path: Path,
+        *,
+        overwrite: bool = False,
+        on_progress: Callable[[Transfer], None] | None = None,
+    ) -> FollowedFile:
+        """Return an object to be followed, for whoever decides later whether to place it."""
+        return FollowedFile(
+            self._connection, object_name, path, overwrite=overwrite, on_progress=on_progress
+        )
+
     async def download(
         self,
         object_name: str,
@@ -173,10 +226,13 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
         keep: bool = False,
+        overlap: bool = True,
         on_progress: Callable[[Transfer | Job], None] | None = None,
     ) -> TranscodeResult:
-        """Upload `source`, create a job, follow it, and download its result to `output`.
+        """Upload `source`, encode it in a job, and download the result to `output`.
 
+        All three go on at once, so that the whole takes about as long as its
+        slowest part; without `overlap` each begins when the one before has ended.
         `on_progress` is told of every step. When this is cancelled, the job is
         cancelled too. The stored source and result are deleted afterwards
         unless `keep`; a result that could not be downloaded stays.
@@ -185,7 +241,10 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         `create_job` and `download` raise; what is wrong with the files here is
         found before anything is sent.
         """
-        return await Transcoding(self, keep=keep, on_progress=on_progress or (lambda _: None)).run(
+        transcoding = Transcoding(
+            self, keep=keep, overlap=overlap, on_progress=on_progress or (lambda _: None)
+        )
+        return await transcoding.run(
             source,
             output,
             profile=profile,

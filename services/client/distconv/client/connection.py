@@ -86,11 +86,16 @@ class Connection:
         for channel in self._channels.values():
             await channel.close()
 
-    def storage(self, address: str) -> StorageServiceAsyncStub:
-        """Return a stub of the storage at `address`."""
-        if address not in self._channels:
-            self._channels[address] = open_channel(address, tls_ca=self._tls_ca)
-        return storage_service_pb2_grpc.StorageServiceStub(self._channels[address])
+    def storage(self, address: str, *, alone: bool = False) -> StorageServiceAsyncStub:
+        """Return a stub of the storage at `address`.
+
+        What is sent `alone` has a connection to itself: on a slow line everything
+        else would wait behind the megabytes of an upload that are on their way.
+        """
+        key = f"{address} alone" if alone else address
+        if key not in self._channels:
+            self._channels[key] = open_channel(address, tls_ca=self._tls_ca, alone=alone)
+        return storage_service_pb2_grpc.StorageServiceStub(self._channels[key])
 
     def patience(self) -> Patience:
         """Return new patience for one piece of work."""

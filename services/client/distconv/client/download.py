@@ -107,7 +107,7 @@ class _Fetching:
                     guard.moved()
                     self._patience.progressed()
                     if response.HasField("chunk"):
-                        data = _checked(response.chunk, expected)
+                        data = checked(response.chunk, expected)
                         waiting.append(data)
                         expected += len(data)
                         waiting_bytes += len(data)
@@ -144,7 +144,8 @@ class _Fetching:
             )
 
 
-def _checked(chunk: pb.Chunk, expected_offset: int) -> bytes:
+def checked(chunk: pb.Chunk, expected_offset: int) -> bytes:
+    """Return the bytes of a chunk. Raises DataLossError when it is another one, or damaged."""
     if chunk.offset != expected_offset:
         raise DataLossError(
             f"storage sent bytes from {chunk.offset} where those from {expected_offset} were next"

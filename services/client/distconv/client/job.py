@@ -112,7 +112,10 @@ class JobPage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One try at a task on one engine; `decision` says why it went there."""
+    """One try at a task on one engine; `decision` says why it went there.
+
+    `object` is where its output goes, empty for a probe.
+    """
 
     name: str
     state: AttemptState
@@ -127,6 +130,7 @@ class Attempt:
     log_excerpt: tuple[str, ...] = ()
     transfer_mode: TransferMode | None = None
     estimate: timedelta | None = None
+    object: str = ""
 
     @property
     def id(self) -> str:

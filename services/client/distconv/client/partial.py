@@ -71,6 +71,16 @@ class PartialFile:
         """Write `parts` at the end. Raises DiskFullError."""
         await asyncio.to_thread(self._append, parts)
 
+    @property
+    def path(self) -> Path:
+        """Return where it lies now, for reading what was written."""
+        assert self._temporary is not None  # noqa: S101  # opened before
+        return self._temporary
+
+    def is_whole(self, *, size_bytes: int, sha256: str) -> bool:
+        """Say whether what was written is what it should be."""
+        return self.written_bytes == size_bytes and self._digest.hexdigest() == sha256
+
     async def commit(self, *, size_bytes: int, sha256: str) -> None:
         """Check what was written, make it durable, and move it to its place.
 

@@ -81,6 +81,11 @@ class SourceFile:
         """
         return await asyncio.to_thread(self._read, start, end)
 
+    async def peek(self, offset: int, length: int) -> bytes:
+        """Return the bytes of one range, fewer at the end; for a look at what the file is."""
+        end = min(offset + length, self.size_bytes)
+        return await asyncio.to_thread(self._take, offset, end) if offset < end else b""
+
     async def sha256(self) -> str:
         """Return the digest of the whole file, hexadecimal."""
         return await asyncio.to_thread(self._finish_digest)

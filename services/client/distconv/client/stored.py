@@ -76,13 +76,19 @@ class Direction(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """How far a file has come: of `total_bytes`, `done_bytes` are safe at the other end."""
+    """How far a file has come: of `total_bytes`, `done_bytes` are safe at the other end.
+
+    `total_bytes` is None while the file is still being written there. A download
+    begins anew at 0 when what was followed has been discarded.
+    """
 
     direction: Direction
     done_bytes: int
-    total_bytes: int
+    total_bytes: int | None
 
     @property
-    def fraction(self) -> float:
-        """Return the share that is done, 0..1."""
+    def fraction(self) -> float | None:
+        """Return the share that is done, 0..1; None when the whole is not known yet."""
+        if self.total_bytes is None:
+            return None
         return self.done_bytes / self.total_bytes if self.total_bytes else 1.0

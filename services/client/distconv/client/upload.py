@@ -1,8 +1,8 @@
 """Send a file to storage, and go on where it broke off."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from distconv.client.remembered import RememberedUpload
 from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
+from distconv.client.upload_order import first_ranges, ordered
 from distconv.client.window import Window
 from distconv.core.errors import (
     AlreadyExistsError,
@@ -70,10 +71,23 @@ async def upload(
     """
     if memory is not None:
         return await _resumable(connection, source, called, on_progress, memory)
+    async with opened(connection, source, called, on_progress) as sending:
+        return await sending.send()
+
+
+@asynccontextmanager
+async def opened(
+    connection: Connection,
+    source: SourceFile,
+    called: Called,
+    on_progress: OnTransfer | None = None,
+) -> AsyncIterator["Upload"]:
+    """Open an upload; nothing is sent before `send`, and left with an error it is given up."""
     access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
-    sending = _Sending(connection, access, source, called, on_progress)
+    sending = Upload(connection, access, source, called, on_progress)
     try:
-        return await sending.run()
+        await sending.open()
+        yield sending
     except BaseException:
         await asyncio.shield(sending.abort())
         raise
@@ -87,9 +101,10 @@ async def _resumable(
     memory: RememberedUpload,
 ) -> StoredObject:
     access = await _remembered_access(connection, memory)
-    sending = _Sending(connection, access, source, called, on_progress)
+    sending = Upload(connection, access, source, called, on_progress)
     try:
-        stored = await sending.run()
+        await sending.open()
+        stored = await sending.send()
     except AlreadyExistsError:  # it was committed, and its client died before it was told
         stored = await sending.committed()
     except (DataLossError, NotFoundError):  # storage gave it up: nothing to go on with
@@ -109,7 +124,7 @@ async def _remembered_access(connection: Connection, memory: RememberedUpload) -
     return access
 
 
-class _Sending:
+class Upload:
     """One upload under way."""
 
     def __init__(
@@ -131,10 +146,20 @@ class _Sending:
         self._careful = False
         self._damaged = 0
         self._name = ""
+        self._first: list[Range] = []
 
-    async def run(self) -> StoredObject:
-        """Open the upload, send what is missing until nothing is, and complete it."""
+    @property
+    def object(self) -> str:
+        """Return the name of the object that it becomes; a job may be created on it already."""
+        return self._access.object
+
+    async def open(self) -> None:
+        """Open it at storage."""
+        self._first = await first_ranges(self._source)
         await persistently(self._access, self._patience, self._create)
+
+    async def send(self) -> StoredObject:
+        """Send what is missing until nothing is, what a decoder needs first, and complete it."""
         while self._missing():
             await persistently(self._access, self._patience, self._send_missing)
         return await persistently(self._access, self._patience, self._complete)
@@ -195,7 +220,7 @@ class _Sending:
         self._report()
 
     def _missing(self) -> list[Range]:
-        return list(self._received.gaps(0, self._source.size_bytes))
+        return ordered(self._received.gaps(0, self._source.size_bytes), self._first)
 
     async def _send_missing(self) -> None:
         if self._uncertain:

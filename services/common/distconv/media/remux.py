@@ -21,6 +21,9 @@ from distconv.media.sandbox import Sandbox
 _DEMUXERS = {Container.MP4: "mov", Container.MKV: "matroska", Container.WEBM: "matroska"}
 _MUXERS = {Container.MP4: "mp4", Container.MKV: "matroska", Container.WEBM: "webm"}
 _IMAGE_DEMUXERS = {"mjpeg": "jpeg_pipe", "png": "png_pipe"}
+# What the muxer takes by itself when it writes to a pipe (libavformat/matroskaenc.c), in ms and
+# bytes: the clusters stay those of the stream, and whoever has that needs them no more.
+_STREAM_CLUSTERS = ("-cluster_time_limit", "1000", "-cluster_size_limit", "32768")
 # The mp4 muxer's chapter list (Nero's chpl) counts in one byte: a fragmented
 # file loses the rest, which are given anew.
 _MAX_WIRE_CHAPTERS = 255
@@ -174,7 +177,7 @@ def _pictures(spec: FinishSpec, extras: Extras) -> Iterator[str]:
 def _muxing(container: Container) -> tuple[str, ...]:
     if container is Container.MP4:
         return ("-movflags", "+faststart", *MOVIE_CLOCK, "-f", "mp4")
-    return ("-cues_to_front", "1", "-f", _MUXERS[container])
+    return ("-cues_to_front", "1", *_STREAM_CLUSTERS, "-f", _MUXERS[container])
 
 
 def _write_extras(spec: FinishSpec, folder: Path) -> Extras:

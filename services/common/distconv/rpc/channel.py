@@ -52,11 +52,14 @@ _OPTIONS = (
 UNARY_TIMEOUT_S = 20.0
 
 
-def open_channel(address: str, *, tls_ca: bytes | None = None) -> grpc.aio.Channel:
+def open_channel(
+    address: str, *, tls_ca: bytes | None = None, alone: bool = False
+) -> grpc.aio.Channel:
     """Open a channel to `host:port`; it connects at the first call.
 
     With `tls_ca`, certificates as PEM, it speaks TLS alone, to a server that shows a certificate
-    which one of them signed, for the host that `address` names.
+    which one of them signed, for the host that `address` names. Channels to one address share a
+    connection, but for one that is `alone`.
 
     Raises InvalidArgumentError when the address is none.
     """
@@ -67,9 +70,10 @@ def open_channel(address: str, *, tls_ca: bytes | None = None) -> grpc.aio.Chann
             field="server",
         )
     keep_message_buffers()
+    options = [*_OPTIONS, ("grpc.use_local_subchannel_pool", int(alone))]
     if tls_ca is None:
-        return grpc.aio.insecure_channel(address, options=_OPTIONS)
-    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls_ca), options=_OPTIONS)
+        return grpc.aio.insecure_channel(address, options=options)
+    return grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(tls_ca), options=options)
 
 
 def bearer_metadata(token: str) -> Sequence[tuple[str, str]]:

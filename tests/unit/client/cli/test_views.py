@@ -61,6 +61,30 @@ def test_lines_come_at_every_change_and_now_and_then(
     ]
 
 
+def test_lines_of_what_goes_on_at_once_do_not_chase_one_another(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = _Clock()
+    view = LinesView(clock)
+    for tenth in range(1, 41):
+        clock.at = tenth / 10
+        view.step(Transfer(direction=Direction.UPLOAD, done_bytes=tenth, total_bytes=100))
+        view.step(_job(JobState.TRANSCODING, progress=_progress(tenth / 100)))
+        view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=tenth, total_bytes=None))
+    view.step(Transfer(direction=Direction.UPLOAD, done_bytes=100, total_bytes=100))
+    view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=50, total_bytes=50))
+    assert [line.split(" (")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "uploading 1 %",
+        "job a: encoding 1 %",
+        "downloading while it is written",
+        "uploading 31 %",
+        "job a: encoding 31 %",
+        "downloading while it is written",
+        "uploaded 100 bytes",
+        "downloaded 50 bytes",
+    ]
+
+
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     view = JsonView()
     view.step(Transfer(direction=Direction.UPLOAD, done_bytes=1, total_bytes=2))

@@ -27,14 +27,18 @@ class Rate:
     def describe(self, transfer: Transfer) -> str:
         """Say how much has gone, how fast, and how long the rest takes."""
         now = self._clock.monotonic()
-        if self._from is None:
+        if self._from is None or transfer.done_bytes < self._from[1]:
             self._from = (now, transfer.done_bytes)
-        gone = f"{text.size(transfer.done_bytes)} of {text.size(transfer.total_bytes)}"
+        gone = f"{text.size(transfer.done_bytes)} so far"
+        if transfer.total_bytes is not None:
+            gone = f"{text.size(transfer.done_bytes)} of {text.size(transfer.total_bytes)}"
         elapsed = now - self._from[0]
         moved = transfer.done_bytes - self._from[1]
         if elapsed < _LEAST_S or moved <= 0:
             return gone
         rate = moved / elapsed
+        if transfer.total_bytes is None:
+            return f"{gone}, {text.size(rate)}/s"
         left = (transfer.total_bytes - transfer.done_bytes) / rate
         return f"{gone}, {text.size(rate)}/s" + (f", {text.span(left)} left" if left else "")
 

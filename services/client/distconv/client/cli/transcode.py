@@ -45,6 +45,7 @@ class Wish:
     overwrite: bool
     priority: int
     labels: dict[str, str]
+    overlap: bool
     keep: bool
     embedded: bool
     data_dir: Path | None
@@ -74,6 +75,10 @@ class Wish:
     "--reconnect", "reconnect_s", type=click.FloatRange(min=0), default=60.0, show_default=True,
     metavar="SECONDS", help="How long a server that was there may be gone.",
 )  # fmt: skip
+@click.option(
+    "--overlap/--no-overlap", default=True, show_default=True,
+    help="Upload, encode and download at once, or one after the other.",
+)  # fmt: skip
 @click.option("--keep", is_flag=True, help="Leave source and result on the server too.")
 @progress_option
 @common_options
@@ -90,10 +95,14 @@ def command(
     data_dir: Path | None,
     timeout_s: float | None,
     reconnect_s: float,
+    overlap: bool,
     keep: bool,
     progress: str,
 ) -> int:
     """Transcode the video INPUT and put the result at OUTPUT.
+
+    Upload, encode and download go on at once: the whole takes about as long as
+    the slowest of them.
 
     Without --server or --embedded it goes to $DISTCONV_SERVER, else to a
     server on this machine, else it starts one for as long as it takes. Ctrl-C
@@ -108,6 +117,7 @@ def command(
         overwrite=overwrite,
         priority=priority,
         labels=labels,
+        overlap=overlap,
         keep=keep,
         embedded=embedded,
         data_dir=data_dir,
@@ -202,6 +212,7 @@ class _Command:
                 labels=wish.labels,
                 # What is in a folder that is about to be removed needs no tidying.
                 keep=wish.keep or where.ephemeral,
+                overlap=wish.overlap,
                 on_progress=self._step,
             )
             return Outcome(

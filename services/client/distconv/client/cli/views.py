@@ -116,32 +116,36 @@ class LinesView(SilentView):
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._phase = ""
-        self._said = ""
-        self._said_at = 0.0
+        # Of each thing that goes on, since several do at once: its phase, what was said, and when.
+        self._last: dict[str, tuple[str, str, float]] = {}
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step if it is new enough."""
         if isinstance(step, Job):
-            self._say(f"{step.state} {step.wait_reason}", job_line(step), over=False)
+            self._say("job", f"{step.state} {step.wait_reason}", job_line(step), over=False)
         elif step.done_bytes:
-            self._say(step.direction, transfer_line(step), over=step.fraction >= 1.0)
+            over = step.fraction is not None and step.fraction >= 1.0
+            self._say(step.direction, "", transfer_line(step), over=over)
 
-    def _say(self, phase: str, line: str, *, over: bool) -> None:
+    def _say(self, what: str, phase: str, line: str, *, over: bool) -> None:
         now = self._clock.monotonic()
-        due = phase != self._phase or over or now - self._said_at >= _LINE_EVERY_S
-        if due and line != self._said:
+        last_phase, said, said_at = self._last.get(what, (None, "", 0.0))
+        due = phase != last_phase or over or now - said_at >= _LINE_EVERY_S
+        if due and line != said:
             self.note(line)
-            self._phase, self._said, self._said_at = phase, line, now
+            self._last[what] = phase, line, now
 
 
 def transfer_line(transfer: Transfer) -> str:
     """Say how far a transfer has come."""
     verb = "uploading" if transfer.direction is Direction.UPLOAD else "downloading"
+    done = text.size(transfer.done_bytes)
+    if transfer.total_bytes is None or transfer.fraction is None:
+        return f"{verb} while it is written ({done} so far)"
     total = text.size(transfer.total_bytes)
     if transfer.fraction >= 1.0:
         return f"{'uploaded' if verb == 'uploading' else 'downloaded'} {total}"
-    return f"{verb} {text.percent(transfer.fraction)} ({text.size(transfer.done_bytes)} of {total})"
+    return f"{verb} {text.percent(transfer.fraction)} ({done} of {total})"
 
 
 def job_line(job: Job) -> str:

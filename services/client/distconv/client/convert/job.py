@@ -158,4 +158,5 @@ def _to_attempt(message: pb.Attempt) -> Attempt:
             else None
         ),
         estimate=optional_span(message, "estimate"),
+        object=message.object,
     )

@@ -67,7 +67,7 @@ class FakeDispatch(FakeSteering):
         job.state = job_pb2.JOB_STATE_PENDING
         job.etag = "1"
         job.create_time.CopyFrom(timestamp(now()) or job.create_time)
-        job.source.size_bytes = len(self._state.objects[job.source.object])
+        job.source.size_bytes = self._state.size_of(job.source.object)
         self._state.jobs[job.name] = job
         self._state.request_ids[request.request_id] = job.name
         if self._state.held:

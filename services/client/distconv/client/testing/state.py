@@ -98,8 +98,16 @@ class FakeState:
             self._changed.notify_all()
 
     async def run(self, name: str) -> None:
-        """Take a job to its end as an engine would."""
+        """Take a job to its end as an engine would, once its source is there."""
         job = self.jobs[name]
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: job.source.object in self.objects or self._is_aborted(job.source.object)
+            )
+        if job.source.object not in self.objects:
+            failure = job_pb2.Failure(reason="UPLOAD_FAILED", message="the upload was given up")
+            await self.move(name, job_pb2.JOB_STATE_FAILED, error=failure)
+            return
         source = self.objects[job.source.object]
         await self.move(name, job_pb2.JOB_STATE_ASSIGNED, engine="engines/fake")
         for tenth in range(1, 11):
@@ -109,6 +117,20 @@ class FakeState:
             progress.eta.FromSeconds(10 - tenth)
             await self.move(name, job_pb2.JOB_STATE_TRANSCODING, progress=progress)
         await self.move(name, job_pb2.JOB_STATE_COMPLETED, output=self.publish(source))
+
+    async def uploaded(self) -> None:
+        """Tell those who wait for an upload that one has ended."""
+        async with self._changed:
+            self._changed.notify_all()
+
+    def size_of(self, name: str) -> int:
+        """Return the size of an object, stored or being uploaded. Raises StopIteration."""
+        if name in self.objects:
+            return len(self.objects[name])
+        return next(len(u.data) for u in self.uploads.values() if u.object == name)
+
+    def _is_aborted(self, name: str) -> bool:
+        return any(u.aborted for u in self.uploads.values() if u.object == name)
 
     def publish(self, source: bytes) -> job_pb2.JobOutput:
         """Store what the encoder makes of `source` and describe it."""

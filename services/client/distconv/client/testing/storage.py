@@ -101,6 +101,7 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         if hashlib.sha256(upload.data).hexdigest() != request.sha256:
             raise DataLossError("the digest does not match")
         self._state.objects[upload.object] = bytes(upload.data)
+        await self._state.uploaded()
         return pb.CompleteUploadResponse(object=self._object(upload.object))
 
     async def AbortUpload(
@@ -108,6 +109,7 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
     ) -> pb.AbortUploadResponse:
         self._guard(context)
         self._upload(request.name).aborted = True
+        await self._state.uploaded()
         return pb.AbortUploadResponse()
 
     async def Read(

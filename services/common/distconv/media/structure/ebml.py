@@ -6,6 +6,7 @@ from distconv.core.errors import CorruptSourceError, UnsupportedSourceError
 from distconv.media.ports import RangedSource
 
 SEGMENT = 0x18538067
+CLUSTER = 0x1F43B675
 _HEADER = 0x1A45DFA3
 _DOC_TYPE = 0x4282
 _VOID, _CRC = 0xEC, 0xBF

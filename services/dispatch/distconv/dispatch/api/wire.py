@@ -213,6 +213,7 @@ def attempt(record: AttemptRecord) -> job_pb2.Attempt:
             else job_pb2.TRANSFER_MODE_UNSPECIFIED
         ),
         estimate=duration(record.estimate),
+        object=object_name(record.object_id) if record.object_id else "",
     )
 
 

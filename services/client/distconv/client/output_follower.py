@@ -1,0 +1,94 @@
+"""Follow a job's output while it is written, whichever attempt writes it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distconv.client.followed import FollowedFile
+from distconv.client.job import Job, JobOutput
+from distconv.client.stored import StoredObject, Transfer
+from distconv.core.errors import DistconvError
+from distconv.core.states import JobState
+from distconv.core.task_states import TaskKind
+
+if TYPE_CHECKING:
+    from distconv.client.client import Client
+
+_WRITING = (JobState.TRANSCODING, JobState.COMPLETING)
+
+
+class OutputFollower:
+    """Told of every snapshot of a job, follow the output of the attempt that is at work.
+
+    When that is another than before, begin anew. That it does not succeed is no
+    error: `place` fetches the output in any case.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        path: Path,
+        *,
+        overwrite: bool,
+        on_progress: Callable[[Transfer], None],
+    ) -> None:
+        self._client = client
+        self._path = path
+        self._overwrite = overwrite
+        self._on_progress = on_progress
+        self._attempt_count = 0
+        self._following: asyncio.Task[None] | None = None
+        self._followed: FollowedFile | None = None
+        self._stored: StoredObject | None = None
+
+    async def note(self, job: Job) -> None:
+        """Take a snapshot of the job."""
+        if job.state in _WRITING and job.attempt_count != self._attempt_count:
+            self._attempt_count = job.attempt_count
+            await self.close()
+            self._following = asyncio.create_task(self._follow(job.name), name="follow the output")
+
+    async def place(self, output: JobOutput) -> None:
+        """Put the published output at its path. Raises what `Client.download` does."""
+        if self._following is not None:
+            await asyncio.wait([self._following])
+        if self._followed is None or self._stored is None or self._stored.name != output.object:
+            await self._client.download(
+                output.object, self._path, overwrite=self._overwrite, on_progress=self._on_progress
+            )
+            return
+        await self._followed.place(self._stored)
+
+    async def close(self) -> None:
+        """Let go of what was followed; harmless when repeated."""
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
+            self._following = None
+        followed, self._followed, self._stored = self._followed, None, None
+        if followed is not None:
+            await followed.__aexit__(None, None, None)
+
+    async def _follow(self, job: str) -> None:
+        try:
+            name = await self._output_of(job)
+            if not name:
+                return
+            followed = self._client.followed(
+                name, self._path, overwrite=self._overwrite, on_progress=self._on_progress
+            )
+            self._followed = await followed.__aenter__()
+            self._stored = await followed.follow()
+        except DistconvError:
+            # Given up, lost, or no room: another attempt follows, or the output is fetched whole.
+            return
+
+    async def _output_of(self, job: str) -> str:
+        """Return the object that the attempt at work writes; empty when there is none."""
+        for task in await self._client.list_tasks(job):
+            if task.kind is TaskKind.TRANSCODE and task.attempts:
+                return task.attempts[-1].object
+        return ""
