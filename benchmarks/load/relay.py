@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import threading
 from collections.abc import Callable
 from enum import StrEnum
@@ -10,6 +11,8 @@ from typing import Self
 
 _READ_BYTES = 64 * 1024
 _START_S = 10.0
+# The kernel's own would grow to several MB for each socket, and be counted as on the way.
+_SOCKET_BYTES = 64 * 1024
 
 # Gets the bytes that are on their way and the index of the chosen one among them; may change them.
 Act = Callable[[bytearray, int], None]
@@ -83,7 +86,9 @@ class Relay:
         self._loop.close()
 
     async def _serve(self) -> None:
-        server = await asyncio.start_server(self._accept, "127.0.0.1", 0, limit=_READ_BYTES)
+        listening = _small(socket.socket())
+        listening.bind(("127.0.0.1", 0))
+        server = await asyncio.start_server(self._accept, sock=listening, limit=_READ_BYTES)
         self.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
         self._ready.set()
         await self._stop.wait()
@@ -100,7 +105,7 @@ class Relay:
     async def _link(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Relay one connection until either end closes."""
         try:
-            behind, towards = await asyncio.open_connection("127.0.0.1", self._port)
+            behind, towards = await self._connect()
         except OSError:  # nobody listens: as if nobody did here
             writer.transport.abort()
             return
@@ -116,6 +121,16 @@ class Relay:
             await asyncio.gather(*pumps, return_exceptions=True)
             writer.close()
             towards.close()
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        towards = _small(socket.socket())
+        towards.setblocking(False)  # noqa: FBT003  # the socket's own signature
+        try:
+            await asyncio.get_running_loop().sock_connect(towards, ("127.0.0.1", self._port))
+        except OSError:
+            towards.close()
+            raise
+        return await asyncio.open_connection(sock=towards, limit=_READ_BYTES)
 
     async def _pump(
         self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -138,3 +153,9 @@ class Relay:
         changed = bytearray(data)
         act(changed, offset - start)
         return bytes(changed)
+
+
+def _small(endpoint: socket.socket) -> socket.socket:
+    for which in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        endpoint.setsockopt(socket.SOL_SOCKET, which, _SOCKET_BYTES)
+    return endpoint
