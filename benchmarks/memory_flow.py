@@ -34,7 +34,7 @@ class Peaks(threading.Thread):
     """Keep the peak of the resident memory of each process, ffmpeg left out."""
 
     def __init__(self, roots: Callable[[], dict[str, psutil.Process]]) -> None:
-        """`roots` names the processes; what runs below one counts as its own."""
+        """`roots` names the processes; below one, the largest is its runner."""
         super().__init__(daemon=True)
         self._roots = roots
         self._done = threading.Event()
@@ -44,8 +44,12 @@ class Peaks(threading.Thread):
         """Sample until told to stop."""
         while not self._done.wait(_INTERVAL_S):
             for name, root in self._roots().items():
-                found = _resident_bytes(root) / _MIB
-                self.peak_mib[name] = max(self.peak_mib.get(name, 0.0), found)
+                self._note(name, _resident_bytes([root]))
+                if name == "engine":
+                    self._note("runner", _resident_bytes(_below(root)))
+
+    def _note(self, name: str, size_bytes: int) -> None:
+        self.peak_mib[name] = max(self.peak_mib.get(name, 0.0), size_bytes / _MIB)
 
     def stop(self) -> None:
         """Stop sampling."""
@@ -53,14 +57,21 @@ class Peaks(threading.Thread):
         self.join()
 
 
-def _resident_bytes(root: psutil.Process) -> int:
-    total = 0
+def _below(root: psutil.Process) -> list[psutil.Process]:
     with contextlib.suppress(psutil.Error):
-        for process in (root, *root.children(recursive=True)):
-            with contextlib.suppress(psutil.Error):
-                if "ffmpeg" not in " ".join(process.cmdline()):
-                    total += process.memory_info().rss
-    return total
+        return root.children(recursive=True)
+    return []
+
+
+def _resident_bytes(processes: list[psutil.Process]) -> int:
+    """Return the memory of the largest of some processes, those of ffmpeg left out."""
+    largest = 0
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            # The shim on its way to ffmpeg is ffmpeg's own, too.
+            if "ffmpeg" not in " ".join(process.cmdline()):
+                largest = max(largest, process.memory_info().rss)
+    return largest
 
 
 def run() -> Iterator[Result]:
