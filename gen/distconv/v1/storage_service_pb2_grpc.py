@@ -32,9 +32,10 @@ class StorageServiceStub(object):
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     def __init__(self, channel):
@@ -122,9 +123,10 @@ class StorageServiceServicer(object):
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     def CreateUpload(self, request, context):
@@ -205,7 +207,9 @@ class StorageServiceServicer(object):
         Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
         the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
         UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-        arrived for 10 minutes: what was read of it is worth nothing).
+        arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
+        OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
+        the object and send the file again).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -222,7 +226,8 @@ class StorageServiceServicer(object):
 
     def FindObject(self, request, context):
         """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
-        the size alone first: only when one is known is it worth making a digest.
+        the size alone first: only when one is known is it worth making a digest. One that is known to
+        be damaged is not found.
 
         Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
         that is not one).
@@ -382,9 +387,10 @@ class StorageService(object):
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     @staticmethod

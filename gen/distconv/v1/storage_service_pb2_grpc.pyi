@@ -33,9 +33,10 @@ class StorageServiceStub:
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     @_typing.overload
@@ -100,7 +101,9 @@ class StorageServiceStub:
     Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
     the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
     UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-    arrived for 10 minutes: what was read of it is worth nothing).
+    arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
+    OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
+    the object and send the file again).
     """
     GetObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]
     """Describe an object.
@@ -109,7 +112,8 @@ class StorageServiceStub:
     """
     FindObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.FindObjectRequest, _storage_service_pb2.FindObjectResponse]
     """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
-    the size alone first: only when one is known is it worth making a digest.
+    the size alone first: only when one is known is it worth making a digest. One that is known to
+    be damaged is not found.
 
     Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
     that is not one).
@@ -162,9 +166,10 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -226,7 +231,9 @@ class StorageServiceAsyncStub(StorageServiceStub):
     Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
     the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
     UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-    arrived for 10 minutes: what was read of it is worth nothing).
+    arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
+    OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
+    the object and send the file again).
     """
     GetObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]  # type: ignore[assignment]
     """Describe an object.
@@ -235,7 +242,8 @@ class StorageServiceAsyncStub(StorageServiceStub):
     """
     FindObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.FindObjectRequest, _storage_service_pb2.FindObjectResponse]  # type: ignore[assignment]
     """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
-    the size alone first: only when one is known is it worth making a digest.
+    the size alone first: only when one is known is it worth making a digest. One that is known to
+    be damaged is not found.
 
     Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
     that is not one).
@@ -287,9 +295,10 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
     Every method may also answer UNAUTHENTICATED (no token, or one that does not hold or has
     expired: ask dispatch for another), PERMISSION_DENIED (the token is for another object or
     action), INVALID_ARGUMENT (a name that is not one: the metadata `field` says which),
-    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged),
-    UNAVAILABLE (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL
-    (a fault of the server: report the id that the message carries).
+    RESOURCE_EXHAUSTED (too many files open: try again), DATA_LOSS (a record on the disk is damaged;
+    with reason OBJECT_DAMAGED it is the object's: delete it and send the file again), UNAVAILABLE
+    (shutting down, unreachable, or its disk fails: try again with backoff) and INTERNAL (a fault of
+    the server: report the id that the message carries).
     """
 
     @_abc_1.abstractmethod
@@ -385,7 +394,9 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
         the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
         UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-        arrived for 10 minutes: what was read of it is worth nothing).
+        arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
+        OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
+        the object and send the file again).
         """
 
     @_abc_1.abstractmethod
@@ -406,7 +417,8 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_storage_service_pb2.FindObjectResponse, _abc.Awaitable[_storage_service_pb2.FindObjectResponse]]:
         """Find a committed object of the tenant by its content, so that it need not be sent again. Ask with
-        the size alone first: only when one is known is it worth making a digest.
+        the size alone first: only when one is known is it worth making a digest. One that is known to
+        be damaged is not found.
 
         Errors: NOT_FOUND (with a digest: no object has that content), INVALID_ARGUMENT (a size or digest
         that is not one).

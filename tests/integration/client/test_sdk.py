@@ -22,6 +22,7 @@ from distconv.client import (
 from distconv.client.testing import FakeSystem
 from distconv.core.errors import (
     AlreadyExistsError,
+    DamagedObjectError,
     DataLossError,
     DiskFullError,
     NotFoundError,
@@ -143,6 +144,17 @@ async def test_download_over_a_path_that_damages_everything_is_given_up(
         await client.download(name, tmp_path / "out.mp4")
     assert not (tmp_path / "out.mp4").exists()
     assert _leftovers(tmp_path) == []
+
+
+async def test_a_stored_file_that_is_too_short_is_damaged_at_once(
+    fake: FakeSystem, client: Client, video: Path, tmp_path: Path
+) -> None:
+    name = fake.state.store(video.read_bytes())
+    fake.faults.stored_bytes = 1000
+    async with asyncio.timeout(5):
+        with pytest.raises(DamagedObjectError, match="1000 of 3000001 bytes are stored"):
+            await client.download(name, tmp_path / "out.mp4")
+    assert not (tmp_path / "out.mp4").exists()
 
 
 async def test_download_does_not_replace_unless_told(

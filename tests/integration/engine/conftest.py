@@ -30,13 +30,19 @@ if TYPE_CHECKING:  # a class of the stubs alone
 class Storage:
     """A storage server with what a dispatch would do for it."""
 
-    def __init__(self, address: str, tokens: MediaTokens) -> None:
+    def __init__(self, address: str, tokens: MediaTokens, folder: Path) -> None:
         self.address = address
         self._tokens = tokens
+        self._folder = folder
+
+    def content(self, object_id: str) -> Path:
+        """Return the file in which an object's bytes lie."""
+        (path,) = self._folder.rglob(f"objects/local/data/{object_id}.*")
+        return path
 
     def at(self, address: str) -> "Storage":
         """Return the same storage as it is reached by another way."""
-        return Storage(address, self._tokens)
+        return Storage(address, self._tokens, self._folder)
 
     def grant(self, action: MediaAction, object_id: str | None = None) -> MediaGrant:
         name = object_id or new_id(SystemClock().now())
@@ -148,7 +154,7 @@ async def storage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     )
     await embedded.start()
     server = await start_server(ServerSettings(bind="127.0.0.1:0"), embedded.services)
-    yield Storage(server.address, tokens)
+    yield Storage(server.address, tokens, tmp_path / "storage")
     await server.stop()
     await embedded.stop()
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -201,6 +202,30 @@ async def test_a_source_is_encoded_while_it_is_uploaded_and_a_wait_is_no_stall(
     assert done.frame_count == 50
     assert done.source_wait.ToTimedelta() > timedelta(seconds=0.5)
     assert await storage.get(sink.object_name.removeprefix("objects/"))
+
+
+@pytest.mark.parametrize("kept", [0, 1000])
+async def test_a_source_that_was_cut_short_in_storage_fails_for_good(
+    storage, runner, index_last_mp4, kept
+):
+    object_id, media = await media_of(index_last_mp4, storage)
+    stored = storage.content(object_id)
+    size_bytes = stored.stat().st_size
+    os.truncate(stored, kept)
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "h264-480p", sink), storage.address)
+    failure = (await result_of(runner)).failure
+    assert (failure.reason, failure.retryable) == ("OBJECT_DAMAGED", False)
+    assert f"objects/{object_id} is damaged: {kept} of {size_bytes} bytes" in failure.message
+
+
+async def test_a_source_that_was_cut_short_is_not_probed(storage, runner, index_last_mp4):
+    data = index_last_mp4.read_bytes()
+    object_id = await storage.put(data)
+    storage.content(object_id).unlink()
+    runner.assign(probe_of(storage, object_id, len(data)), storage.address)
+    failure = (await result_of(runner)).failure
+    assert (failure.reason, failure.retryable) == ("OBJECT_DAMAGED", False)
 
 
 async def test_of_an_upload_that_proves_corrupt_nothing_is_committed(

@@ -46,7 +46,7 @@ class Restartable:
             ServerSettings(bind=self._bind), self._embedded.services
         )
         self._bind = self._server.address
-        return Storage(self._server.address, self.tokens)
+        return Storage(self._server.address, self.tokens, self._folder)
 
     async def down(self) -> None:
         await self._server._inner.stop(0)

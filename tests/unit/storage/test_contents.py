@@ -47,6 +47,7 @@ async def objects(provider: MemoryProvider, clock: SteppedClock) -> Objects:
         _record(clock, "0c", sha256=OTHER),
         _record(clock, "0d", size_bytes=5 + 4096, tenant="t2"),
     ):
+        await provider.put(_place(record).data_key(), bytes(record.size_bytes))
         await made.commit(_place(record), record)
     return made
 
@@ -82,6 +83,26 @@ async def test_an_entry_that_lags_behind_is_not_believed(
 ) -> None:
     await provider.delete(Place(tenant="t1", object_id="0b").object_key)
     await provider.put(Place(tenant="t1", object_id="0c").content_key(5, SHA, "main"), b"")
+    found = await objects.contents.find("t1", 5, SHA)
+    assert found is not None
+    assert found.object_id == "0a"
+
+
+async def test_what_is_cut_short_or_lost_is_passed_over(
+    objects: Objects, provider: MemoryProvider
+) -> None:
+    await provider.put(Place(tenant="t1", object_id="0b").data_key(), b"1234")
+    found = await objects.contents.find("t1", 5, SHA)
+    assert found is not None
+    assert found.object_id == "0a"
+    await provider.delete(Place(tenant="t1", object_id="0a").data_key())
+    assert await objects.contents.find("t1", 5, SHA) is None
+
+
+async def test_a_record_that_is_damaged_is_passed_over(
+    objects: Objects, provider: MemoryProvider
+) -> None:
+    await provider.put(Place(tenant="t1", object_id="0b").object_key, b"{")
     found = await objects.contents.find("t1", 5, SHA)
     assert found is not None
     assert found.object_id == "0a"

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from distconv.core.errors import DataLossError
+from distconv.core.errors import DamagedObjectError
 from distconv.core.media import (
     Chapter,
     MasteringDisplay,
@@ -85,5 +85,5 @@ def test_an_object_with_its_report_survives_writing_down() -> None:
 
 @pytest.mark.parametrize("damaged", [b"", b"{", b"{}", b"[]", b"\xff", dump(UPLOAD)[:-9]])
 def test_a_damaged_record_says_which(damaged: bytes) -> None:
-    with pytest.raises(DataLossError, match="the record local/objects/0abc is damaged"):
+    with pytest.raises(DamagedObjectError, match="its record local/objects/0abc cannot be read"):
         load_object(damaged, key="local/objects/0abc")

@@ -4,7 +4,7 @@ from contextlib import aclosing
 
 import pytest
 
-from distconv.core.errors import InvalidArgumentError, OutOfRangeError
+from distconv.core.errors import DamagedObjectError, InvalidArgumentError, OutOfRangeError
 from distconv.storage.providers.memory import MemoryReader
 from distconv.storage.serving import RangeServer, resolve
 
@@ -25,7 +25,9 @@ async def _asked(*ranges: tuple[int, int]) -> AsyncIterator[tuple[int, int]]:
 
 
 async def _collect(*ranges: tuple[int, int]) -> list[bytes]:
-    server = RangeServer(MemoryReader(CONTENT), _asked(*ranges), piece_bytes=100, ahead_bytes=350)
+    server = RangeServer(
+        MemoryReader(CONTENT), _asked(*ranges), name="objects/o", piece_bytes=100, ahead_bytes=350
+    )
     found = [b""]
     async with aclosing(server.loads()) as loads:
         async for load in loads:
@@ -51,7 +53,11 @@ async def test_ranges_come_whole_and_in_their_order() -> None:
 
 async def test_ranges_before_a_bad_one_are_served_first() -> None:
     server = RangeServer(
-        MemoryReader(CONTENT), _asked((0, 10), (-1, 5)), piece_bytes=100, ahead_bytes=100
+        MemoryReader(CONTENT),
+        _asked((0, 10), (-1, 5)),
+        name="objects/o",
+        piece_bytes=100,
+        ahead_bytes=100,
     )
     loads = server.loads()
     assert (await anext(loads)).pieces == [CONTENT[:10]]
@@ -61,12 +67,23 @@ async def test_ranges_before_a_bad_one_are_served_first() -> None:
 
 async def test_a_reader_that_stops_costs_one_load_ahead() -> None:
     reader = CountingReader(CONTENT)
-    server = RangeServer(reader, _asked((0, 0)), piece_bytes=100, ahead_bytes=200)
+    server = RangeServer(reader, _asked((0, 0)), name="objects/o", piece_bytes=100, ahead_bytes=200)
     async with aclosing(server.loads()) as loads:
         await anext(loads)
         for _ in range(50):
             await asyncio.sleep(0)
         assert reader.reads == 2
+
+
+async def test_what_is_cut_short_while_it_is_read_is_damaged() -> None:
+    reader = MemoryReader(CONTENT)
+    reader.size_bytes += 1
+    server = RangeServer(
+        reader, _asked((0, 0)), name="objects/o", piece_bytes=100, ahead_bytes=len(CONTENT) * 2
+    )
+    found = f"{len(CONTENT)} of {len(CONTENT) + 1} bytes are stored"
+    with pytest.raises(DamagedObjectError, match=found):
+        await anext(server.loads())
 
 
 @pytest.mark.parametrize("bad", [(-1, 1), (0, -1), (-(2**63), 2**63 - 1)])

@@ -13,7 +13,7 @@ from distconv.client.partial import PartialFile
 from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
-from distconv.core.errors import DataLossError, UnavailableError
+from distconv.core.errors import DamagedObjectError, DataLossError, UnavailableError
 from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2 as pb
@@ -78,13 +78,13 @@ class _Fetching:
     async def _fetch(self) -> None:
         try:
             await self._stream()
+        except DamagedObjectError:  # damaged where it lies
+            raise
         except DataLossError:
             self._damaged += 1
             if self._damaged > MAX_DAMAGED:
                 raise
             return
-        if self._stored is not None and self._target.written_bytes < self._stored.size_bytes:
-            raise UnavailableError("the stream of the download ended before everything was there")
 
     async def _stream(self) -> None:
         request = storage.ReadRequest(
@@ -105,8 +105,8 @@ class _Fetching:
             async with stall_guard("download") as guard:
                 async for response in call:
                     guard.moved()
-                    self._patience.progressed()
                     if response.HasField("chunk"):
+                        self._patience.progressed()  # a server that only answers brings nothing
                         data = checked(response.chunk, expected)
                         waiting.append(data)
                         expected += len(data)
@@ -115,10 +115,18 @@ class _Fetching:
                         await self._keep(waiting)
                         waiting, waiting_bytes = [], 0
                     if response.range_done:
+                        self._require_all(expected)
                         return
                 await self._keep(waiting)
         finally:
             await self._kept()
+        raise UnavailableError("the stream of the download ended before everything was there")
+
+    def _require_all(self, received_bytes: int) -> None:
+        if self._stored is not None and received_bytes < self._stored.size_bytes:
+            raise DamagedObjectError.of(
+                self._stored.name, f"{received_bytes} of {self._stored.size_bytes} bytes are stored"
+            )
 
     async def _keep(self, parts: list[bytes]) -> None:
         """Have `parts` written while more is received, once those before them are."""

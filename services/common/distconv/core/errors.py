@@ -6,7 +6,7 @@ happened, to what, and what to do about it.
 """
 
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import ClassVar, Self
 
 
 class DistconvError(Exception):
@@ -171,6 +171,22 @@ class DataLossError(DistconvError):
 
     reason = "DATA_LOSS"
     retryable = True
+
+
+class DamagedObjectError(DataLossError):
+    """What storage holds of an object is not what was committed; no retry can mend it."""
+
+    reason = "OBJECT_DAMAGED"
+    retryable = False
+
+    @classmethod
+    def of(cls, name: str, how: str) -> Self:
+        """Say how the object `objects/{id}` is damaged, and what to do."""
+        return cls(
+            f"the stored object {name} is damaged: {how}; delete it ('dcctl objects rm "
+            f"{name.removeprefix('objects/')}') and send the file again",
+            metadata={"object": name},
+        )
 
 
 class UnimplementedError(DistconvError):

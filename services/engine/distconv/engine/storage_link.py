@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TypeVar
 
 from distconv.core.errors import (
+    DamagedObjectError,
     DataLossError,
     DeadlineExceededError,
     DistconvError,
@@ -124,6 +125,8 @@ class Patience:
         now = asyncio.get_running_loop().time()
         if self._away_since is None:
             self._away_since = now
+        if isinstance(error, DamagedObjectError):  # damaged where it lies: it will not pass
+            raise error
         self._damaged += isinstance(error, DataLossError)
         passes = isinstance(error, _PASSING) or 0 < self._damaged < _DAMAGED_IN_A_ROW
         if not passes or now - self._away_since >= self._link.patience_s:

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Iterable
 
 import structlog
 
-from distconv.core.errors import DataLossError, DistconvError
+from distconv.core.errors import DataLossError, DistconvError, NotFoundError
 from distconv.storage.names import Place, contents_prefix, parse_content
 from distconv.storage.providers.port import Provider
 from distconv.storage.records import ObjectRecord
@@ -44,12 +44,34 @@ class Contents:
         return bool(await self._named(tenant, size_bytes, ""))
 
     async def find(self, tenant: str, size_bytes: int, sha256: str) -> ObjectRecord | None:
-        """Return the tenant's newest object with that content, None when there is none."""
+        """Return the tenant's newest object with that content, None when there is none.
+
+        One whose record is damaged, or whose bytes are not as many, is passed over.
+        """
         for place in reversed(await self._named(tenant, size_bytes, sha256)):
-            record = await self._find(place)
-            if record is not None and (record.size_bytes, record.sha256) == (size_bytes, sha256):
+            record = await self._readable(place)
+            if (
+                record is not None
+                and (record.size_bytes, record.sha256) == (size_bytes, sha256)
+                and await self._is_stored(place, record)
+            ):
                 return record
         return None
+
+    async def _is_stored(self, place: Place, record: ObjectRecord) -> bool:
+        try:
+            stat = await self._provider.stat(place.data_key(record.version))
+        except NotFoundError:
+            return False
+        if stat.size_bytes != record.size_bytes:
+            _log.warning(
+                "object_damaged",
+                object=record.object_id,
+                tenant=record.tenant,
+                stored_bytes=stat.size_bytes,
+                size_bytes=record.size_bytes,
+            )
+        return stat.size_bytes == record.size_bytes
 
     async def _named(self, tenant: str, size_bytes: int, sha256: str) -> list[Place]:
         """Return the objects named for a content, or with no digest for a size, by id."""

@@ -8,11 +8,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from distconv.core.errors import InvalidArgumentError, NotFoundError
+import structlog
+
+from distconv.core.errors import DamagedObjectError, InvalidArgumentError, NotFoundError
 from distconv.storage.names import Place, shown
 from distconv.storage.objects import Objects
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.uploads import Uploads
+
+_log = structlog.get_logger()
 
 _DEFAULT_SIZE = 100
 _LARGEST_SIZE = 1000
@@ -96,7 +100,14 @@ class Listing:
         self, tenant: str, ids: Sequence[str]
     ) -> list[ObjectRecord | UploadRecord | None]:
         places = [Place(tenant=tenant, object_id=object_id) for object_id in ids]
-        return list(await asyncio.gather(*map(self.describe, places)))
+        return list(await asyncio.gather(*map(self._describe_readable, places)))
+
+    async def _describe_readable(self, place: Place) -> ObjectRecord | UploadRecord | None:
+        try:
+            return await self.describe(place)
+        except DamagedObjectError as error:  # one that cannot be read must not hide the others
+            _log.warning("object_record_damaged", error=error.message)
+            return None
 
     async def describe(self, place: Place) -> ObjectRecord | UploadRecord | None:
         """Return what is known of an object: committed, being uploaded, or nothing."""

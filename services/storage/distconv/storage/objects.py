@@ -3,7 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DamagedObjectError,
+    DataLossError,
+    NotFoundError,
+)
 from distconv.core.names import object_name
 from distconv.storage.contents import Contents
 from distconv.storage.names import Place, UploadId, objects_prefix
@@ -47,12 +52,18 @@ class Objects:
         return record if record is not None and record.nonce == upload_id.nonce else None
 
     async def open(self, place: Place) -> Opened:
-        """Open the object's content. Raises NotFoundError."""
+        """Open the object's content. Raises NotFoundError or DamagedObjectError."""
         record = await self.get(place)
         try:
             reader = await self._provider.open(place.data_key(record.version))
-        except NotFoundError:  # deleted between the two
+        except NotFoundError:
+            # A deletion takes the record first: one that stands has lost its content.
+            if await self.find(place) == record:
+                raise wrong_length(record, 0) from None
             raise missing(place) from None
+        if reader.size_bytes != record.size_bytes:
+            await reader.close()
+            raise wrong_length(record, reader.size_bytes)
         return Opened(record=record, reader=reader)
 
     async def commit(self, place: Place, record: ObjectRecord) -> ObjectRecord:
@@ -101,6 +112,13 @@ class Objects:
         """Return the ids of the tenant's objects, sorted."""
         prefix = objects_prefix(tenant)
         return [key.removeprefix(prefix) for key in await self._provider.keys(prefix)]
+
+
+def wrong_length(record: ObjectRecord, size_bytes: int) -> DamagedObjectError:
+    """Say that an object's content has so many bytes, and not those that were committed."""
+    return DamagedObjectError.of(
+        object_name(record.object_id), f"{size_bytes} of {record.size_bytes} bytes are stored"
+    )
 
 
 def missing(place: Place) -> NotFoundError:

@@ -6,10 +6,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
-from distconv.core.errors import DataLossError
+from distconv.core.errors import DamagedObjectError, DataLossError
 from distconv.core.media import MediaCensus, MediaInfo
+from distconv.core.names import object_name
 from distconv.core.profile import Container
 from distconv.storage.blocks import Blocks
 from distconv.storage.names import MAIN_POOL
@@ -93,18 +94,25 @@ def dump(record: UploadRecord | ObjectRecord) -> bytes:
 
 def load_upload(text: bytes, *, key: str) -> UploadRecord:
     """Read an upload's record. Raises DataLossError when it is none."""
-    return _load(_UPLOAD, text, key)
+    try:
+        return _load(_UPLOAD, text)
+    except ValueError as error:
+        raise DataLossError(
+            f"the record {key} is damaged; restore it from a backup, or give the upload up"
+        ) from error
 
 
 def load_object(text: bytes, *, key: str) -> ObjectRecord:
-    """Read an object's record. Raises DataLossError when it is none."""
-    return _load(_OBJECT, text, key)
-
-
-def _load(adapter: TypeAdapter[_T], text: bytes, key: str) -> _T:
+    """Read an object's record. Raises DamagedObjectError when it is none."""
     try:
-        return adapter.validate_python(json.loads(text))
-    except (ValidationError, ValueError) as error:
-        raise DataLossError(
-            f"the record {key} is damaged; restore it from a backup, or delete the object"
+        return _load(_OBJECT, text)
+    except ValueError as error:
+        name = object_name(key.rpartition("/")[2])
+        raise DamagedObjectError.of(
+            name, f"its record {key} cannot be read (a backup may have it)"
         ) from error
+
+
+def _load(adapter: TypeAdapter[_T], text: bytes) -> _T:
+    """Read JSON; pydantic's errors and those of the text are ValueErrors."""
+    return adapter.validate_python(json.loads(text))

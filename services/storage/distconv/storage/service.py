@@ -192,6 +192,7 @@ class StorageServicer(StorageServiceServicer):
             server = RangeServer(
                 opened.reader,
                 ranges,
+                name=object_name(opened.record.object_id),
                 piece_bytes=self._limits.read_piece_bytes,
                 ahead_bytes=self._limits.read_ahead_bytes,
             )

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
-from distconv.core.errors import InvalidArgumentError, OutOfRangeError
+from distconv.core.errors import DamagedObjectError, InvalidArgumentError, OutOfRangeError
 from distconv.core.ranges import Range
 from distconv.storage.providers.port import Reader
 
@@ -51,17 +51,23 @@ class RangeServer:
         reader: Reader,
         ranges: AsyncIterator[tuple[int, int]],
         *,
+        name: str,
         piece_bytes: int,
         ahead_bytes: int,
     ) -> None:
-        """Take ranges as they are asked for: (offset, length)."""
+        """Take ranges of `name` as they are asked for: (offset, length)."""
         self._reader = reader
+        self._name = name
         self._ranges = ranges
         self._piece_bytes = piece_bytes
         self._load_bytes = max(piece_bytes, ahead_bytes // piece_bytes * piece_bytes)
 
     async def loads(self) -> AsyncGenerator[Load, None]:
-        """Yield what was asked for. Raises InvalidArgumentError, OutOfRangeError, or the disk's."""
+        """Yield what was asked for.
+
+        Raises InvalidArgumentError, OutOfRangeError, DamagedObjectError (cut short while it is
+        read), or the disk's.
+        """
         spans = self._spans()
         ahead = asyncio.create_task(self._next(spans), name="read ahead")
         try:
@@ -85,5 +91,10 @@ class RangeServer:
     async def _next(self, spans: AsyncIterator[tuple[int, int, bool]]) -> Load | None:
         async for offset, end, last in spans:
             pieces = await self._reader.read(offset, end - offset, piece_bytes=self._piece_bytes)
+            if (stored := sum(map(len, pieces))) < end - offset:
+                raise DamagedObjectError.of(
+                    self._name,
+                    f"{offset + stored} of {self._reader.size_bytes} bytes are stored",
+                )
             return Load(offset=offset, pieces=pieces, last=last)
         return None

@@ -37,7 +37,7 @@ MEANINGS = {
     ExitCode.TIMEOUT: "--timeout ran out",
     ExitCode.JOB_CANCELLED: "the job was cancelled by someone else",
     ExitCode.REFUSED: "the server refused: not allowed, or not in this state",
-    ExitCode.DAMAGED: "data arrived damaged and could not be mended",
+    ExitCode.DAMAGED: "data is damaged, in storage or on its way, and could not be mended",
     ExitCode.INTERRUPTED: "interrupted (Ctrl-C); 143 when ended by TERM, 129 by HUP",
 }
 
@@ -74,6 +74,8 @@ def of_failure(reason: str) -> ExitCode:
         return ExitCode.BAD_INPUT
     if reason in (tree.DiskFullError.reason, tree.QuotaExceededError.reason):
         return ExitCode.DISK_FULL
+    if reason == tree.DamagedObjectError.reason:
+        return ExitCode.DAMAGED
     return ExitCode.JOB_FAILED
 
 

@@ -20,6 +20,7 @@ from distconv.client.cli.when import When
 from distconv.client.client import Client
 from distconv.client.local import check_output
 from distconv.client.stored import CollectedObject, StoragePool, StoredObject
+from distconv.core.errors import DamagedObjectError
 from distconv.core.names import bare
 
 _COLUMNS = ("ID", "STATE", "SIZE", "FILE", "AGE", "LABELS", "SHA256")
@@ -145,7 +146,11 @@ def rm_command(*, names: tuple[str, ...], yes: bool) -> int:
     confirm(f"Delete {count} stored file{'' if count == 1 else 's'} for good?", yes=yes)
 
     async def remove(client: Client, name: str) -> StoredObject:
-        stored = await client.get_object(name)
+        try:
+            stored = await client.get_object(name)
+        except DamagedObjectError as error:  # nothing can be told of it but its name
+            damaged = error.metadata.get("object", name)
+            stored = StoredObject(name=damaged, size_bytes=0, sha256="")
         await client.delete_object(stored.name)
         return stored
 

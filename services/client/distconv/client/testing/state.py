@@ -25,7 +25,8 @@ class Faults:
 
     `cut_writes` and `cut_reads` are bytes after which a stream is cut,
     `cut_watches` snapshots. `damage` flips bits in so many chunks on their way
-    down. `refuse_tokens` refuses so many calls to storage as unauthenticated.
+    down. Of every object no more than `stored_bytes` are left, though it is described
+    as it was. `refuse_tokens` refuses so many calls to storage as unauthenticated.
     `full_after` is how many bytes of uploads storage has room for.
     """
 
@@ -33,6 +34,7 @@ class Faults:
     cut_reads: list[int] = field(default_factory=list)
     cut_watches: list[int] = field(default_factory=list)
     damage: int = 0
+    stored_bytes: int | None = None
     refuse_tokens: int = 0
     full_after: int | None = None
 

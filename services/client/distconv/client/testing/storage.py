@@ -119,9 +119,9 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         cut = self._state.faults.next(self._state.faults.cut_reads)
         async for request in request_iterator:
             described = self._object(request.object)
-            data = self._state.objects[request.object]
+            data = self._state.objects[request.object][: self._state.faults.stored_bytes]
             end = request.range.offset + request.range.length if request.range.length else len(data)
-            yield pb.ReadResponse(object=described)
+            yield pb.ReadResponse(object=described, range_done=request.range.offset >= end)
             for start in range(request.range.offset, end, CHUNK_BYTES):
                 part = data[start : min(start + CHUNK_BYTES, end)]
                 if cut is not None and cut < len(part):

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from distconv.core.attempt import Transcoded
-from distconv.core.errors import VerificationError
+from distconv.core.errors import DamagedObjectError, VerificationError
 from distconv.core.names import object_name
 from distconv.dispatch.objects.port import Objects
 from distconv.dispatch.objects.sources import Sources
@@ -24,8 +24,9 @@ class Verifier:
     async def verify(self, job: JobRecord, attempt: AttemptRecord, result: Transcoded) -> None:
         """Return when the result may be published.
 
-        Raises VerificationError when it may not, and UnavailableError when storage
-        cannot be asked: then nothing is known, and the engine is to tell again.
+        Raises VerificationError when it may not, DamagedObjectError when the source is
+        damaged, and UnavailableError when storage cannot be asked: then nothing is
+        known, and the engine is to tell again.
         """
         if result.object_id != attempt.object_id:
             raise VerificationError(
@@ -41,7 +42,10 @@ class Verifier:
                 f"the source {object_name(job.source_object_id)} is not wholly uploaded: "
                 "what was made of it is not published"
             )
-        stored = await self._objects.stat(attempt.tenant, attempt.object_id)
+        try:
+            stored = await self._objects.stat(attempt.tenant, attempt.object_id)
+        except DamagedObjectError as error:  # an output can be made again
+            raise VerificationError(error.message) from error
         if stored is None or not stored.committed:
             raise VerificationError(
                 f"the engine says that objects/{attempt.object_id} is done, but storage has "

@@ -6,7 +6,12 @@ from typing import Any
 import structlog
 
 from distconv.core.attempt import AttemptPhase, Returned, Transcoded
-from distconv.core.errors import DistconvError, UnavailableError, VerificationError
+from distconv.core.errors import (
+    DamagedObjectError,
+    DistconvError,
+    UnavailableError,
+    VerificationError,
+)
 from distconv.core.failure import Failure
 from distconv.dispatch.changes.signals import Signals, Topic
 from distconv.dispatch.lifecycle.concluding import Concluding
@@ -93,7 +98,7 @@ class Results:
             if attempt.state.is_live:
                 try:
                     await self._verifier.verify(job, attempt, outcome)
-                except VerificationError as error:
+                except (VerificationError, DamagedObjectError) as error:
                     outcome, verified = Failure.of(error), False
                 except UnavailableError:
                     # It stays so until storage answers: let it be seen where it stands.

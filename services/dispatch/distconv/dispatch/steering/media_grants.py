@@ -2,6 +2,7 @@
 
 from distconv.core.clock import Clock
 from distconv.core.errors import (
+    DamagedObjectError,
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
@@ -76,8 +77,12 @@ class MediaGrants:
                     f"{object_name(object_id)} is an engine's output; users may read it, "
                     "and delete it once its job has ended"
                 )
-        if await self._objects.stat(tenant, object_id) is None:
-            raise NotFoundError(f"there is no object objects/{object_id}")
+        try:
+            if await self._objects.stat(tenant, object_id) is None:
+                raise NotFoundError(f"there is no object objects/{object_id}")
+        except DamagedObjectError:
+            if action is not MediaAction.DELETE:  # which is the way out
+                raise
 
     async def _promise_deletion(self, tenant: str, access: MediaAccess) -> None:
         object_id = access.object_id
