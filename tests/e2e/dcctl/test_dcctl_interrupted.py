@@ -109,14 +109,15 @@ def test_children_do_not_outlive_a_killed_parent(
     run.process.kill()
     _, alive = psutil.wait_procs(children, timeout=10)
     assert alive == []
-    assert leftovers(out) == []
+    assert all(name.startswith(".a.mp4.part-") for name in leftovers(out))
     # The next command clears away what the killed one could not.
     done = dcctl(
-        "transcode", clips.tiny, "-o", out, "-p", "copy", "--embedded",
+        "transcode", clips.tiny, "-o", out / "a.mp4", "-p", "copy", "--embedded",
         env={"TMPDIR": str(temporary)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert leftovers(temporary) == []
+    assert leftovers(out) == ["a.mp4"]
 
 
 def test_without_an_engine_it_says_so_and_waits_until_the_timeout(

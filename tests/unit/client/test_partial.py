@@ -1,5 +1,6 @@
 # ruff: noqa: PT012  # what is tested is what leaving the block does
 import errno
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -33,6 +34,19 @@ async def test_it_leaves_nothing_when_left_early(tmp_path: Path) -> None:
             await partial.append([_DATA])
             raise RuntimeError
     assert _names(tmp_path) == []
+
+
+async def test_the_next_removes_what_a_killed_one_left_and_nothing_else(tmp_path: Path) -> None:
+    orphan, held = tmp_path / ".a.mp4.part-0123abcd", tmp_path / ".a.mp4.part-89abcdef"
+    kept = [tmp_path / ".b.mp4.part-0123abcd", tmp_path / ".a.mp4.part-somebody-goes-on"]
+    for path in (orphan, held, *kept):
+        path.write_bytes(b"half")
+    with held.open("rb") as holder:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        async with PartialFile(tmp_path / "a.mp4", overwrite=False) as target:
+            await target.append([b"whole"])
+            await target.commit(size_bytes=5, sha256="")
+    assert sorted(tmp_path.iterdir()) == sorted([tmp_path / "a.mp4", held, *kept])
 
 
 @pytest.mark.parametrize(("size", "sha256"), [(len(_DATA) + 1, _SHA256), (len(_DATA), "0" * 64)])

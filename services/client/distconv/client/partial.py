@@ -1,10 +1,12 @@
 """A download on its way to its place: written beside it, and moved there whole or not at all."""
 
 import asyncio
+import contextlib
 import errno
 import fcntl
 import hashlib
 import os
+import re
 import secrets
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +24,8 @@ from distconv.core.errors import (
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Linux takes 255 bytes for a name; this leaves room for the dot and the ending.
 _MAX_STEM_BYTES = 230
+# The endings of those that nobody goes on with.
+_OF_ONE = re.compile(r"[0-9a-f]{8}")
 # Read at once of what an earlier download left.
 _READ_BYTES = 1024 * 1024
 
@@ -29,7 +33,8 @@ _READ_BYTES = 1024 * 1024
 class PartialFile:
     """A file that appears at `path` only when it is whole.
 
-    Leaving it early removes it; with a `resume_key`, which names the content, what
+    Leaving it early removes it, and what a killed one left there too is removed by
+    the next to the same place; with a `resume_key`, which names the content, what
     was written stays beside `path` instead, and the next one with that key goes
     on there.
     """
@@ -106,10 +111,19 @@ class PartialFile:
         except OSError as error:
             raise self._wrapped(error) from error
         self._temporary = temporary
+        self._clear_orphans(stem)
+
+    def _clear_orphans(self, stem: str) -> None:
+        """Remove what others to the same place have left that were killed: no one holds it."""
+        prefix = f".{stem}.part-"
+        for found in self._path.parent.iterdir():
+            ending = found.name.removeprefix(prefix)
+            is_one = ending != found.name and _OF_ONE.fullmatch(ending) is not None
+            if is_one and found != self._temporary:
+                with contextlib.suppress(OSError):  # gone, or somebody else's
+                    _remove_unless_held(found)
 
     def _opened(self, temporary: Path) -> int:
-        if not self._resume_key:
-            return os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o666)
         while True:
             flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
             descriptor = os.open(temporary, flags, 0o666)
@@ -131,6 +145,9 @@ class PartialFile:
             raise AlreadyExistsError(
                 f"another download of the same to '{self._named}' is under way; let it end"
             ) from error
+        except OSError:  # a file system without locks: then its name has to be nobody else's
+            if self._resume_key:
+                raise
 
     def _take_up(self, descriptor: int) -> None:
         while part := os.read(descriptor, _READ_BYTES):
@@ -205,6 +222,15 @@ class PartialFile:
         return DistconvError(
             f"writing the output '{self._named}' failed: {error.strerror or error}"
         )
+
+
+def _remove_unless_held(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        path.unlink()
+    finally:
+        os.close(descriptor)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
