@@ -219,6 +219,45 @@ async def test_a_source_that_was_cut_short_in_storage_fails_for_good(
     assert f"objects/{object_id} is damaged: {kept} of {size_bytes} bytes" in failure.message
 
 
+def _flip(path: Path, offset: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[offset : offset + 8] = bytes(byte ^ 255 for byte in data[offset : offset + 8])
+    path.write_bytes(data)
+
+
+async def test_a_source_whose_bytes_changed_in_storage_fails_for_good(
+    storage, runner, index_last_mp4, tmp_path
+):
+    # Of a source that is fed in its own order a digest is made on the way.
+    in_order = tmp_path / "in-order.mp4"
+    copy = ["-c", "copy", "-movflags", "+faststart"]
+    await asyncio.to_thread(
+        subprocess.run,
+        [bundled_ffmpeg(), "-v", "error", "-i", index_last_mp4, *copy, in_order],
+        check=True,
+    )
+    object_id, media = await media_of(in_order, storage)
+    stored = storage.content(object_id)
+    _flip(stored, stored.stat().st_size // 2)
+    sink = storage.grant(MediaAction.WRITE)
+    runner.assign(transcode_of(storage, object_id, media, "h264-480p", sink), storage.address)
+    failure = (await result_of(runner)).failure
+    assert (failure.reason, failure.retryable) == ("OBJECT_DAMAGED", False)
+    assert f"objects/{object_id} is damaged: its bytes have the SHA-256" in failure.message
+    assert f"'dcctl objects rm {object_id}'" in failure.message
+
+
+async def test_an_index_that_changed_in_storage_is_not_taken_for_a_bad_video(
+    storage, runner, index_last_mp4
+):
+    data = index_last_mp4.read_bytes()
+    object_id = await storage.put(data)
+    _flip(storage.content(object_id), data.rindex(b"moov") - 4)
+    runner.assign(probe_of(storage, object_id, len(data)), storage.address)
+    failure = (await result_of(runner)).failure
+    assert (failure.reason, failure.retryable) == ("OBJECT_DAMAGED", False)
+
+
 async def test_a_source_that_was_cut_short_is_not_probed(storage, runner, index_last_mp4):
     data = index_last_mp4.read_bytes()
     object_id = await storage.put(data)

@@ -13,7 +13,7 @@ from distconv.client.partial import PartialFile
 from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, ObjectState, StoredObject, Transfer
 from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
-from distconv.core.errors import DataLossError, UnavailableError
+from distconv.core.errors import DamagedObjectError, DataLossError, UnavailableError
 from distconv.rpc.errors import translated
 from distconv.rpc.limits import CHUNK_BYTES
 from distconv.v1 import object_pb2 as pb
@@ -69,6 +69,8 @@ class _Following:
     async def _fetch(self) -> None:
         try:
             await self._stream()
+        except DamagedObjectError:  # damaged where it lies
+            raise
         except DataLossError:
             self._damaged += 1
             if self._damaged > MAX_DAMAGED:

@@ -17,6 +17,7 @@ from distconv.engine.work import MediaGrant
 from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
 from distconv.rpc.convert.times import to_datetime
 from distconv.rpc.errors import translated
+from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
 
@@ -89,6 +90,14 @@ class StorageLink:
                 )
             except DistconvError as error:
                 await patience.lose(error)
+
+    async def committed(self) -> tuple[int, str] | None:
+        """Return size and SHA-256 of the object, None while it is uploaded. See `unary`."""
+        request = pb.GetObjectRequest(name=self.grant.object_name)
+        answer = await self.unary(lambda: self.stub.GetObject(request, metadata=self.metadata))
+        if answer.object.state != object_pb2.OBJECT_STATE_COMMITTED:
+            return None
+        return answer.object.size_bytes, answer.object.sha256
 
     async def url(self) -> SignedUrl:
         """Ask for a URL of the object, once: it can be spared. Raises the tree's errors."""

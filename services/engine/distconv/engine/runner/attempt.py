@@ -12,6 +12,7 @@ from distconv.core.clock import SystemClock
 from distconv.core.names import bare
 from distconv.core.transfer import TransferMode
 from distconv.engine.runner.config import RunnerConfig
+from distconv.engine.runner.intact import damage_told
 from distconv.engine.runner.sources import opened
 from distconv.engine.runner.teller import Say, Teller
 from distconv.engine.runner.ways import Way, by_file, streamed
@@ -53,6 +54,7 @@ class AttemptRunner:
         if isinstance(work, ProbeWork):
             async with (
                 self._link(work.source) as link,
+                damage_told(link),
                 opened(link, work.size_bytes, self._config) as source,
             ):
                 media = await self._prober.probe(source)
@@ -66,6 +68,7 @@ class AttemptRunner:
         async with (
             self._link(work.source) as source_link,
             self._link(work.sink) as sink_link,
+            damage_told(source_link),
             opened(source_link, work.media.size_bytes, self._config) as source,
         ):
             sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
