@@ -187,20 +187,21 @@ async def test_a_source_is_encoded_while_it_is_uploaded_and_a_wait_is_no_stall(
     async with storage.upload(data) as upload:
         await upload.send(index, len(data))
         await upload.send(0, index // 2)
-        work = transcode_of(storage, upload.object_id, media, "h264-480p", sink, stall_s=0.4)
+        work = transcode_of(storage, upload.object_id, media, "h264-480p", sink, stall_s=2.0)
         runner.assign(work, storage.address)
         async with asyncio.timeout(60):
             async for said in runner.said():
                 if isinstance(said, SealedResult):
                     break
                 if said.phase is AttemptPhase.ENCODING and not upload.is_complete:
-                    # A second goes by, which is more than what would be a stall.
-                    await storage.sign_of_waiting(upload.object_id, index - 1)
+                    # A second each goes by, together more than what would be a stall.
+                    for _ in range(3):
+                        await storage.sign_of_waiting(upload.object_id, index - 1)
                     await upload.send(index // 2, index)
                     await upload.complete()
     done = wire.unseal(said).transcode
     assert done.frame_count == 50
-    assert done.source_wait.ToTimedelta() > timedelta(seconds=0.5)
+    assert done.source_wait.ToTimedelta() > timedelta(seconds=2.0)
     assert await storage.get(sink.object_name.removeprefix("objects/"))
 
 
