@@ -11,6 +11,7 @@ from benchmarks import (
     loss,
     memory,
     memory_flow,
+    overlap,
     resume,
     startup,
     stream,
@@ -32,6 +33,7 @@ BENCHMARKS = {
     "transfer": transfer.run,
     "resume": resume.run,
     "corruption": corruption.run,
+    "overlap": overlap.run,
 }
 
 

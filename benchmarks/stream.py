@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.clips import ffmpeg, film_720p
 from benchmarks.result import Result
 from benchmarks.system import DCCTL, System, embedded, timed
+from distconv.core.profile import Profile
 from distconv.core.profiles import load_catalogue
 from distconv.media.ffmpeg import locate_ffmpeg
 from distconv.media.plan import plan_transcode
@@ -27,7 +28,7 @@ CPU_BAR = 1.10
 def run() -> Iterator[Result]:
     """Yield the wall time and the processor time."""
     source = film_720p(SECONDS)
-    plain = asyncio.run(plain_argv(source))
+    plain = asyncio.run(plain_argv(source, load_catalogue().get(PROFILE)))
     ours: list[tuple[float, float]] = []
     theirs: list[tuple[float, float]] = []
     with embedded() as system, tempfile.TemporaryDirectory() as folder:
@@ -58,12 +59,12 @@ def run() -> Iterator[Result]:
         )
 
 
-async def plain_argv(source: Path) -> list[str]:
+async def plain_argv(source: Path, profile: Profile) -> list[str]:
     """Return plain ffmpeg's command with the same encoder settings, from file to file."""
     with FileSource(source) as opened:
         media = await probe(opened, sandbox=RlimitSandbox())
     build = await locate_ffmpeg(ffmpeg())
-    plan = plan_transcode(load_catalogue().get(PROFILE), media, build)
+    plan = plan_transcode(profile, media, build)
     # Stream maps, filters and encoders to the letter; only where it reads and writes is different,
     # and the muxer writes a plain file rather than fragments.
     settings = list(plan.output_args[: plan.output_args.index("-bitexact")])

@@ -5,7 +5,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,41 @@ _BIN = Path(sys.executable).parent
 _START_S = 120.0
 # Nothing of the machine may choose a setting.
 _ENV = {key: value for key, value in os.environ.items() if not key.startswith("DISTCONV_")}
+# Lost engines and failed attempts are to cost seconds here, not the default's many.
+_IMPATIENT: Mapping[str, object] = {
+    "heartbeat_interval_s": 1.0,
+    "lease_duration_s": 5.0,
+    "retry_first_delay_s": 0.2,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the processes are: `host` is what the servers listen on.
+
+    `before` is what to put before the commands of `storage`, `dispatch`, `engine` and `client`.
+    """
+
+    host: str = "127.0.0.1"
+    before: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    def command(self, process: str, *argv: str | Path) -> list[str]:
+        """Return the command that runs `argv` where that process is."""
+        return [*self.before.get(process, ()), *map(str, argv)]
+
+
+_HERE = Site()
 
 
 class Daemon:
     """One of the installed daemons: killed and started again on the same folder and port."""
 
-    def __init__(self, name: str, folder: Path, config: Path, *arguments: str) -> None:
-        self._argv = [str(_BIN / f"distconv-{name}"), "--config", str(config), *arguments]
-        self._argv += ["--data-dir", str(folder / name), "--exit-on-stdin-eof"]
+    def __init__(self, name: str, folder: Path, config: Path, site: Site) -> None:
+        self._argv = site.command(
+            name,
+            *(_BIN / f"distconv-{name}", "--config", config),
+            *("--data-dir", folder / name, "--exit-on-stdin-eof"),
+        )
         self._log = folder / f"{name}.log"
         self._child: Child | None = None
 
@@ -65,26 +93,39 @@ class MediaPlane:
     """The three daemons; `relay`, if there is one, is what clients and engines know of storage."""
 
     def __init__(
-        self, folder: Path, relay: Relay | None, port: int, tls: Certificate | None
+        self,
+        folder: Path,
+        relay: Relay | None,
+        port: int,
+        tls: Certificate | None,
+        *,
+        site: Site,
+        timing: Mapping[str, object],
     ) -> None:
         config = folder / "distconv.toml"
         ports = free_port()
         self.folder = folder
         self.relay = relay
-        self.address = f"127.0.0.1:{ports}"
+        self.address = f"{site.host}:{ports}"
         self._tls = tls
+        self._site = site
         self._env = {**_ENV, "XDG_STATE_HOME": str(folder / "state")}
-        behind = relay.address if relay is not None else f"127.0.0.1:{port}"
-        config.write_text(_config(folder, f"127.0.0.1:{port}", self.address, behind, tls))
-        self.storage = Daemon("storage", folder, config)
-        self.dispatch = Daemon("dispatch", folder, config)
-        self.engine = Daemon("engine", folder, config)
+        storage = f"{site.host}:{port}"
+        behind = relay.address if relay is not None else storage
+        config.write_text(_config(folder, storage, self.address, behind, tls, timing))
+        self.storage = Daemon("storage", folder, config, site)
+        self.dispatch = Daemon("dispatch", folder, config, site)
+        self.engine = Daemon("engine", folder, config, site)
 
-    def start_dcctl(self, *arguments: str | Path) -> "subprocess.Popen[str]":
-        """Start dcctl; its output is to be read with `communicate`."""
+    def start_dcctl(
+        self, *arguments: str | Path, beside: str = "client"
+    ) -> "subprocess.Popen[str]":
+        """Start dcctl where the process `beside` is; read its output with `communicate`."""
         trust = () if self._tls is None else ("--tls-ca", str(self._tls.cert))
         return subprocess.Popen(
-            [str(_BIN / "dcctl"), *map(str, arguments), "--server", self.address, *trust],
+            self._site.command(
+                beside, _BIN / "dcctl", *arguments, "--server", self.address, *trust
+            ),
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -92,9 +133,10 @@ class MediaPlane:
             env=self._env,
         )
 
-    def dcctl(self, *arguments: str | Path, within_s: float = 300.0) -> Any:
+    def dcctl(self, *arguments: str | Path, within_s: float = 300.0, beside: str = "client") -> Any:
         """Run dcctl with --json to its end and return what it said. Raises RuntimeError."""
-        code, out, err = finished(self.start_dcctl(*arguments, "--json"), within_s=within_s)
+        run = self.start_dcctl(*arguments, "--json", beside=beside)
+        code, out, err = finished(run, within_s=within_s)
         if code:
             raise RuntimeError(f"dcctl {arguments[0]} ended with {code}: {out}{err}")
         return json.loads(out) if out else None
@@ -113,13 +155,19 @@ def finished(run: "subprocess.Popen[str]", *, within_s: float = 300.0) -> tuple[
 
 @contextlib.contextmanager
 def media_plane(
-    folder: Path, *, relayed: bool = False, engine: bool = True, tls: Certificate | None = None
+    folder: Path,
+    *,
+    relayed: bool = False,
+    engine: bool = True,
+    tls: Certificate | None = None,
+    site: Site = _HERE,
+    timing: Mapping[str, object] = _IMPATIENT,
 ) -> Iterator[MediaPlane]:
-    """Run the daemons in `folder` while the block lasts."""
+    """Run the daemons in `folder` while the block lasts; `timing` are settings of dispatch."""
     with contextlib.ExitStack() as stack:
         port = free_port()
         relay = stack.enter_context(Relay(port)) if relayed else None
-        plane = MediaPlane(folder, relay, port, tls)
+        plane = MediaPlane(folder, relay, port, tls, site=site, timing=timing)
         daemons: Sequence[Daemon] = (plane.storage, plane.dispatch, plane.engine)
         for daemon in daemons if engine else daemons[:-1]:
             stack.callback(daemon.stop)
@@ -127,7 +175,14 @@ def media_plane(
         yield plane
 
 
-def _config(folder: Path, storage: str, dispatch: str, behind: str, tls: Certificate | None) -> str:
+def _config(
+    folder: Path,
+    storage: str,
+    dispatch: str,
+    behind: str,
+    tls: Certificate | None,
+    timing: Mapping[str, object],
+) -> str:
     key_file = folder / "media.key"
     key_file.write_bytes(os.urandom(32))
     shown = {} if tls is None else {"tls_cert": str(tls.cert), "tls_key": str(tls.key)}
@@ -138,10 +193,7 @@ def _config(folder: Path, storage: str, dispatch: str, behind: str, tls: Certifi
             "bind": dispatch,
             "media_key_file": str(key_file),
             "storage_addresses": [behind],
-            # Lost engines and failed attempts are to cost seconds here, not the default's many.
-            "heartbeat_interval_s": 1.0,
-            "lease_duration_s": 5.0,
-            "retry_first_delay_s": 0.2,
+            **timing,
             **shown,
             **trusted,
         },
