@@ -764,7 +764,7 @@ class GetUrlRequest(_message.Message):
     """The object, `objects/{id}`."""
     @_builtins.property
     def ttl(self) -> _duration_pb2.Duration:
-        """How long the URL holds, 1 s to 7 days; absent means 15 minutes."""
+        """How long the URL holds, 1 s to 7 days, and no longer than the token; absent means 15 minutes."""
 
     def __init__(
         self,

@@ -4,8 +4,10 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.faulty_s3 import Fault, FaultyS3, faulty_s3
@@ -147,6 +149,21 @@ async def test_a_signed_url_fetches_the_object(
         )
     assert answer.url.startswith("http://127.0.0.1:")
     assert "X-Amz-Signature=" in answer.url
+
+
+async def test_a_signed_url_holds_no_longer_than_the_token(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    request = pb.GetUrlRequest(name="objects/0abcdefgh1234567")
+    request.ttl.FromTimedelta(timedelta(days=7))
+    async with two[0].caller() as caller:
+        await caller.put(CONTENT)
+        end = datetime.now(UTC) + timedelta(minutes=5)
+        token = caller.token(MediaAction.READ, ttl=timedelta(minutes=5))
+        answer = await caller.stub.GetUrl(request, metadata=token)
+    assert answer.expire_time.ToDatetime(tzinfo=UTC) <= end + timedelta(seconds=1)
+    (seconds,) = parse_qs(urlsplit(answer.url).query)["X-Amz-Expires"]
+    assert int(seconds) <= 300
 
 
 async def test_what_is_written_while_the_object_store_fails_is_refused_not_lost(

@@ -171,3 +171,33 @@ async def _listed(caller: Caller) -> list[object_pb2.Object]:
     with translated():
         page = await caller.stub.ListObjects(pb.ListObjectsRequest(), metadata=token)
     return list(page.objects)
+
+
+async def test_a_disk_that_is_not_mounted_costs_nothing(tmp_path: Path) -> None:
+    async with _running(tmp_path) as storage, storage.caller(tenant="acme") as caller:
+        await caller.put(CONTENT)
+        upload = await caller.create(150_000, object_id="0second")
+        await caller.write(upload, cut(CONTENT[:131_072]))
+        received = list((await caller.get_upload(upload)).received)
+    for name in ("main", "fast"):
+        folder, away = tmp_path / name, tmp_path / f"{name}.away"
+        folder.rename(away)
+        folder.mkdir()
+        with pytest.raises(FailedPreconditionError, match="is mounted, then start storage again"):
+            async with _running(tmp_path):
+                pass
+        assert list(folder.iterdir()) == []
+        folder.rmdir()
+        away.rename(folder)
+    async with _running(tmp_path) as storage, storage.caller(tenant="acme") as caller:
+        assert await caller.read() == [CONTENT]
+        assert list((await caller.get_upload(upload)).received) == received
+
+
+async def test_what_is_left_over_in_a_pool_waits_for_the_collector(tmp_path: Path) -> None:
+    async with _running(tmp_path) as storage, storage.caller(tenant="acme") as caller:
+        await caller.put(CONTENT)
+        await storage.app.provider.delete(f"acme/objects/{OBJECT_ID}")
+    async with _running(tmp_path) as storage:
+        assert len(_bytes_of(tmp_path / "fast")) == 1
+        assert await storage.app.collector.collect("acme", dry_run=True) == []  # not old enough

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from distconv.core.errors import UnavailableError
 from distconv.storage.collector import Collector, CollectReason
 from distconv.storage.completion import Completion
 from distconv.storage.limits import Limits
@@ -117,3 +118,32 @@ async def test_what_no_record_refers_to_goes_once_it_is_old(
     assert sum(one.size_bytes for one in found) == 27
     assert await collector.collect("t1", dry_run=False) == found
     assert list(await provider.keys()) == kept
+
+
+async def test_an_upload_that_cannot_be_given_up_holds_nothing_else_up(
+    uploads: Uploads,
+    collector: Collector,
+    provider: MemoryProvider,
+    clock: SteppedClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for object_id in ("0a", "0b", "0c"):
+        place = Place(tenant="t1", object_id=object_id)
+        upload = await uploads.create(place, size_bytes=0, container=None)
+        await upload.write([(0, b"y")])
+        await upload.flush()
+    clock.step(TTL - timedelta(seconds=1))
+    await uploads.sweep()  # they rest
+    clock.step(timedelta(seconds=1))
+    await provider.put("t1/uploads/0a", b"{damaged")
+    discard = provider.discard_staging
+
+    async def fail(key: str) -> None:
+        if "/0b." in key:
+            raise UnavailableError("the disk is away")
+        await discard(key)
+
+    monkeypatch.setattr(provider, "discard_staging", fail)
+    found = await collector.collect("t1", dry_run=False)
+    assert [one.place.object_id for one in found] == ["0a", "0c"]
+    assert len(await provider.stagings()) == 1

@@ -209,3 +209,60 @@ async def test_a_content_that_changed_on_its_way_is_not_committed(
     assert list(await provider.keys()) == [PLACE.upload_key]
     monkeypatch.undo()
     await _complete(two[0], upload)
+
+
+async def test_a_damaged_record_keeps_no_upload_from_expiring(
+    two: tuple[Uploads, Uploads], provider: MemoryProvider, clock: SteppedClock
+) -> None:
+    one, other = two
+    for object_id in ("0aaa", "0bbb"):
+        place = Place(tenant="t1", object_id=object_id)
+        upload = await one.create(place, size_bytes=0, container=None)
+        await upload.write([(0, b"x")])
+        await upload.flush()
+    await provider.put("t1/uploads/0aaa", b"{damaged")
+    clock.step(LIMITS.upload_ttl)
+    await other.sweep()
+    assert await provider.stagings() == []
+    assert await provider.keys() == []
+    await one.sweep()  # whose files were open
+
+
+async def test_an_open_upload_with_a_damaged_record_expires_too(
+    two: tuple[Uploads, Uploads], provider: MemoryProvider, clock: SteppedClock
+) -> None:
+    one, _ = two
+    upload = await _create(one)
+    await upload.write([(0, b"x")])
+    await upload.flush()
+    await provider.put(PLACE.upload_key, b"{damaged")
+    clock.step(LIMITS.upload_ttl)
+    await one.sweep()
+    assert await provider.keys() == []
+    await _create(one)  # and the object can be uploaded anew
+
+
+async def test_what_fails_of_one_upload_is_passed_over(
+    two: tuple[Uploads, Uploads],
+    provider: MemoryProvider,
+    clock: SteppedClock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = two
+    for object_id in ("0aaa", "0bbb"):
+        place = Place(tenant="t1", object_id=object_id)
+        upload = await one.create(place, size_bytes=0, container=None)
+        await upload.write([(0, b"x")])
+        await upload.flush()
+    get = provider.get
+
+    async def fail(key: str) -> bytes:
+        if key.endswith("/0aaa"):
+            raise UnavailableError("the disk is away")
+        return await get(key)
+
+    monkeypatch.setattr(provider, "get", fail)
+    clock.step(LIMITS.upload_ttl)
+    await other.sweep()
+    (left,) = await provider.stagings()
+    assert left.key.startswith("t1/data/0aaa.")

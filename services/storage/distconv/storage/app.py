@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 from distconv.core.clock import Clock
 from distconv.core.errors import InvalidArgumentError
@@ -14,6 +15,7 @@ from distconv.storage.limits import Limits
 from distconv.storage.objects import Objects
 from distconv.storage.pools import Pools
 from distconv.storage.providers.local import LocalProvider
+from distconv.storage.providers.mounts import Mounts
 from distconv.storage.providers.pooled import PooledProvider
 from distconv.storage.providers.port import Provider
 from distconv.storage.quotas import Quotas
@@ -49,6 +51,9 @@ class StorageApp:
             self._threads,
         )
         self.provider: Provider = pooled
+        # A bucket is one pool, and a provider that is given has no folder.
+        own = provider is None and not settings.bucket_url
+        self._mounts = Mounts(_main_folder(settings), settings.pool_folders if own else {})
         self.objects = Objects(self.provider)
         self.quotas = Quotas(self.provider, settings.quotas)
         self.pools = Pools(
@@ -86,9 +91,12 @@ class StorageApp:
     async def start(self) -> None:
         """Take the folder, put in order what a crash left, begin to sweep.
 
-        Raises UnavailableError when the folder cannot be used.
+        Raises UnavailableError when a folder cannot be used, and
+        FailedPreconditionError when those of the pools do not belong together.
         """
+        await self._threads.run(self._mounts.check)
         await self.provider.start()
+        await self._threads.run(self._mounts.mark)
         if not self.provider.shared:  # there, what looks left over may be another's work
             await recover(self.provider)
             await self.objects.contents.mend(await self.provider.keys())
@@ -108,9 +116,13 @@ class StorageApp:
         self._threads.close()
 
 
+def _main_folder(settings: StorageSettings) -> Path:
+    return settings.data_dir / "storage"
+
+
 def _provider(settings: StorageSettings, threads: Threads) -> Provider:
     if not settings.bucket_url:
-        return LocalProvider(settings.data_dir / "storage", threads)
+        return LocalProvider(_main_folder(settings), threads)
     # An extra, which only those install who have a bucket.
     try:
         from distconv.storage.providers.object_connect import (  # noqa: PLC0415

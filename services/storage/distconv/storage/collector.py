@@ -12,7 +12,7 @@ from enum import StrEnum
 import structlog
 
 from distconv.core.clock import Clock
-from distconv.core.errors import NotFoundError
+from distconv.core.errors import DistconvError, NotFoundError
 from distconv.storage.names import Place, parse_data, tenant_prefix
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider, Stat
@@ -76,6 +76,12 @@ class Collector:
             place, nonce = parse_data(staging.key)
             if place.tenant != tenant or not self._uploads.is_abandoned(place, staging):
                 continue
+            if not dry_run:
+                try:
+                    await self._uploads.sweep_closed(place, nonce)
+                except DistconvError as error:  # the others must not wait for it
+                    _log.warning("upload_not_collected", key=staging.key, error=error.message)
+                    continue
             found.append(
                 Collected(
                     place=place,
@@ -83,8 +89,6 @@ class Collector:
                     size_bytes=staging.size_bytes,
                 )
             )
-            if not dry_run:
-                await self._uploads.sweep_closed(place, nonce)
         return found
 
     async def _leftovers(self, keys: set[str], *, dry_run: bool) -> list[Collected]:

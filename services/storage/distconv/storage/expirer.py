@@ -19,3 +19,5 @@ async def expire_uploads(uploads: Uploads, *, interval: timedelta) -> None:
             await uploads.sweep()
         except DistconvError as error:  # a disk that is away comes back
             _log.warning("sweep_failed", error=error.message)
+        except Exception:  # noqa: BLE001  # logged with its traceback; the duty goes on
+            _log.exception("sweep_failed")

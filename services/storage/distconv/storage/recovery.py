@@ -1,13 +1,14 @@
 """Put in order what a crash left: done once, before anything is served.
 
 Kept are committed objects, and uploads that have both a record and a staging.
-Everything else is the trace of a step that was cut off, and is removed.
+Everything else is the trace of a step that was cut off, and is removed; but a
+content in another pool than its record's, the main one, is left to the collector.
 """
 
 import structlog
 
 from distconv.core.errors import DataLossError, NotFoundError
-from distconv.storage.names import Place, UploadId, parse_data
+from distconv.storage.names import MAIN_POOL, Place, UploadId, parse_data, pool_of
 from distconv.storage.providers.port import Provider
 from distconv.storage.quotas import is_reservation, reserved_place
 from distconv.storage.records import load_object, load_upload
@@ -36,8 +37,9 @@ async def recover(provider: Provider) -> int:
             await provider.delete(key)
             removed += 1
     for key in await orphan_contents(provider, keys):
-        await provider.delete(key)
-        removed += 1
+        if pool_of(key) == MAIN_POOL:  # elsewhere records and bytes are not of one disk
+            await provider.delete(key)
+            removed += 1
     if removed:
         _log.info("orphans_removed", count=removed)
     return removed

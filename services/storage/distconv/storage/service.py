@@ -299,6 +299,9 @@ class StorageServicer(StorageServiceServicer):
         if not timedelta(seconds=1) <= ttl <= _MAX_URL_TTL:
             raise InvalidArgumentError("a URL holds for 1 s to 7 days", field="ttl")
         record = await self._objects.get(place)
+        # A URL cannot be taken back: it opens nothing for longer than the token does.
+        remaining = _claims().expire_time - self._clock.now()
+        ttl = min(ttl, max(remaining, timedelta(seconds=1)))
         expire_time = self._clock.now() + ttl
         url = await self._provider.url(place.data_key(record.version), ttl)
         response = pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))

@@ -1,6 +1,8 @@
 """Every upload: open, find, complete, abort, expire."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import partial
 
@@ -9,7 +11,9 @@ import structlog
 from distconv.core.clock import Clock
 from distconv.core.errors import (
     AlreadyExistsError,
+    DataLossError,
     DiskFullError,
+    DistconvError,
     FailedPreconditionError,
     InvalidArgumentError,
     UnavailableError,
@@ -251,17 +255,22 @@ class Uploads:
     # --- background and end ----------------------------------------------------------------
 
     async def sweep(self) -> None:
-        """Give up what has expired, close the files of what rests, forget old verdicts."""
+        """Give up what has expired, close the files of what rests, forget old verdicts.
+
+        What cannot be done of one upload is logged, and the others have their turn.
+        """
         now = self._clock.now()
         ttl = self._limits.upload_ttl
         self._completing.forget_older(now, ttl)
         for place in list(self._table.open):
-            async with self._table.owners.own(place):
-                await self._sweep_open(place, now)
+            with _logged(place):
+                async with self._table.owners.own(place):
+                    await self._sweep_open(place, now)
         for staging in await self._provider.stagings():
             place, nonce = parse_data(staging.key)
             if staging.modified_time + ttl <= now:
-                await self.sweep_closed(place, nonce)
+                with _logged(place):
+                    await self.sweep_closed(place, nonce)
 
     def is_abandoned(self, place: Place, staging: Stat) -> bool:
         """Tell whether bytes have gathered that nobody goes on with."""
@@ -274,7 +283,8 @@ class Uploads:
             await self._sweep_closed(place, nonce)
 
     async def _sweep_open(self, place: Place, now: datetime) -> None:
-        await self._table.current(place)
+        with suppress(DataLossError):  # it can rest nevertheless, and then expire
+            await self._table.current(place)
         upload = self._table.open.get(place)
         if upload is None or upload.users or upload.completing:
             return
@@ -285,7 +295,13 @@ class Uploads:
             await self._table.rest(place)
 
     async def _sweep_closed(self, place: Place, nonce: str) -> None:
-        record = await self._table.current(place)
+        try:
+            record = await self._table.current(place)
+        except DataLossError as error:  # nobody can go on with it: past its time it is none
+            _log.warning("upload_record_damaged", error=error.message)
+            if place not in self._table.open:
+                await self._expire(place, nonce)
+            return
         if record is None or record.nonce != nonce:
             upload_id = UploadId(object_id=place.object_id, nonce=nonce)
             await self._provider.discard_staging(place.staging_key(upload_id))
@@ -301,6 +317,19 @@ class Uploads:
         self._table.owners.close()
         await self._completing.stop()
         await self._table.close()
+
+
+@contextmanager
+def _logged(place: Place) -> Iterator[None]:
+    try:
+        yield
+    except DistconvError as error:
+        _log.warning(
+            "upload_not_swept",
+            object=object_name(place.object_id),
+            tenant=place.tenant,
+            error=error.message,
+        )
 
 
 def _failed(place: Place, why: str) -> UploadFailedError:

@@ -19,3 +19,5 @@ async def watch_followed(uploads: Uploads, *, interval: timedelta) -> None:
             await uploads.look_at_followed()
         except DistconvError as error:  # an object store that is away comes back
             _log.warning("look_at_followed_failed", error=error.message)
+        except Exception:  # noqa: BLE001  # logged with its traceback; the duty goes on
+            _log.exception("look_at_followed_failed")

@@ -1,5 +1,6 @@
 """Local disk.
 
+    ROOT/storage-id        with several pools: which belong together (`mounts`)
     ROOT/lock              held by the one process that uses the folder
     ROOT/objects/KEY       what is stored, each file whole
     ROOT/staging/…         uploads under way: `.part` and `.journal`
