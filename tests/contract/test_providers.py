@@ -13,6 +13,7 @@ from distconv.core.errors import (
     AlreadyExistsError,
     InternalError,
     NotFoundError,
+    UnavailableError,
     UnimplementedError,
 )
 from distconv.storage.providers.local import LocalProvider
@@ -200,8 +201,32 @@ async def test_a_staging_is_found_again(provider: Provider) -> None:
 async def test_a_tool_gets_a_file(provider: Provider, tmp_path: Path) -> None:
     staging = await provider.stage(STAGING)
     await staging.write([(0, CONTENT)])
-    assert (await staging.path(tmp_path)).read_bytes() == CONTENT
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    assert (await staging.path(tmp_path, sha256=sha256)).read_bytes() == CONTENT
     await staging.discard()
+
+
+async def test_a_file_of_segments_that_come_back_changed_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket = Bucket(MemoryStore(), name="memory://", part_bytes=4096)
+    provider = _on(bucket, tmp_path, Threads(1))
+    staging = await provider.stage(STAGING)
+    await staging.write([(0, CONTENT)])
+    await staging.sync()
+    get_range = bucket.get_range
+
+    async def flipped(path: str, start: int, end: int, *, key: str) -> memoryview:
+        data = bytearray(await get_range(path, start, end, key=key))
+        data[1] ^= 1
+        return memoryview(bytes(data))
+
+    sha256 = hashlib.sha256(CONTENT).hexdigest()
+    monkeypatch.setattr(bucket, "get_range", flipped)
+    with pytest.raises(UnavailableError, match="send CompleteUpload again"):
+        await staging.path(tmp_path, sha256=sha256)
+    monkeypatch.undo()
+    assert (await staging.path(tmp_path, sha256=sha256)).read_bytes() == CONTENT
 
 
 async def test_a_file_is_adopted_from_a_scratch_folder_that_is_emptied(provider: Provider) -> None:
@@ -261,7 +286,7 @@ async def test_a_large_content_is_published_in_parts(provider: Provider) -> None
     assert (await provider.stat(KEY)).size_bytes == size_bytes
     assert hashlib.sha256(await _read(provider, KEY)).digest() == hashlib.sha256(content).digest()
     async with provider.scratch() as folder:
-        file = await staging.path(folder)
+        file = await staging.path(folder, sha256=hashlib.sha256(content).hexdigest())
         assert file.read_bytes() == content
     await staging.discard()
 

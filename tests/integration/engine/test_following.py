@@ -75,3 +75,28 @@ async def test_an_upload_that_proves_corrupt_does_not_settle(storage: Storage):
             await upload.complete(sha256="0" * 64)
         with pytest.raises(UploadFailedError, match="not what was sent"):
             await settled
+
+
+async def test_nothing_more_is_read_of_an_upload_that_proved_corrupt(storage: Storage):
+    async with storage.upload(DATA) as upload, source_of(storage, upload) as source:
+        await upload.send(0, len(DATA))
+        assert await source.read(0, MIB) == DATA[:MIB]
+        with pytest.raises(grpc.aio.AioRpcError):
+            await upload.complete(sha256="0" * 64)
+        with pytest.raises(UploadFailedError):
+            await source.read(MIB, MIB)
+
+
+async def test_a_source_does_not_settle_on_another_upload_than_was_read(storage: Storage):
+    async with storage.upload(DATA) as upload, source_of(storage, upload) as source:
+        await upload.send(0, len(DATA))
+        assert await source.read(0, MIB) == DATA[:MIB]
+        with pytest.raises(grpc.aio.AioRpcError):
+            await upload.complete(sha256="0" * 64)
+        await upload.open()
+        await upload.send(0, len(DATA))
+        await upload.complete()
+        with pytest.raises(UploadFailedError, match="another has taken its place"):
+            await source.settle()
+        with pytest.raises(UploadFailedError):
+            await source.read(MIB, MIB)

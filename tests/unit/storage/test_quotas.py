@@ -52,7 +52,8 @@ async def _commit(provider: MemoryProvider, upload: UploadRecord, size_bytes: in
 
 async def test_what_uploads_declare_is_reserved(provider: MemoryProvider) -> None:
     quotas = Quotas(provider, LIMITS)
-    await quotas.reserve(_upload("0a", 600))
+    upload = _upload("0a", 600)
+    await quotas.reserve(upload)
     with pytest.raises(QuotaExceededError) as caught:
         await quotas.reserve(_upload("0b", 401))
     assert caught.value.message.startswith(
@@ -64,7 +65,10 @@ async def test_what_uploads_declare_is_reserved(provider: MemoryProvider) -> Non
         "wanted_bytes": "401",
     }
     await quotas.reserve(_upload("0b", 400))
-    await quotas.release(Place(tenant="t1", object_id="0a"))
+    await quotas.release(Place(tenant="t1", object_id="0a"), "0" * 12)
+    with pytest.raises(QuotaExceededError):
+        await quotas.reserve(_upload("0c", 600))
+    await quotas.release(Place(tenant="t1", object_id="0a"), upload.nonce)
     await quotas.reserve(_upload("0c", 600))
 
 
@@ -76,7 +80,7 @@ async def test_what_is_committed_counts_once_and_until_it_is_deleted(
     await quotas.reserve(upload)
     place = await _commit(provider, upload, 600)
     await quotas.reserve(_upload("0b", 400))  # though the upload still has its reservation
-    await quotas.release(place)
+    await quotas.release(place, upload.nonce)
     with pytest.raises(QuotaExceededError):
         await quotas.reserve(_upload("0c", 1))
     await Objects(provider).delete(place)
@@ -113,7 +117,7 @@ async def test_without_a_quota_nothing_is_put(provider: MemoryProvider) -> None:
     quotas = Quotas(provider)
     await quotas.reserve(_upload("0a", 10**15))
     await quotas.cover(_upload("0b", 0), 10**15)
-    await quotas.release(Place(tenant="t1", object_id="0a"))
+    await quotas.release(Place(tenant="t1", object_id="0a"), "0" * 12)
     assert list(await provider.keys()) == []
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from distconv.core.errors import (
     AlreadyExistsError,
+    CorruptSourceError,
     FailedPreconditionError,
     NotFoundError,
     UnavailableError,
@@ -266,3 +267,99 @@ async def test_what_fails_of_one_upload_is_passed_over(
     await other.sweep()
     (left,) = await provider.stagings()
     assert left.key.startswith("t1/data/0aaa.")
+
+
+async def test_the_slower_of_two_completions_leaves_the_object_that_was_committed(
+    two: tuple[Uploads, Uploads],
+    provider: MemoryProvider,
+    finisher: FakeFinisher,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    one, other = two
+    upload = await _create(one, Container.MKV)
+    await upload.write([(0, CONTENT)])
+    await upload.flush()
+    there = await other.get("t1", upload.id)
+    committed, go_on = asyncio.Event(), asyncio.Event()
+    note, commit = one._objects.contents.note, other._objects.commit
+
+    async def held_after_commit(record: ObjectRecord) -> None:
+        committed.set()
+        await go_on.wait()
+        await note(record)
+
+    async def commit_second(place: Place, record: ObjectRecord) -> ObjectRecord:
+        await committed.wait()
+        return await commit(place, record)
+
+    monkeypatch.setattr(one._objects.contents, "note", held_after_commit)
+    monkeypatch.setattr(other._objects, "commit", commit_second)
+    first = asyncio.create_task(_complete(one, upload))
+    second = asyncio.create_task(_complete(other, there))
+    while finisher.calls < 2:
+        await finisher.started.wait()
+        finisher.started.clear()
+    finisher.gate.set()
+    told = await second
+    go_on.set()
+    assert await first == told
+    assert await one._objects.find(PLACE) == told
+    await _only_the_object_is_left(provider, told)
+
+
+async def test_the_failure_of_an_upload_leaves_a_newer_one_of_the_same_object(
+    two: tuple[Uploads, Uploads], provider: MemoryProvider, finisher: FakeFinisher
+) -> None:
+    one, other = two
+    upload = await _create(one, Container.MKV)
+    await upload.write([(0, CONTENT)])
+    await upload.flush()
+    there = await other.get("t1", upload.id)
+    finisher.error = CorruptSourceError("broken")
+    completing = asyncio.create_task(_complete(other, there))
+    await finisher.started.wait()
+    await one.abort("t1", upload.id)
+    newer = await _create(one)
+    await newer.write([(0, CONTENT)])
+    await newer.flush()
+    newer_there = await other.get("t1", newer.id)  # the older one is still being completed here
+    finisher.gate.set()
+    with pytest.raises(CorruptSourceError):
+        await completing
+    assert not newer_there.is_gone
+    record = await _complete(other, newer_there)
+    assert record.nonce == newer.id.nonce
+    await _only_the_object_is_left(provider, record)
+
+
+async def test_a_newer_upload_is_completed_beside_the_older_that_was_given_up(
+    two: tuple[Uploads, Uploads], provider: MemoryProvider, finisher: FakeFinisher
+) -> None:
+    one, other = two
+    upload = await _create(one, Container.MKV)
+    await upload.write([(0, CONTENT)])
+    await upload.flush()
+    completing = asyncio.create_task(_complete(other, await other.get("t1", upload.id)))
+    await finisher.started.wait()
+    await one.abort("t1", upload.id)
+    newer = await _create(one)
+    await newer.write([(0, CONTENT)])
+    await newer.flush()
+    record = await _complete(other, newer)
+    finisher.gate.set()
+    with pytest.raises((AlreadyExistsError, NotFoundError)):
+        await completing
+    assert await one._objects.find(PLACE) == record
+    await _only_the_object_is_left(provider, record)
+
+
+async def test_reading_an_upload_does_not_keep_it_alive(
+    two: tuple[Uploads, Uploads], clock: SteppedClock
+) -> None:
+    upload = await _create(two[0])
+    begun = upload.active_time
+    clock.step(timedelta(minutes=1))
+    assert await two[0].find_open(PLACE) is upload
+    assert upload.active_time == begun
+    assert await _create(two[0]) is upload
+    assert upload.active_time == clock.now()

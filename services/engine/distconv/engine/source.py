@@ -11,7 +11,12 @@ from typing import Protocol
 
 import grpc.aio
 
-from distconv.core.errors import DataLossError, DistconvError, UnavailableError
+from distconv.core.errors import (
+    DataLossError,
+    DistconvError,
+    UnavailableError,
+    UploadFailedError,
+)
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import RangedSource
 from distconv.rpc.convert.object import intact_data
@@ -92,7 +97,8 @@ class StorageSource:
     Memory is bounded by the ranges that the caller has outstanding. A break is
     healed within the link's patience: only what is missing is asked for again.
     A source that is still being uploaded is followed: a read waits until its
-    bytes have arrived, however long that takes.
+    bytes have arrived, however long that takes. All that is read is of one
+    upload: that of the first answer.
     """
 
     path: Path | None = None  # it lies in no file here
@@ -118,7 +124,7 @@ class StorageSource:
 
         Raises DataLossError when chunks keep arriving damaged,
         UnavailableError when storage stays away, and UploadFailedError when
-        the source's upload was given up.
+        the source's upload was given up, or another has taken its place.
         """
         length = min(length, self.size_bytes - offset)
         if length <= 0:
@@ -209,8 +215,15 @@ class StorageSource:
         raise UnavailableError(f"storage at {self._link.address} ended the stream")
 
     def _note(self, response: pb.ReadResponse) -> None:
-        if response.HasField("object"):
-            self._object = response.object
+        if not response.HasField("object"):
+            return
+        known, found = self._object, response.object
+        if known.HasField("create_time") and known.create_time != found.create_time:
+            raise UploadFailedError(
+                f"the upload of {self._link.grant.object_name} that was read first was given up, "
+                "and another has taken its place; read the source from its beginning"
+            )
+        self._object = found
 
     async def _ask(self, stream: _Stream) -> None:
         name = self._link.grant.object_name

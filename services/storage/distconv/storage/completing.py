@@ -58,7 +58,7 @@ class Completing:
         self._objects = objects
         self._completion = completion
         self._clock = clock
-        self._running: dict[Place, _Running] = {}
+        self._running: dict[tuple[Place, str], _Running] = {}  # by upload: place and nonce
         self._verdicts: dict[Place, _Verdict] = {}
 
     async def get(self, place: Place, upload_id: UploadId) -> Upload:
@@ -104,13 +104,13 @@ class Completing:
         self, place: Place, upload_id: UploadId, size_bytes: int, sha256: str
     ) -> _Running:
         upload = await self.get(place, upload_id)
-        running = self._running.get(place)
+        running = self._running.get((place, upload_id.nonce))
         if running is None:
             await self._seal(upload, size_bytes)
             work = self._complete(place, upload, size_bytes, sha256)
             task = asyncio.create_task(work, name=f"complete {upload_id.name}")
             running = _Running(task=task, size_bytes=size_bytes, sha256=sha256)
-            self._running[place] = running
+            self._running[place, upload_id.nonce] = running
             task.add_done_callback(lambda ended: self._note_end(place, upload_id, ended))
         elif (running.size_bytes, running.sha256) != (size_bytes, sha256):
             raise FailedPreconditionError(
@@ -131,7 +131,7 @@ class Completing:
     def _note_end(
         self, place: Place, upload_id: UploadId, ended: "asyncio.Task[ObjectRecord]"
     ) -> None:
-        del self._running[place]
+        del self._running[place, upload_id.nonce]
         if not ended.cancelled() and (error := ended.exception()) is not None:
             _log.warning(
                 "upload_not_completed",
@@ -153,7 +153,7 @@ class Completing:
         except NotFoundError:
             # At a shared place another process may end an upload, by completing it or giving it up.
             done = await self._objects.find_of_upload(place.tenant, upload.id)
-            await self._table.leave(place)
+            await self._table.leave(place, upload.record.nonce)
             if done is None:
                 raise
             return _same_content(done, upload.id, size_bytes, sha256)
@@ -162,7 +162,7 @@ class Completing:
             self._verdicts[place] = _Verdict(
                 nonce=upload.record.nonce, error=error, time=self._clock.now()
             )
-            await uncancelled(self._table.forget(place))
+            await uncancelled(self._table.forget(place, upload.record.nonce))
             raise
         except BaseException:
             upload.unseal()
@@ -187,13 +187,17 @@ class Completing:
                     f"{object_name(place.object_id)} was committed by another upload meanwhile; "
                     "use it, or upload to another object"
                 )
-        elif await self._table.was_given_up(place, standing.nonce):
+            # The record stays for the quicker one, to whom its absence would
+            # mean that the upload was given up; should it crash, for the sweep.
+            await self._table.rest(place, record.nonce)
+            return standing
+        if await self._table.was_given_up(place, standing.nonce):
             await self._objects.delete(place)
             raise NotFoundError(
                 f"the upload of {object_name(place.object_id)} was given up while it was being "
                 "completed; open another with CreateUpload"
             )
-        await self._table.forget(place)
+        await self._table.forget(place, record.nonce)
         _log.info(
             "object_committed",
             object=object_name(place.object_id),
@@ -229,17 +233,17 @@ class Completing:
         """Forget verdicts that nobody asks for any more."""
         self._verdicts = {p: v for p, v in self._verdicts.items() if v.time + ttl > now}
 
-    async def cancel(self, place: Place) -> None:
-        """Cut a completion off; harmless when there is none."""
-        running = self._running.get(place)
+    async def cancel(self, place: Place, nonce: str) -> None:
+        """Cut the completion of an upload off; harmless when there is none."""
+        running = self._running.get((place, nonce))
         if running is not None:
             running.task.cancel()
             await asyncio.wait([running.task])
 
     async def stop(self) -> None:
         """Cut every completion off."""
-        for place in list(self._running):
-            await self.cancel(place)
+        for place, nonce in list(self._running):
+            await self.cancel(place, nonce)
 
 
 def _require_unchanged(published: Published, record: ObjectRecord) -> None:

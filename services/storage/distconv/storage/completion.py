@@ -121,7 +121,7 @@ class Completion:
         self, upload: Upload, folder: Path, container: Container, sha256: str
     ) -> Prepared:
         target = folder / f"finished.{container.value}"
-        source = await upload.staging.path(folder)
+        source = await upload.staging.path(folder, sha256=sha256)
         finished = await self._finisher.finish(source, target, container)
         size_bytes, target_sha256 = await self._hash_file(target)
         record = self._record(

@@ -70,6 +70,7 @@ class Follower:
         load_bytes = max(self._limits.read_piece_bytes, self._limits.read_ahead_bytes)
         while offset != end:
             self._moved.clear()
+            await self._is_committed()  # raises when it was given up: no object has its bytes
             stop = min(self._upload.durable.end_of_run(offset), offset + load_bytes)
             stop = stop if end is None else min(stop, end)
             if stop > offset:

@@ -77,13 +77,14 @@ class Quotas:
         except QuotaExceededError:  # what is left may be less than a step
             await self._claim(record, size_bytes, wanted_bytes=size_bytes)
 
-    async def release(self, place: Place) -> None:
-        """Give back what the object's upload had reserved; harmless when that is nothing."""
+    async def release(self, place: Place, nonce: str) -> None:
+        """Give back what an upload of the object had reserved; harmless when that is nothing."""
         self._covered.pop(place, None)
         if self._limits == NO_QUOTAS:
             return
+        own = f"{reserved_prefix(place.tenant)}{place.object_id}.{nonce}."
         for key in await self._provider.keys(reserved_prefix(place.tenant)):
-            if _parse_reservation(key).place == place:
+            if key.startswith(own):
                 await self._provider.delete(key)
 
     async def used_by_pool(self) -> Mapping[str, int]:

@@ -3,7 +3,12 @@
 from functools import partial
 
 from distconv.core.clock import Clock
-from distconv.core.errors import AlreadyExistsError, NotFoundError, UnavailableError
+from distconv.core.errors import (
+    AlreadyExistsError,
+    DataLossError,
+    NotFoundError,
+    UnavailableError,
+)
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import Limits
 from distconv.storage.names import Place, UploadId, uploads_prefix
@@ -51,14 +56,15 @@ class UploadTable:
         try:
             await self._provider.create(place.upload_key, dump(record))
         except AlreadyExistsError:
-            return await self._standing(place)
+            return await self._standing(place, record.nonce)
         except BaseException:
-            await (self.leave(place) if self._provider.shared else self.forget(place))
+            end = self.leave if self._provider.shared else self.forget
+            await end(place, record.nonce)
             raise
         return upload
 
-    async def _standing(self, place: Place) -> Upload:
-        await self.leave(place)
+    async def _standing(self, place: Place, nonce: str) -> Upload:
+        await self.leave(place, nonce)
         record = await self.find(place)
         if record is None:
             raise UnavailableError(
@@ -81,7 +87,7 @@ class UploadTable:
         record = await self.find(place)
         upload = self.open.get(place)
         if upload is not None and (record is None or record.nonce != upload.record.nonce):
-            await self.leave(place)
+            await self.leave(place, upload.record.nonce)
         return record
 
     async def was_given_up(self, place: Place, nonce: str) -> bool:
@@ -91,8 +97,12 @@ class UploadTable:
         record = await self.find(place)
         return record is None or record.nonce != nonce
 
-    async def opened(self, place: Place, record: UploadRecord) -> Upload:
-        """Return the upload of a record, with what an earlier process took of it."""
+    async def opened(self, place: Place, record: UploadRecord, *, goes_on: bool = True) -> Upload:
+        """Return the upload of a record, with what an earlier process took of it.
+
+        `goes_on` says that it is asked for by who fills it, which keeps it
+        alive; one who only reads it does not.
+        """
         now = self._clock.now()
         if place not in self.open:
             key = place.staging_key(UploadId(object_id=place.object_id, nonce=record.nonce))
@@ -108,7 +118,8 @@ class UploadTable:
         else:
             await self.open[place].refresh()
         upload = self.open[place]
-        upload.active_time = now
+        if goes_on:
+            upload.active_time = now
         return upload
 
     async def ids(self, tenant: str) -> list[str]:
@@ -116,31 +127,42 @@ class UploadTable:
         prefix = uploads_prefix(tenant)
         return [key.removeprefix(prefix) for key in await self._provider.keys(prefix)]
 
-    async def forget(self, place: Place) -> None:
-        """Remove what is left of an upload: its record, then its bytes."""
-        await self._provider.delete(place.upload_key)
-        await self._quotas.release(place)
-        await self.leave(place)
+    async def forget(self, place: Place, nonce: str) -> None:
+        """Remove what is left of an upload: its record, then its bytes; a newer one's stay."""
+        try:
+            record = await self.find(place)
+            is_its = record is not None and record.nonce == nonce
+        except DataLossError:  # a record that cannot be read is of no newer upload that goes on
+            is_its = True
+        if is_its:
+            await self._provider.delete(place.upload_key)
+        await self._quotas.release(place, nonce)
+        await self.leave(place, nonce)
 
-    async def leave(self, place: Place) -> None:
-        """Let go of what is in memory of an upload that has ended, and free its bytes."""
-        upload = self.open.pop(place, None)
-        if upload is not None:
+    async def leave(self, place: Place, nonce: str) -> None:
+        """Let go of what is in memory of an upload that has ended, and free its bytes.
+
+        That of a newer upload of the object stays.
+        """
+        upload = self.open.get(place)
+        if upload is not None and upload.record.nonce == nonce:
+            del self.open[place]
             await upload.give_up()
 
     async def drop(self, place: Place, nonce: str) -> None:
         """Forget an upload, and free the bytes of it that nobody has open."""
-        await self.forget(place)
+        await self.forget(place, nonce)
         upload_id = UploadId(object_id=place.object_id, nonce=nonce)
         await self._provider.discard_staging(place.staging_key(upload_id))
 
-    async def rest(self, place: Place) -> None:
+    async def rest(self, place: Place, nonce: str) -> None:
         """Close the files of an upload and keep its bytes."""
-        upload = self.open.pop(place, None)
-        if upload is not None:
+        upload = self.open.get(place)
+        if upload is not None and upload.record.nonce == nonce:
+            del self.open[place]
             await upload.close()
 
     async def close(self) -> None:
         """Close every file; what arrived is kept."""
-        for place in list(self.open):
-            await self.rest(place)
+        for place, upload in list(self.open.items()):
+            await self.rest(place, upload.record.nonce)

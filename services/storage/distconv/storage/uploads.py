@@ -109,8 +109,10 @@ class Uploads:
         try:
             upload = await self._table.create(record)
         except BaseException:
-            await self._quotas.release(place)
+            await self._quotas.release(place, record.nonce)
             raise
+        if upload.record.nonce != record.nonce:  # that of another process, which was quicker
+            await self._quotas.release(place, record.nonce)
         self._completing.begin_anew(place)
         return upload
 
@@ -149,10 +151,12 @@ class Uploads:
             return await self._completing.get(place, upload_id)
 
     async def find_open(self, place: Place) -> Upload | None:
-        """Return the object's upload under way, None when there is none."""
+        """Return the object's upload under way to read it, None when there is none."""
         async with self._table.owners.own(place):
             record = await self._table.current(place)
-            return None if record is None else await self._table.opened(place, record)
+            if record is None:
+                return None
+            return await self._table.opened(place, record, goes_on=False)
 
     async def look_at_followed(self) -> None:
         """Learn what other processes did to the uploads that are followed here."""
@@ -249,7 +253,7 @@ class Uploads:
             await self._objects.delete(place)
 
     async def _drop(self, place: Place, nonce: str) -> None:
-        await self._completing.cancel(place)
+        await self._completing.cancel(place, nonce)
         await self._table.drop(place, nonce)
 
     # --- background and end ----------------------------------------------------------------
@@ -292,7 +296,7 @@ class Uploads:
         if upload.expire_time <= now and not self._provider.shared:
             await self._expire(place, upload.record.nonce)
         elif not upload.followers and upload.active_time + self._limits.rest_after <= now:
-            await self._table.rest(place)
+            await self._table.rest(place, upload.record.nonce)
 
     async def _sweep_closed(self, place: Place, nonce: str) -> None:
         try:

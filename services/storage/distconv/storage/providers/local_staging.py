@@ -152,7 +152,7 @@ class LocalStaging:
     async def refresh(self) -> None:
         """Do nothing: the folder is one process's alone."""
 
-    async def path(self, folder: Path) -> Path:  # noqa: ARG002  # the port's signature
+    async def path(self, folder: Path, *, sha256: str) -> Path:  # noqa: ARG002  # the port's
         """Return the file itself."""
         return self._part
 

@@ -93,7 +93,7 @@ class MemoryStaging:
     async def refresh(self) -> None:
         """Do nothing: everybody sees the same staging."""
 
-    async def path(self, folder: Path) -> Path:
+    async def path(self, folder: Path, *, sha256: str) -> Path:  # noqa: ARG002  # the port's
         """Write the bytes to a file."""
         path = folder / f"staging-{secrets.token_hex(8)}"
         path.write_bytes(self._data)

@@ -8,11 +8,12 @@ with the process: nobody was told that it is safe.
 """
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
-from distconv.core.errors import DistconvError, InternalError
+from distconv.core.errors import DistconvError, InternalError, UnavailableError
 from distconv.core.ranges import RangeSet, pieces
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.ledger import Ledger
@@ -132,16 +133,22 @@ class ObjectStaging:
         if self._discarded and self._readers == 0:
             await self._free()
 
-    async def path(self, folder: Path) -> Path:
-        """Write the bytes to a file."""
-        path = folder / "received"
+    async def path(self, folder: Path, *, sha256: str) -> Path:
+        """Write the bytes to a file, and check what came back from the bucket."""
+        path, digest = folder / "received", hashlib.sha256()
         with disk_errors(self._key):
             file = await self._threads.run(path.open, "wb")
             try:
                 async for data in fetched_ahead(self._spans(self.written.end), self._whole):
+                    await self._threads.run(digest.update, data)
                     await self._threads.run(file.write, data)
             finally:
                 await self._threads.run(file.close)
+        if digest.hexdigest() != sha256:
+            raise UnavailableError(
+                f"the bytes of {self._key} changed on their way from the bucket (SHA-256 "
+                f"{digest.hexdigest()} instead of {sha256}); send CompleteUpload again"
+            )
         return path
 
     async def publish(self, key: str, size_bytes: int) -> Published:

@@ -121,8 +121,11 @@ class Staging(Protocol):
         """
         ...
 
-    async def path(self, folder: Path) -> Path:
+    async def path(self, folder: Path, *, sha256: str) -> Path:
         """Return a file of the bytes, for tools that need one; made in `folder` if there is none.
+
+        One that is made holds bytes of that digest: raises UnavailableError
+        when others came back, and another try may succeed.
 
         Nobody may write to it, and it is gone with the staging or the folder.
         """
