@@ -1,5 +1,6 @@
 """The port to storage over gRPC, with tokens that dispatch signs for itself."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, TypeVar
@@ -26,6 +27,8 @@ _SWEEP_TIMEOUT_S = 60.0
 _PAGE = 1000
 # A token for one call at once.
 _TOKEN_TTL = timedelta(minutes=1)
+# A little longer than a channel waits before it looks again (`rpc.channel`), its jitter with it.
+_RETURN_S = 6.5
 _SUBJECT = "dispatch"
 
 _R = TypeVar("_R")
@@ -107,16 +110,37 @@ class StorageObjects:
         return tuple(bearer_metadata(token))
 
     async def _first(self, call: "Callable[[StorageServiceAsyncStub], Awaitable[_R]]") -> _R:
+        addresses = list(self._addresses())
         last: Exception | None = None
-        for address in self._addresses():
-            try:
-                with translated(address):
-                    return await call(self._stub(address))
-            except (UnavailableError, DeadlineExceededError) as error:
-                last = error
+        for _ in range(2):
+            for address in addresses:
+                try:
+                    with translated(address):
+                        return await call(self._stub(address))
+                except (UnavailableError, DeadlineExceededError) as error:
+                    last = error
+            if not await self._one_is_back(addresses):
+                break
         raise UnavailableError(
             f"no storage service answers ({last}); jobs wait until one does"
         ) from last
+
+    async def _one_is_back(self, addresses: Sequence[str]) -> bool:
+        """Wait for one of several services that was away and may be back.
+
+        Its channel, which found nobody there, does not look at once again.
+        """
+        if len(addresses) < 2:
+            return False
+        coming = [asyncio.ensure_future(self._channels[a].channel_ready()) for a in addresses]
+        try:
+            done, _ = await asyncio.wait(
+                coming, timeout=_RETURN_S, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for waiting in coming:
+                waiting.cancel()
+        return bool(done)
 
     def _stub(self, address: str) -> "StorageServiceAsyncStub":
         if address not in self._channels:
