@@ -15,6 +15,7 @@ from typing import Self
 
 from distconv.core.errors import DistconvError, InternalError, UnavailableError
 from distconv.core.ranges import RangeSet, pieces
+from distconv.media.child import uncancelled
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.object_bucket import Bucket
@@ -131,7 +132,8 @@ class ObjectStaging:
         """Free the bytes if they were discarded and nobody else reads them."""
         self._readers -= 1
         if self._discarded and self._readers == 0:
-            await self._free()
+            # A reader goes mostly because its caller has gone, which cancels it: nobody else frees.
+            await uncancelled(self._free())
 
     async def path(self, folder: Path, *, sha256: str) -> Path:
         """Write the bytes to a file, and check what came back from the bucket."""
