@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -200,6 +201,16 @@ class Clips:
 @pytest.fixture(scope="session")
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
     return Clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture
+def own_clip(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video that no other test has sent to a server that they share."""
+    path = tmp_path_factory.mktemp("own") / "own.mp4"
+    filling = os.urandom(16)
+    box = struct.pack(">I4s", 8 + len(filling), b"free") + filling
+    path.write_bytes(clips.tiny.read_bytes() + box)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -10,9 +10,9 @@ from tests.e2e.conftest import Clips, Up, dcctl
 
 
 @pytest.fixture
-def stored(idle: Up, clips: Clips) -> Iterator[str]:
+def stored(idle: Up, own_clip: Path) -> Iterator[str]:
     """The id of a stored video, which is removed afterwards."""
-    put = dcctl("objects", "put", clips.tiny, "--server", idle.address)
+    put = dcctl("objects", "put", own_clip, "--server", idle.address)
     assert put.returncode == 0, put.stderr
     yield put.stdout.strip()
     dcctl("objects", "rm", put.stdout.strip(), "--yes", "--server", idle.address)
@@ -44,10 +44,10 @@ def test_a_file_that_was_cut_short_is_damaged_and_its_server_is_there(
 
 @pytest.mark.parametrize("damage", [_cut, _break_record])
 def test_what_is_damaged_is_sent_again(
-    idle: Up, clips: Clips, stored: str, damage: Callable[[Up, str], object]
+    idle: Up, own_clip: Path, stored: str, damage: Callable[[Up, str], object]
 ) -> None:
     damage(idle, stored)
-    done = dcctl("submit", clips.tiny, "-p", "h264-480p", "--server", idle.address)
+    done = dcctl("submit", own_clip, "-p", "h264-480p", "--server", idle.address)
     assert done.returncode == 0, done.stderr
     assert "stored already" not in done.stderr
     job = done.stdout.strip()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Clips, Run, Up, dcctl
+from tests.e2e.conftest import Run, Up, dcctl
 
 CONTENT = os.urandom(3_000_000)
 
@@ -54,8 +54,8 @@ def test_a_file_is_put_listed_fetched_and_removed(idle: Up, source: Path, tmp_pa
     assert "there is no object" in gone.stderr
 
 
-def test_nothing_is_removed_unasked_nor_what_a_job_needs(idle: Up, clips: Clips) -> None:
-    done = dcctl("submit", clips.tiny, "-p", "h264-480p", "--server", idle.address)
+def test_nothing_is_removed_unasked_nor_what_a_job_needs(idle: Up, own_clip: Path) -> None:
+    done = dcctl("submit", own_clip, "-p", "h264-480p", "--server", idle.address)
     job = done.stdout.strip()
     shown = dcctl("jobs", "get", job, "--json", "--server", idle.address)
     source = json.loads(shown.stdout)["job"]["source"]["object"]
