@@ -65,7 +65,13 @@ async def take_ids(subscription: Subscription, count: int) -> list[str]:
 
 async def connected(server: NatsServer, stack: AsyncExitStack, **settings: object) -> Nats:
     """Open streams of its own on a server that tests share."""
-    chosen = NatsSettings(servers=(server.url,), prefix=f"test{next(_numbers)}")
+    chosen = NatsSettings(
+        servers=(server.url,),
+        prefix=f"test{next(_numbers)}",
+        # Reserved on the disk, for every stream of every test.
+        max_bytes=16 << 20,
+        dead_max_bytes=16 << 20,
+    )
     chosen = replace(chosen, **settings)  # type: ignore[arg-type]
     nats = await stack.enter_async_context(open_nats(chosen, SystemClock()))
     async with asyncio.timeout(PATIENCE_S):

@@ -218,10 +218,11 @@ class Fleet:
         return engine
 
     def close(self) -> None:
-        """End whatever still runs."""
+        """End whatever still runs, and print its last words: a test that failed shows them."""
         for daemon in (*self.engines, *self.replicas, self.storage):
             if daemon.process is not None:
                 daemon.kill()
+            print(f"--- {daemon.folder.name}\n{daemon.log_tail()}")
 
 
 def _drain(stream: IO[str]) -> None:

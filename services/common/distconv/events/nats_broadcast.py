@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
+from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from distconv.core.errors import UnavailableError
@@ -19,6 +20,7 @@ from distconv.events.nats_link import FAILURES, NatsLink, Session
 from distconv.events.nats_settings import NatsSettings
 
 _OUTBOX_LIMIT = 4096
+_ECHO_TIMEOUT_S = 5.0
 
 
 class NatsBroadcast:
@@ -69,7 +71,7 @@ class NatsBroadcast:
 
     async def _listen_on(self, session: Session) -> None:
         await session.client.subscribe(f"{self._root}>", cb=self._hear)
-        await session.client.flush()  # from here on the server knows of it
+        await _round_trip(session.client)
         for _, inbox in self._listeners:
             inbox.mark_gap()  # whatever was said while there was no connection
 
@@ -78,3 +80,16 @@ class NatsBroadcast:
         for pattern, inbox in self._listeners:
             if topic_matches(pattern, topic):
                 inbox.put(topic, message.data)
+
+
+async def _round_trip(client: Client) -> None:
+    """Return once the server has taken what was sent before.
+
+    `Client.flush` does not tell: its ping passes by what waits in the buffer,
+    a subscription too.
+    """
+    inbox = client.new_inbox()
+    echo = await client.subscribe(inbox)
+    await client.publish(inbox, b"")
+    await echo.next_msg(timeout=_ECHO_TIMEOUT_S)
+    await echo.unsubscribe()
