@@ -222,7 +222,7 @@ class Fleet:
         for daemon in (*self.engines, *self.replicas, self.storage):
             if daemon.process is not None:
                 daemon.kill()
-            print(f"--- {daemon.folder.name}\n{daemon.log_tail()}")
+            sys.stdout.write(f"--- {daemon.folder.name}\n{daemon.log_tail()}\n")
 
 
 def _drain(stream: IO[str]) -> None:
