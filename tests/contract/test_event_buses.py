@@ -430,6 +430,18 @@ async def test_listeners_learn_of_a_gap_when_nats_was_away(nats: NatsServer):
                     assert (await inbox.get()).gap
 
 
+async def test_listeners_learn_of_what_another_could_not_send(nats: NatsServer):
+    async with AsyncExitStack() as stack:
+        prefix = f"test{next(_numbers)}"
+        one, two = [await connected(nats, stack, prefix=prefix) for _ in range(2)]
+        with two.broadcast.listen("a") as inbox:
+            await one.link.session().client.close()
+            one.broadcast.send("a", b"lost")
+            async with asyncio.timeout(PATIENCE_S):
+                message = await inbox.get()
+        assert (message.gap, message.data) == (True, b"")
+
+
 async def test_an_event_that_is_too_large_is_refused_for_itself(nats: NatsServer) -> None:
     async with AsyncExitStack() as stack:
         opened = await connected(nats, stack)

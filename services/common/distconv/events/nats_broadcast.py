@@ -1,14 +1,15 @@
 """Hints between replicas as plain NATS messages: not stored, not acknowledged.
 
 What is sent waits in a short queue for one task that writes it, so that nobody
-waits for NATS; while NATS is away it is thrown away, and listeners are told of
-a gap when it is back.
+waits for NATS; while NATS is away it is thrown away. When it is back, everyone
+who listens is told of a gap: by the end that was away, of what it may not have
+heard and of what it could not send.
 """
 
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -21,6 +22,10 @@ from distconv.events.nats_settings import NatsSettings
 
 _OUTBOX_LIMIT = 4096
 _ECHO_TIMEOUT_S = 5.0
+_RETRY_S = 1.0
+
+# Says that whoever sends it could not send something before.
+_GAP = "gap"
 
 
 class NatsBroadcast:
@@ -32,13 +37,17 @@ class NatsBroadcast:
         self._listeners: list[tuple[str, Inbox]] = []
         self._waiting: deque[tuple[str, bytes]] = deque(maxlen=_OUTBOX_LIMIT)
         self._some = asyncio.Event()
+        self._has_lost = False
         link.prepare(self._listen_on)
 
     def send(self, topic: str, data: bytes) -> None:
-        """Tell whoever listens; lost while NATS is away."""
+        """Tell whoever listens; while NATS is away they learn later that something was lost."""
         if self._link.is_connected:
+            self._has_lost |= len(self._waiting) == _OUTBOX_LIMIT
             self._waiting.append((topic, data))
-            self._some.set()
+        else:
+            self._has_lost = True
+        self._some.set()
 
     @contextmanager
     def listen(self, topic: str, *, limit: int = 1024) -> Iterator[Inbox]:
@@ -63,11 +72,22 @@ class NatsBroadcast:
     async def _write(self) -> None:
         while True:
             self._some.clear()
+            if self._has_lost:
+                await self._link.wait()
+                self._has_lost = False
+                await self._put(_GAP, b"")
             while self._waiting:
-                topic, data = self._waiting.popleft()
-                with suppress(UnavailableError, *FAILURES):
-                    await self._link.session().client.publish(self._root + topic, data)
-            await self._some.wait()
+                await self._put(*self._waiting.popleft())
+            if self._has_lost:
+                await asyncio.sleep(_RETRY_S)
+            else:
+                await self._some.wait()
+
+    async def _put(self, topic: str, data: bytes) -> None:
+        try:
+            await self._link.session().say(self._root + topic, data)
+        except (UnavailableError, *FAILURES):
+            self._has_lost = True
 
     async def _listen_on(self, session: Session) -> None:
         await session.client.subscribe(f"{self._root}>", cb=self._hear)
@@ -78,7 +98,9 @@ class NatsBroadcast:
     async def _hear(self, message: Msg) -> None:
         topic = message.subject.removeprefix(self._root)
         for pattern, inbox in self._listeners:
-            if topic_matches(pattern, topic):
+            if topic == _GAP:
+                inbox.mark_gap()
+            elif topic_matches(pattern, topic):
                 inbox.put(topic, message.data)
 
 
