@@ -1,6 +1,5 @@
 """Create jobs: one, or many at once, all or none."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,12 +11,10 @@ from distconv.core.clock import Clock
 from distconv.core.errors import (
     AlreadyExistsError,
     DistconvError,
-    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
 from distconv.core.media import MediaInfo
-from distconv.core.names import object_name
 from distconv.core.profiles import ProfileCatalogue
 from distconv.core.states import JobState
 from distconv.dispatch.changes.change import Change
@@ -26,6 +23,7 @@ from distconv.dispatch.lifecycle.plan import plan, with_media
 from distconv.dispatch.objects.port import StoredObject
 from distconv.dispatch.objects.sources import Sources
 from distconv.dispatch.reading.views import JobView, Views
+from distconv.dispatch.steering.job_sources import JobSources, missing_source
 from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.steering.repeats import remembered, require_same
 from distconv.dispatch.steering.validation import CheckedOrder, JobLimits, OrderChecker
@@ -39,11 +37,7 @@ _log = structlog.get_logger()
 
 MAX_BATCH = 10_000
 _CREATE = "CreateJob"
-# Questions to storage at once: enough to fill its connection, too few to flood it.
-_STATS_AT_ONCE = 64
 _IDS_A_MILLISECOND = 16
-# Of so many sources it is remembered what they are; a few KiB each.
-_KNOWN_MEDIA = 1024
 
 
 class _ForgottenError(Exception):
@@ -73,15 +67,12 @@ class JobIntake:
         limits: IntakeLimits,
         clock: Clock,
     ) -> None:
-        self._store = store
         self._changes = changes
-        self._sources_at = sources
+        self._sources = JobSources(store, sources, max_bytes=limits.max_source_bytes)
         self._views = views
         self._catalogue = catalogue
         self._limits = limits
         self._clock = clock
-        # By tenant and object: what a source is never changes, and a ladder asks many times.
-        self._known_media: dict[tuple[str, str], MediaInfo] = {}
 
     async def create(self, who: Principal, order: JobOrder) -> JobView:
         """Create a job, or return the one that the same request made before.
@@ -117,7 +108,7 @@ class JobIntake:
         self, who: Principal, orders: Sequence[JobOrder], wrongs: Wrongs
     ) -> Sequence[JobRecord]:
         checked = self._check(orders, wrongs)
-        sources = await self._sources(who.tenant, checked, wrongs)
+        sources = await self._sources.find(who.tenant, checked, wrongs)
         if orders[0].validate_only:
             now = self._clock.now()
             return [_record(who, c, sources[c.source_object_id], "", now) for c in checked]
@@ -125,7 +116,7 @@ class JobIntake:
             made = await self._made(who, checked, sources, of_batch=wrongs.of_batch)
         except _ForgottenError:
             # What let a missing source pass was purged a moment ago.
-            sources = await self._sources(who.tenant, checked, wrongs)
+            sources = await self._sources.find(who.tenant, checked, wrongs)
             made = await self._made(who, checked, sources, of_batch=wrongs.of_batch)
         _log.info("jobs_created", count=len(made), tenant=who.tenant, first=made[0].id)
         return made
@@ -138,7 +129,7 @@ class JobIntake:
         *,
         of_batch: bool,
     ) -> list[JobRecord]:
-        probed = await self._probed(who.tenant, sources)
+        probed = await self._sources.media(who.tenant, sources)
 
         async def make(change: Change) -> list[JobRecord]:
             return await self._add(
@@ -185,97 +176,6 @@ class JobIntake:
         wrongs.raise_if_any()
         return checked
 
-    async def _sources(
-        self, tenant: str, checked: Sequence[CheckedOrder], wrongs: Wrongs
-    ) -> Mapping[str, StoredObject]:
-        """Return the sources by their ids; each distinct one is asked for once.
-
-        What a repeated request names may be missing: it is answered though its source be gone.
-        """
-        gate = asyncio.Semaphore(_STATS_AT_ONCE)
-        found: dict[str, StoredObject] = {}
-        failed: dict[str, DistconvError] = {}
-
-        async def ask(object_id: str) -> None:
-            async with gate:
-                try:
-                    found[object_id] = await self._source(tenant, object_id)
-                except DistconvError as error:
-                    failed[object_id] = error
-
-        wanted = dict.fromkeys(c.source_object_id for c in checked)
-        if len(wanted) == 1:
-            await ask(*wanted)
-        else:
-            async with asyncio.TaskGroup() as group:
-                for object_id in wanted:
-                    group.create_task(ask(object_id))
-        if failed:
-            ids = [c.request_id for c in checked if c.request_id]
-            known = await self._store.list_requests(tenant, ids) if ids else ()
-            repeated = {request.request_id for request in known}
-            for index, order in enumerate(checked):
-                error = failed.get(order.source_object_id)
-                if error is not None and order.request_id not in repeated:
-                    wrongs.add(index, error)
-        wrongs.raise_if_any()
-        return found
-
-    async def _probed(
-        self, tenant: str, sources: Mapping[str, StoredObject]
-    ) -> Mapping[str, MediaInfo]:
-        """Return what earlier jobs found in the sources: objects never change.
-
-        An upload that failed may be followed by another of the same object, most likely of
-        another size.
-        """
-        gate = asyncio.Semaphore(_STATS_AT_ONCE)
-        known = self._known_media
-        found = {key: known[tenant, key] for key in sources if (tenant, key) in known}
-
-        failed: list[DistconvError] = []
-
-        async def ask(object_id: str) -> None:
-            try:
-                async with gate:
-                    job = await self._store.get_probed_job(tenant, object_id)
-            except DistconvError as error:  # raised below: a group would hide what it is
-                failed.append(error)
-                return
-            if job is not None and job.source_media is not None:
-                found[object_id] = known[tenant, object_id] = job.source_media
-                if len(known) > _KNOWN_MEDIA:
-                    del known[next(iter(known))]
-
-        async with asyncio.TaskGroup() as group:
-            for object_id in sources:
-                if object_id not in found:
-                    group.create_task(ask(object_id))
-        if failed:
-            raise failed[0]
-        return {
-            key: media
-            for key, media in found.items()
-            if sources[key].committed or sources[key].size_bytes == media.size_bytes
-        }
-
-    async def _source(self, tenant: str, object_id: str) -> StoredObject:
-        source = await self._sources_at.stat(tenant, object_id)
-        if source is None:
-            raise _missing(object_id)
-        if not source.committed and not source.size_bytes:
-            raise FailedPreconditionError(
-                f"{object_name(object_id)} is being uploaded and its size is not known; "
-                "say its size when you open the upload, or complete the upload first"
-            )
-        if source.size_bytes > self._limits.max_source_bytes:
-            raise InvalidArgumentError(
-                f"the source has {source.size_bytes} bytes; this server takes at most "
-                f"{self._limits.max_source_bytes}",
-                field="job.source.object",
-            )
-        return source
-
     async def _add(
         self,
         change: Change,
@@ -299,7 +199,7 @@ class JobIntake:
                 raise _ForgottenError(order.request_id)
             source = sources[order.source_object_id]
             if await change.tx.get_garbage(source.id) is not None:
-                wrongs.add(index, _missing(source.id))
+                wrongs.add(index, missing_source(source.id))
                 continue
             # Ids sort by time: those of a batch in its order, and never many in one millisecond,
             # of which some would be alike.
@@ -325,13 +225,6 @@ class JobIntake:
             now=now,
             retention=self._limits.request_retention,
         )
-
-
-def _missing(object_id: str) -> NotFoundError:
-    return NotFoundError(
-        f"there is no object objects/{object_id}; upload the source first",
-        metadata={"field": "job.source.object"},
-    )
 
 
 async def _made_before(change: Change, known: RequestRecord, order: CheckedOrder) -> JobRecord:
