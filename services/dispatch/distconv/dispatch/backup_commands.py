@@ -9,10 +9,10 @@ import click
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DistconvError, InvalidArgumentError
-from distconv.dispatch.data_dir import owned
 from distconv.dispatch.settings import TABLE, DispatchSettings
 from distconv.dispatch.store import backup
 from distconv.process.command import EXIT_FAILED, EXIT_USAGE
+from distconv.process.data_dir import owned
 from distconv.process.settings import load
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -54,7 +54,7 @@ def restore_command(source: Path, **where: Any) -> None:
     """
     with _Told():
         database = _database(where)
-        with owned(database.parent):
+        with owned(database.parent, "dispatch"):
             moved = backup.restore(source, database, now=SystemClock().now())
         for path in moved:
             click.echo(f"moved aside: {path}")

@@ -14,7 +14,6 @@ from distconv.core.clock import Clock
 from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.profiles import load_catalogue
 from distconv.dispatch.app import Dispatch
-from distconv.dispatch.data_dir import owned
 from distconv.dispatch.database_url import resolve
 from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.duties.duty import Duty
@@ -28,6 +27,7 @@ from distconv.dispatch.store.sql import SqlStore
 from distconv.events.memory_broadcast import MemoryBroadcast
 from distconv.events.nats_settings import NatsSettings
 from distconv.events.port import Broadcast, EventBus
+from distconv.process.data_dir import owned
 from distconv.process.identity import load_or_make_id
 from distconv.rpc.embedding import EmbedContext, Embedded, find_embeddable
 from distconv.rpc.server import Server, ServerSettings, start_server
@@ -50,7 +50,7 @@ async def serving(
 ) -> AsyncIterator[str]:
     """Serve while the block lasts; yield the address. Raises DistconvError."""
     async with AsyncExitStack() as stack:
-        stack.enter_context(owned(settings.data_dir))
+        stack.enter_context(owned(settings.data_dir, "dispatch"))
         key = _media_key(settings)
         fleet_clock = FleetClock(clock)
         # What is deleted once no token for it is valid any more must go by the tokens' time.

@@ -18,6 +18,7 @@ from distconv.engine.settings import EngineSettings
 from distconv.engine.supervisor import Supervisor
 from distconv.engine.transcoder import find_transcoder
 from distconv.process.command import tell_ready
+from distconv.process.data_dir import owned
 from distconv.process.identity import load_or_make_id
 from distconv.rpc.convert.engine import metrics
 from distconv.rpc.tls import load_ca
@@ -28,16 +29,18 @@ async def serve(settings: EngineSettings, *, stop: asyncio.Event) -> int:
 
     Raises the tree's errors when it cannot start, or must not go on.
     """
-    engine_id = load_or_make_id(settings.data_dir, "engine", SystemClock())
-    scratch = Scratch(
-        settings.scratch_dir or settings.data_dir / "scratch",
-        quota_bytes=settings.scratch_quota_bytes,
-    )
-    await asyncio.to_thread(scratch.open)
-    try:
-        return await _serve(settings, stop, engine_id, scratch)
-    finally:
-        await asyncio.to_thread(scratch.close)
+    # Two engines of one identity would throw each other out of dispatch for ever.
+    with owned(settings.data_dir, "engine"):
+        engine_id = load_or_make_id(settings.data_dir, "engine", SystemClock())
+        scratch = Scratch(
+            settings.scratch_dir or settings.data_dir / "scratch",
+            quota_bytes=settings.scratch_quota_bytes,
+        )
+        await asyncio.to_thread(scratch.open)
+        try:
+            return await _serve(settings, stop, engine_id, scratch)
+        finally:
+            await asyncio.to_thread(scratch.close)
 
 
 async def _serve(

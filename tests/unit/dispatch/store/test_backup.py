@@ -10,13 +10,13 @@ import pytest
 from click.testing import CliRunner
 
 from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundError
-from distconv.dispatch.data_dir import owned
 from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.main import main
 from distconv.dispatch.store import backup
 from distconv.dispatch.store.records import OutboxRecord
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import ManualClock
+from distconv.process.data_dir import owned
 
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 EVENT = OutboxRecord(tenant="local", type="t", subject="s", payload={"k": "v" * 50}, time=NOW)
@@ -190,7 +190,7 @@ async def test_the_commands_tell_what_they_did(path: Path) -> None:
     again = CliRunner().invoke(main, ["backup", *where, "--to", str(named)])
     assert again.exit_code == 1
     assert "is there already" in again.output
-    with owned(path.parent):  # a dispatch runs
+    with owned(path.parent, "dispatch"):  # a dispatch runs
         refused = CliRunner().invoke(main, ["restore", *where, str(named)])
     assert refused.exit_code == 1
     assert "another dispatch" in refused.output
