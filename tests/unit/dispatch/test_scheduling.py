@@ -10,7 +10,7 @@ from tests.unit.core.test_work_and_speeds import media
 
 from distconv.core.attempt import Transcoded
 from distconv.core.attempt_states import AttemptState
-from distconv.core.engine import EngineCapabilities, EngineState, TranscoderInfo
+from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState, TranscoderInfo
 from distconv.core.failure import Failure
 from distconv.core.ids import new_id
 from distconv.core.media import MediaCensus
@@ -333,3 +333,21 @@ async def test_what_is_cancelled_before_it_ran_is_given_back() -> None:
     (after,) = await world.store.list_accounts()
     assert after.finish_rank == pytest.approx(before.finish_rank)
     assert first != second
+
+
+async def test_an_engines_own_work_is_not_taken_for_somebody_elses() -> None:
+    """A heartbeat's load is of the time since the one before: it counts when both were idle."""
+    world = World()
+    session = await world.engine()
+    busy, quiet = EngineMetrics(cpu_fraction=0.9), EngineMetrics(cpu_fraction=0.1)
+    session.note_metrics(quiet)
+    assert session.foreign_load == pytest.approx(0.1)
+    await world.job()
+    (attempt,) = await world.assigned(session)
+    session.note_metrics(busy)
+    await world.end(attempt)
+    session.drop(attempt.id)
+    session.note_metrics(busy)  # of a time in which ours ran still
+    assert session.foreign_load == pytest.approx(0.1)
+    session.note_metrics(busy)
+    assert session.foreign_load == pytest.approx(0.9)

@@ -116,8 +116,8 @@ def test_it_goes_where_it_is_done_soonest() -> None:
 
 
 def test_somebody_elses_load_slows_an_engine() -> None:
-    loaded = replace(offer("a", rate=100), cpu_fraction=0.9)
-    assert one(task("1", X264, cost=3000), loaded, offer("b", rate=60)).engine_id == "b"
+    loaded = replace(offer("a", rate=100), foreign_load=0.9)
+    assert one(task("1", X264, cost=3000), loaded, offer("b", rate=70)).engine_id == "b"
 
 
 def test_a_large_task_is_held_back_for_a_faster_engine() -> None:

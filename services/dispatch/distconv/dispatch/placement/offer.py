@@ -11,8 +11,9 @@ from distconv.dispatch.placement.matching import Matching, codec_of
 from distconv.dispatch.store.records import TaskRecord
 from distconv.dispatch.wording import size
 
-# What else keeps an engine's processors busy slows an encoder by most of its share.
-_FOREIGN_LOAD_SHARE = 0.8
+# Others who keep every processor of an engine busy leave an encoder as many threads' turns as they
+# take: half.
+_FOREIGN_LOAD_SHARE = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,7 +21,8 @@ class Offer:
     """An engine that takes work, as placement sees it.
 
     `free_times` is when each busy slot is expected to be free, as far as that is
-    known; sizes are bytes, those of memory 0 when unknown; `cpu_fraction` is 0..1. Until
+    known; sizes are bytes, those of memory 0 when unknown; `foreign_load` is what others
+    keep busy of its processors, 0..1. Until
     `resort_time` it is a last resort, for `resort_reason`.
     """
 
@@ -33,7 +35,7 @@ class Offer:
     speeds: EngineSpeeds = field(default_factory=EngineSpeeds)
     memory_bytes: int = 0
     memory_used_bytes: int = 0
-    cpu_fraction: float = 0.0
+    foreign_load: float = 0.0
     scratch_free_bytes: int = 0
     resort_time: datetime | None = None
     resort_reason: str = ""
@@ -116,9 +118,8 @@ def _shortage(task: TaskRecord, offer: Offer) -> str:
 
 def _share(offer: Offer) -> float:
     """Return how much of an engine's speed is left for one more attempt, 0..1."""
-    if offer.free_slot_count == offer.slot_count and offer.cpu_fraction > 0:
-        # Nothing of ours runs there: the load is somebody else's.
-        return 1 - _FOREIGN_LOAD_SHARE * min(offer.cpu_fraction, 1.0)
+    if offer.free_slot_count == offer.slot_count:
+        return 1 - _FOREIGN_LOAD_SHARE * min(offer.foreign_load, 1.0)
     return 1.0
 
 

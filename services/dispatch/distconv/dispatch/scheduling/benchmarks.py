@@ -70,6 +70,7 @@ class Benchmarks:
     def _ask(self, session: EngineSession, missing: list[tuple[str, int]]) -> None:
         codecs = tuple(dict.fromkeys(codec for codec, _ in missing))
         heights = tuple(sorted({height for _, height in missing}))
+        session.worked = True
         session.send(BenchmarkRequest(codecs=codecs, heights=heights))
         _log.info(
             "benchmark_requested",

@@ -124,6 +124,7 @@ class EngineMessages:
                 await self._keep_log(session, message)
             case BenchmarkReport():
                 session.measured_time = self._clock.now()
+                session.worked = True
                 await self._book.keep(session, message)
 
     async def take_reports(
@@ -157,8 +158,7 @@ class EngineMessages:
         """Note what an engine says of itself; return the fencing tokens of its attempts."""
         session.heartbeat_time = self._clock.now()
         scratch_before = session.scratch_free_bytes
-        if beat.metrics is not None and beat.metrics != session.metrics:
-            session.metrics = beat.metrics  # what offers are compared by: the same one if alike
+        session.note_metrics(beat.metrics)
         was_taking = session.takes_work
         session.draining, session.resting = beat.draining, False
         roomier = session.scratch_free_bytes > scratch_before * _ROOMIER

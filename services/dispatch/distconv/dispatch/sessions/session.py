@@ -59,6 +59,10 @@ class EngineSession:
         self.failure_time: datetime | None = None
         self.session_id = engine.session_id
         self.metrics: EngineMetrics | None = engine.metrics
+        # What others kept busy of its processors when it last had nothing of ours, 0..1; and
+        # whether it had since the heartbeat before, over which its load is measured.
+        self.foreign_load = 0.0
+        self.worked = bool(live)
         self.heartbeat_time: datetime | None = engine.heartbeat_time
         self.draining = False
         # Set by a refusal, cleared by the next heartbeat: no assignment bounces in a circle.
@@ -105,12 +109,21 @@ class EngineSession:
         """Note that an attempt at a task of `job` was given to the engine."""
         held = self.held[attempt.id] = _held(attempt)
         held.attempt, held.job = attempt, job
+        self.worked = True
         if attempt.transfer_mode == TransferMode.FILE:
             held.scratch_bytes = scratch_needed(job.source_size_bytes)
 
     def drop(self, attempt_id: str) -> None:
         """Note that an attempt is not on the engine any more."""
         self.held.pop(attempt_id, None)
+
+    def note_metrics(self, metrics: EngineMetrics | None) -> None:
+        """Note what a heartbeat says of the machine."""
+        if metrics is not None and metrics != self.metrics:
+            self.metrics = metrics  # what offers are compared by: the same one if alike
+        if metrics is not None and not self.worked:
+            self.foreign_load = metrics.cpu_fraction
+        self.worked = bool(self.held)
 
     def note_end(self, attempt: AttemptRecord) -> None:
         """Note how an attempt on the engine ended: failures in a row make it a last resort."""
