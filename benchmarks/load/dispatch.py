@@ -4,19 +4,17 @@ Every object is there, committed, of one size and digest, so that what is measur
 plane and not a disk.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
 from benchmarks.load.media import SHA256, SIZE_BYTES
 from distconv.dispatch import serving
 from distconv.dispatch.main import main
-from distconv.dispatch.objects.port import StoredObject
+from distconv.dispatch.objects.port import Collected, StoredObject
+from distconv.dispatch.objects.rpc import StorageObjects
 
 
-class MemoryObjects:
-    """Every object is there."""
-
-    def __init__(self, *_: Any) -> None:
-        pass
+class EveryObject(StorageObjects):
+    """Every object is there, and storage is not asked."""
 
     async def stat(self, tenant: str, object_id: str) -> StoredObject:  # noqa: ARG002  # the port's signature
         """Return it."""
@@ -25,10 +23,15 @@ class MemoryObjects:
     async def delete(self, tenant: str, object_id: str) -> None:
         """Delete nothing."""
 
-    async def close(self) -> None:
-        """Close nothing."""
+    async def page(self, tenant: str, token: str) -> tuple[Sequence[StoredObject], str]:  # noqa: ARG002  # the port's signature
+        """List none."""
+        return (), ""
+
+    async def collect(self, tenant: str, *, dry_run: bool) -> Sequence[Collected]:  # noqa: ARG002  # the port's signature
+        """Collect nothing."""
+        return ()
 
 
 if __name__ == "__main__":
-    serving.StorageObjects = MemoryObjects  # type: ignore[assignment,attr-defined]
+    serving.StorageObjects = EveryObject  # type: ignore[attr-defined]
     main()
