@@ -27,7 +27,7 @@ from distconv.v1 import profile_pb2 as distconv_dot_v1_dot_profile__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64istconv/v1/object.proto\x12\x0b\x64istconv.v1\x1a\x17\x64istconv/v1/media.proto\x1a\x19\x64istconv/v1/profile.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n\x0bMediaAccess\x12\x19\n\x11storage_addresses\x18\x01 \x03(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\x12(\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x18.distconv.v1.MediaAction\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\tByteRange\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x06length\x18\x02 \x01(\x03\"5\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x03\"\xd6\x02\n\x06Object\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.distconv.v1.ObjectState\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x11\n\tfile_name\x18\x08 \x01(\t\x12/\n\x06labels\x18\t \x03(\x0b\x32\x1f.distconv.v1.Object.LabelsEntry\x12\x0c\n\x04pool\x18\n \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x0f\x43ollectedObject\x12\x0e\n\x06object\x18\x01 \x01(\t\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.distconv.v1.CollectReason\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\xef\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06object\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.distconv.v1.UploadState\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12(\n\x08received\x18\x05 \x03(\x0b\x32\x16.distconv.v1.ByteRange\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\nFinishSpec\x12)\n\tcontainer\x18\x01 \x01(\x0e\x32\x16.distconv.v1.Container\"\x95\x01\n\x0c\x46inishReport\x12%\n\x05media\x18\x01 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12(\n\x06\x63\x65nsus\x18\x02 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12\x17\n\x0freceived_sha256\x18\x03 \x01(\t\x12\x1b\n\x13received_size_bytes\x18\x04 \x01(\x03*\x8a\x01\n\x0bMediaAction\x12\x1c\n\x18MEDIA_ACTION_UNSPECIFIED\x10\x00\x12\x15\n\x11MEDIA_ACTION_READ\x10\x01\x12\x16\n\x12MEDIA_ACTION_WRITE\x10\x02\x12\x17\n\x13MEDIA_ACTION_DELETE\x10\x03\x12\x15\n\x11MEDIA_ACTION_LIST\x10\x04*c\n\x0bObjectState\x12\x1c\n\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OBJECT_STATE_UPLOADING\x10\x01\x12\x1a\n\x16OBJECT_STATE_COMMITTED\x10\x02*\xb4\x01\n\rCollectReason\x12\x1e\n\x1a\x43OLLECT_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OLLECT_REASON_LOST_OUTPUT\x10\x01\x12!\n\x1d\x43OLLECT_REASON_EXPIRED_OUTPUT\x10\x02\x12#\n\x1f\x43OLLECT_REASON_ABANDONED_UPLOAD\x10\x03\x12\x1b\n\x17\x43OLLECT_REASON_LEFTOVER\x10\x04*\x95\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1b\n\x17UPLOAD_STATE_COMPLETING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMPLETED\x10\x03\x12\x18\n\x14UPLOAD_STATE_ABORTED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x18\x64istconv/v1/object.proto\x12\x0b\x64istconv.v1\x1a\x17\x64istconv/v1/media.proto\x1a\x19\x64istconv/v1/profile.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa2\x01\n\x0bMediaAccess\x12\x19\n\x11storage_addresses\x18\x01 \x03(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0e\n\x06object\x18\x03 \x01(\t\x12(\n\x06\x61\x63tion\x18\x04 \x01(\x0e\x32\x18.distconv.v1.MediaAction\x12/\n\x0b\x65xpire_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"+\n\tByteRange\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0e\n\x06length\x18\x02 \x01(\x03\"5\n\tBlockSums\x12\x18\n\x10\x62lock_size_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06\x63rc32c\x18\x02 \x01(\x0c\"5\n\x05\x43hunk\x12\x0e\n\x06offset\x18\x01 \x01(\x03\x12\x0c\n\x04\x64\x61ta\x18\x02 \x01(\x0c\x12\x0e\n\x06\x63rc32c\x18\x03 \x01(\x03\"\xd6\x02\n\x06Object\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\'\n\x05state\x18\x02 \x01(\x0e\x32\x18.distconv.v1.ObjectState\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\x12\x0e\n\x06sha256\x18\x04 \x01(\t\x12/\n\x0b\x63reate_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x63ommit_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06tenant\x18\x07 \x01(\t\x12\x11\n\tfile_name\x18\x08 \x01(\t\x12/\n\x06labels\x18\t \x03(\x0b\x32\x1f.distconv.v1.Object.LabelsEntry\x12\x0c\n\x04pool\x18\n \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"a\n\x0f\x43ollectedObject\x12\x0e\n\x06object\x18\x01 \x01(\t\x12*\n\x06reason\x18\x02 \x01(\x0e\x32\x1a.distconv.v1.CollectReason\x12\x12\n\nsize_bytes\x18\x03 \x01(\x03\"\xef\x01\n\x06Upload\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06object\x18\x02 \x01(\t\x12\'\n\x05state\x18\x03 \x01(\x0e\x32\x18.distconv.v1.UploadState\x12\x12\n\nsize_bytes\x18\x04 \x01(\x03\x12(\n\x08received\x18\x05 \x03(\x0b\x32\x16.distconv.v1.ByteRange\x12/\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"7\n\nFinishSpec\x12)\n\tcontainer\x18\x01 \x01(\x0e\x32\x16.distconv.v1.Container\"\x95\x01\n\x0c\x46inishReport\x12%\n\x05media\x18\x01 \x01(\x0b\x32\x16.distconv.v1.MediaInfo\x12(\n\x06\x63\x65nsus\x18\x02 \x01(\x0b\x32\x18.distconv.v1.MediaCensus\x12\x17\n\x0freceived_sha256\x18\x03 \x01(\t\x12\x1b\n\x13received_size_bytes\x18\x04 \x01(\x03*\x8a\x01\n\x0bMediaAction\x12\x1c\n\x18MEDIA_ACTION_UNSPECIFIED\x10\x00\x12\x15\n\x11MEDIA_ACTION_READ\x10\x01\x12\x16\n\x12MEDIA_ACTION_WRITE\x10\x02\x12\x17\n\x13MEDIA_ACTION_DELETE\x10\x03\x12\x15\n\x11MEDIA_ACTION_LIST\x10\x04*c\n\x0bObjectState\x12\x1c\n\x18OBJECT_STATE_UNSPECIFIED\x10\x00\x12\x1a\n\x16OBJECT_STATE_UPLOADING\x10\x01\x12\x1a\n\x16OBJECT_STATE_COMMITTED\x10\x02*\xb4\x01\n\rCollectReason\x12\x1e\n\x1a\x43OLLECT_REASON_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x43OLLECT_REASON_LOST_OUTPUT\x10\x01\x12!\n\x1d\x43OLLECT_REASON_EXPIRED_OUTPUT\x10\x02\x12#\n\x1f\x43OLLECT_REASON_ABANDONED_UPLOAD\x10\x03\x12\x1b\n\x17\x43OLLECT_REASON_LEFTOVER\x10\x04*\x95\x01\n\x0bUploadState\x12\x1c\n\x18UPLOAD_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11UPLOAD_STATE_OPEN\x10\x01\x12\x1b\n\x17UPLOAD_STATE_COMPLETING\x10\x02\x12\x1a\n\x16UPLOAD_STATE_COMPLETED\x10\x03\x12\x18\n\x14UPLOAD_STATE_ABORTED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,30 +36,32 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_OBJECT_LABELSENTRY']._loaded_options = None
   _globals['_OBJECT_LABELSENTRY']._serialized_options = b'8\001'
-  _globals['_MEDIAACTION']._serialized_start=1287
-  _globals['_MEDIAACTION']._serialized_end=1425
-  _globals['_OBJECTSTATE']._serialized_start=1427
-  _globals['_OBJECTSTATE']._serialized_end=1526
-  _globals['_COLLECTREASON']._serialized_start=1529
-  _globals['_COLLECTREASON']._serialized_end=1709
-  _globals['_UPLOADSTATE']._serialized_start=1712
-  _globals['_UPLOADSTATE']._serialized_end=1861
+  _globals['_MEDIAACTION']._serialized_start=1342
+  _globals['_MEDIAACTION']._serialized_end=1480
+  _globals['_OBJECTSTATE']._serialized_start=1482
+  _globals['_OBJECTSTATE']._serialized_end=1581
+  _globals['_COLLECTREASON']._serialized_start=1584
+  _globals['_COLLECTREASON']._serialized_end=1764
+  _globals['_UPLOADSTATE']._serialized_start=1767
+  _globals['_UPLOADSTATE']._serialized_end=1916
   _globals['_MEDIAACCESS']._serialized_start=127
   _globals['_MEDIAACCESS']._serialized_end=289
   _globals['_BYTERANGE']._serialized_start=291
   _globals['_BYTERANGE']._serialized_end=334
-  _globals['_CHUNK']._serialized_start=336
-  _globals['_CHUNK']._serialized_end=389
-  _globals['_OBJECT']._serialized_start=392
-  _globals['_OBJECT']._serialized_end=734
-  _globals['_OBJECT_LABELSENTRY']._serialized_start=689
-  _globals['_OBJECT_LABELSENTRY']._serialized_end=734
-  _globals['_COLLECTEDOBJECT']._serialized_start=736
-  _globals['_COLLECTEDOBJECT']._serialized_end=833
-  _globals['_UPLOAD']._serialized_start=836
-  _globals['_UPLOAD']._serialized_end=1075
-  _globals['_FINISHSPEC']._serialized_start=1077
-  _globals['_FINISHSPEC']._serialized_end=1132
-  _globals['_FINISHREPORT']._serialized_start=1135
-  _globals['_FINISHREPORT']._serialized_end=1284
+  _globals['_BLOCKSUMS']._serialized_start=336
+  _globals['_BLOCKSUMS']._serialized_end=389
+  _globals['_CHUNK']._serialized_start=391
+  _globals['_CHUNK']._serialized_end=444
+  _globals['_OBJECT']._serialized_start=447
+  _globals['_OBJECT']._serialized_end=789
+  _globals['_OBJECT_LABELSENTRY']._serialized_start=744
+  _globals['_OBJECT_LABELSENTRY']._serialized_end=789
+  _globals['_COLLECTEDOBJECT']._serialized_start=791
+  _globals['_COLLECTEDOBJECT']._serialized_end=888
+  _globals['_UPLOAD']._serialized_start=891
+  _globals['_UPLOAD']._serialized_end=1130
+  _globals['_FINISHSPEC']._serialized_start=1132
+  _globals['_FINISHSPEC']._serialized_end=1187
+  _globals['_FINISHREPORT']._serialized_start=1190
+  _globals['_FINISHREPORT']._serialized_end=1339
 # @@protoc_insertion_point(module_scope)

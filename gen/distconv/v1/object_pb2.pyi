@@ -213,6 +213,32 @@ class ByteRange(_message.Message):
 Global___ByteRange: _TypeAlias = ByteRange  # noqa: Y015
 
 @_typing.final
+class BlockSums(_message.Message):
+    """The checksums of an object's blocks, which are of equal size; the last one is what is left."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BLOCK_SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CRC32C_FIELD_NUMBER: _builtins.int
+    block_size_bytes: _builtins.int
+    """The size of a block, bytes: a multiple of 1,048,576, at most 16,777,216."""
+    crc32c: _builtins.bytes
+    """CRC32C of each block in order, 4 bytes each, the highest first."""
+    def __init__(
+        self,
+        *,
+        block_size_bytes: _builtins.int = ...,
+        crc32c: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["block_size_bytes", b"block_size_bytes", "crc32c", b"crc32c"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BlockSums: _TypeAlias = BlockSums  # noqa: Y015
+
+@_typing.final
 class Chunk(_message.Message):
     """A piece of an object with its checksum."""
 

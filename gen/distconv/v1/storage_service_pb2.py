@@ -27,7 +27,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!distconv/v1/storage_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/object.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n\x13\x43reateUploadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\'\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x17.distconv.v1.FinishSpec\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12<\n\x06labels\x18\x05 \x03(\x0b\x32,.distconv.v1.CreateUploadRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14\x43reateUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"A\n\x0cWriteRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\"=\n\rWriteResponse\x12,\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x16.distconv.v1.ByteRange\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"I\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"h\n\x16\x43ompleteUploadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x19.distconv.v1.FinishReport\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"T\n\x0bReadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12%\n\x05range\x18\x02 \x01(\x0b\x32\x16.distconv.v1.ByteRange\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"{\n\x0cReadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\x12\x12\n\nrange_done\x18\x03 \x01(\x08\x12\x0f\n\x07waiting\x18\x04 \x01(\x08\" \n\x10GetObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetObjectResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\"7\n\x11\x46indObjectRequest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"M\n\x12\x46indObjectResponse\x12\x12\n\nsize_known\x18\x01 \x01(\x08\x12#\n\x06object\x18\x02 \x01(\x0b\x32\x13.distconv.v1.Object\"\xb4\x02\n\x12ListObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10\x66ile_name_prefix\x18\x03 \x01(\t\x12;\n\x06labels\x18\x04 \x03(\x0b\x32+.distconv.v1.ListObjectsRequest.LabelsEntry\x12-\n\tfrom_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62\x65\x66ore_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tid_prefix\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x13ListObjectsResponse\x12$\n\x07objects\x18\x01 \x03(\x0b\x32\x13.distconv.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteObjectResponse\"\x87\x01\n\x0bStoragePool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1b\n\x0e\x63\x61pacity_bytes\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nused_bytes\x18\x03 \x01(\x03\x12\x17\n\nfree_bytes\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_capacity_bytesB\r\n\x0b_free_bytes\"\x12\n\x10ListPoolsRequest\"<\n\x11ListPoolsResponse\x12\'\n\x05pools\x18\x01 \x03(\x0b\x32\x18.distconv.v1.StoragePool\"*\n\x17\x43ollectLeftoversRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"K\n\x18\x43ollectLeftoversResponse\x12/\n\tcollected\x18\x01 \x03(\x0b\x32\x1c.distconv.v1.CollectedObject\"E\n\rGetUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"~\n\x0eGetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x62lock_size_bytes\x18\x03 \x01(\x03\x12\x14\n\x0c\x62lock_crc32c\x18\x04 \x01(\x0c\"K\n\x13LocateObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x06ranges\x18\x02 \x03(\x0b\x32\x16.distconv.v1.ByteRange\"_\n\x14LocateObjectResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12#\n\x06object\x18\x02 \x01(\x0b\x32\x13.distconv.v1.Object\x12\x14\n\x0crange_sha256\x18\x03 \x03(\t2\xea\x08\n\x0eStorageService\x12S\n\x0c\x43reateUpload\x12 .distconv.v1.CreateUploadRequest\x1a!.distconv.v1.CreateUploadResponse\x12\x42\n\x05Write\x12\x19.distconv.v1.WriteRequest\x1a\x1a.distconv.v1.WriteResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.distconv.v1.GetUploadRequest\x1a\x1e.distconv.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".distconv.v1.CompleteUploadRequest\x1a#.distconv.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.distconv.v1.AbortUploadRequest\x1a .distconv.v1.AbortUploadResponse\x12?\n\x04Read\x12\x18.distconv.v1.ReadRequest\x1a\x19.distconv.v1.ReadResponse(\x01\x30\x01\x12J\n\tGetObject\x12\x1d.distconv.v1.GetObjectRequest\x1a\x1e.distconv.v1.GetObjectResponse\x12M\n\nFindObject\x12\x1e.distconv.v1.FindObjectRequest\x1a\x1f.distconv.v1.FindObjectResponse\x12P\n\x0bListObjects\x12\x1f.distconv.v1.ListObjectsRequest\x1a .distconv.v1.ListObjectsResponse\x12S\n\x0c\x44\x65leteObject\x12 .distconv.v1.DeleteObjectRequest\x1a!.distconv.v1.DeleteObjectResponse\x12J\n\tListPools\x12\x1d.distconv.v1.ListPoolsRequest\x1a\x1e.distconv.v1.ListPoolsResponse\x12_\n\x10\x43ollectLeftovers\x12$.distconv.v1.CollectLeftoversRequest\x1a%.distconv.v1.CollectLeftoversResponse\x12\x41\n\x06GetUrl\x12\x1a.distconv.v1.GetUrlRequest\x1a\x1b.distconv.v1.GetUrlResponse\x12S\n\x0cLocateObject\x12 .distconv.v1.LocateObjectRequest\x1a!.distconv.v1.LocateObjectResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!distconv/v1/storage_service.proto\x12\x0b\x64istconv.v1\x1a\x18\x64istconv/v1/object.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe2\x01\n\x13\x43reateUploadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\'\n\x06\x66inish\x18\x03 \x01(\x0b\x32\x17.distconv.v1.FinishSpec\x12\x11\n\tfile_name\x18\x04 \x01(\t\x12<\n\x06labels\x18\x05 \x03(\x0b\x32,.distconv.v1.CreateUploadRequest.LabelsEntry\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\";\n\x14\x43reateUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"A\n\x0cWriteRequest\x12\x0e\n\x06upload\x18\x01 \x01(\t\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\"=\n\rWriteResponse\x12,\n\x0c\x61\x63knowledged\x18\x01 \x03(\x0b\x32\x16.distconv.v1.ByteRange\" \n\x10GetUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"8\n\x11GetUploadResponse\x12#\n\x06upload\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Upload\"I\n\x15\x43ompleteUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x12\n\nsize_bytes\x18\x02 \x01(\x03\x12\x0e\n\x06sha256\x18\x03 \x01(\t\"h\n\x16\x43ompleteUploadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12)\n\x06report\x18\x02 \x01(\x0b\x32\x19.distconv.v1.FinishReport\"\"\n\x12\x41\x62ortUploadRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x15\n\x13\x41\x62ortUploadResponse\"T\n\x0bReadRequest\x12\x0e\n\x06object\x18\x01 \x01(\t\x12%\n\x05range\x18\x02 \x01(\x0b\x32\x16.distconv.v1.ByteRange\x12\x0e\n\x06\x66ollow\x18\x03 \x01(\x08\"{\n\x0cReadResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12!\n\x05\x63hunk\x18\x02 \x01(\x0b\x32\x12.distconv.v1.Chunk\x12\x12\n\nrange_done\x18\x03 \x01(\x08\x12\x0f\n\x07waiting\x18\x04 \x01(\x08\"5\n\x10GetObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x13\n\x0bwith_blocks\x18\x02 \x01(\x08\"`\n\x11GetObjectResponse\x12#\n\x06object\x18\x01 \x01(\x0b\x32\x13.distconv.v1.Object\x12&\n\x06\x62locks\x18\x02 \x01(\x0b\x32\x16.distconv.v1.BlockSums\"7\n\x11\x46indObjectRequest\x12\x12\n\nsize_bytes\x18\x01 \x01(\x03\x12\x0e\n\x06sha256\x18\x02 \x01(\t\"M\n\x12\x46indObjectResponse\x12\x12\n\nsize_known\x18\x01 \x01(\x08\x12#\n\x06object\x18\x02 \x01(\x0b\x32\x13.distconv.v1.Object\"\xb4\x02\n\x12ListObjectsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x18\n\x10\x66ile_name_prefix\x18\x03 \x01(\t\x12;\n\x06labels\x18\x04 \x03(\x0b\x32+.distconv.v1.ListObjectsRequest.LabelsEntry\x12-\n\tfrom_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x62\x65\x66ore_time\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x11\n\tid_prefix\x18\x07 \x01(\t\x1a-\n\x0bLabelsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"T\n\x13ListObjectsResponse\x12$\n\x07objects\x18\x01 \x03(\x0b\x32\x13.distconv.v1.Object\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"#\n\x13\x44\x65leteObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"\x16\n\x14\x44\x65leteObjectResponse\"\x87\x01\n\x0bStoragePool\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1b\n\x0e\x63\x61pacity_bytes\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nused_bytes\x18\x03 \x01(\x03\x12\x17\n\nfree_bytes\x18\x04 \x01(\x03H\x01\x88\x01\x01\x42\x11\n\x0f_capacity_bytesB\r\n\x0b_free_bytes\"\x12\n\x10ListPoolsRequest\"<\n\x11ListPoolsResponse\x12\'\n\x05pools\x18\x01 \x03(\x0b\x32\x18.distconv.v1.StoragePool\"*\n\x17\x43ollectLeftoversRequest\x12\x0f\n\x07\x64ry_run\x18\x01 \x01(\x08\"K\n\x18\x43ollectLeftoversResponse\x12/\n\tcollected\x18\x01 \x03(\x0b\x32\x1c.distconv.v1.CollectedObject\"E\n\rGetUrlRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x03ttl\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"~\n\x0eGetUrlResponse\x12\x0b\n\x03url\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x18\n\x10\x62lock_size_bytes\x18\x03 \x01(\x03\x12\x14\n\x0c\x62lock_crc32c\x18\x04 \x01(\x0c\"K\n\x13LocateObjectRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12&\n\x06ranges\x18\x02 \x03(\x0b\x32\x16.distconv.v1.ByteRange\"_\n\x14LocateObjectResponse\x12\x0c\n\x04path\x18\x01 \x01(\t\x12#\n\x06object\x18\x02 \x01(\x0b\x32\x13.distconv.v1.Object\x12\x14\n\x0crange_sha256\x18\x03 \x03(\t2\xea\x08\n\x0eStorageService\x12S\n\x0c\x43reateUpload\x12 .distconv.v1.CreateUploadRequest\x1a!.distconv.v1.CreateUploadResponse\x12\x42\n\x05Write\x12\x19.distconv.v1.WriteRequest\x1a\x1a.distconv.v1.WriteResponse(\x01\x30\x01\x12J\n\tGetUpload\x12\x1d.distconv.v1.GetUploadRequest\x1a\x1e.distconv.v1.GetUploadResponse\x12Y\n\x0e\x43ompleteUpload\x12\".distconv.v1.CompleteUploadRequest\x1a#.distconv.v1.CompleteUploadResponse\x12P\n\x0b\x41\x62ortUpload\x12\x1f.distconv.v1.AbortUploadRequest\x1a .distconv.v1.AbortUploadResponse\x12?\n\x04Read\x12\x18.distconv.v1.ReadRequest\x1a\x19.distconv.v1.ReadResponse(\x01\x30\x01\x12J\n\tGetObject\x12\x1d.distconv.v1.GetObjectRequest\x1a\x1e.distconv.v1.GetObjectResponse\x12M\n\nFindObject\x12\x1e.distconv.v1.FindObjectRequest\x1a\x1f.distconv.v1.FindObjectResponse\x12P\n\x0bListObjects\x12\x1f.distconv.v1.ListObjectsRequest\x1a .distconv.v1.ListObjectsResponse\x12S\n\x0c\x44\x65leteObject\x12 .distconv.v1.DeleteObjectRequest\x1a!.distconv.v1.DeleteObjectResponse\x12J\n\tListPools\x12\x1d.distconv.v1.ListPoolsRequest\x1a\x1e.distconv.v1.ListPoolsResponse\x12_\n\x10\x43ollectLeftovers\x12$.distconv.v1.CollectLeftoversRequest\x1a%.distconv.v1.CollectLeftoversResponse\x12\x41\n\x06GetUrl\x12\x1a.distconv.v1.GetUrlRequest\x1a\x1b.distconv.v1.GetUrlResponse\x12S\n\x0cLocateObject\x12 .distconv.v1.LocateObjectRequest\x1a!.distconv.v1.LocateObjectResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -65,41 +65,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_READRESPONSE']._serialized_start=979
   _globals['_READRESPONSE']._serialized_end=1102
   _globals['_GETOBJECTREQUEST']._serialized_start=1104
-  _globals['_GETOBJECTREQUEST']._serialized_end=1136
-  _globals['_GETOBJECTRESPONSE']._serialized_start=1138
-  _globals['_GETOBJECTRESPONSE']._serialized_end=1194
-  _globals['_FINDOBJECTREQUEST']._serialized_start=1196
-  _globals['_FINDOBJECTREQUEST']._serialized_end=1251
-  _globals['_FINDOBJECTRESPONSE']._serialized_start=1253
-  _globals['_FINDOBJECTRESPONSE']._serialized_end=1330
-  _globals['_LISTOBJECTSREQUEST']._serialized_start=1333
-  _globals['_LISTOBJECTSREQUEST']._serialized_end=1641
+  _globals['_GETOBJECTREQUEST']._serialized_end=1157
+  _globals['_GETOBJECTRESPONSE']._serialized_start=1159
+  _globals['_GETOBJECTRESPONSE']._serialized_end=1255
+  _globals['_FINDOBJECTREQUEST']._serialized_start=1257
+  _globals['_FINDOBJECTREQUEST']._serialized_end=1312
+  _globals['_FINDOBJECTRESPONSE']._serialized_start=1314
+  _globals['_FINDOBJECTRESPONSE']._serialized_end=1391
+  _globals['_LISTOBJECTSREQUEST']._serialized_start=1394
+  _globals['_LISTOBJECTSREQUEST']._serialized_end=1702
   _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._serialized_start=323
   _globals['_LISTOBJECTSREQUEST_LABELSENTRY']._serialized_end=368
-  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1643
-  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1727
-  _globals['_DELETEOBJECTREQUEST']._serialized_start=1729
-  _globals['_DELETEOBJECTREQUEST']._serialized_end=1764
-  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1766
-  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1788
-  _globals['_STORAGEPOOL']._serialized_start=1791
-  _globals['_STORAGEPOOL']._serialized_end=1926
-  _globals['_LISTPOOLSREQUEST']._serialized_start=1928
-  _globals['_LISTPOOLSREQUEST']._serialized_end=1946
-  _globals['_LISTPOOLSRESPONSE']._serialized_start=1948
-  _globals['_LISTPOOLSRESPONSE']._serialized_end=2008
-  _globals['_COLLECTLEFTOVERSREQUEST']._serialized_start=2010
-  _globals['_COLLECTLEFTOVERSREQUEST']._serialized_end=2052
-  _globals['_COLLECTLEFTOVERSRESPONSE']._serialized_start=2054
-  _globals['_COLLECTLEFTOVERSRESPONSE']._serialized_end=2129
-  _globals['_GETURLREQUEST']._serialized_start=2131
-  _globals['_GETURLREQUEST']._serialized_end=2200
-  _globals['_GETURLRESPONSE']._serialized_start=2202
-  _globals['_GETURLRESPONSE']._serialized_end=2328
-  _globals['_LOCATEOBJECTREQUEST']._serialized_start=2330
-  _globals['_LOCATEOBJECTREQUEST']._serialized_end=2405
-  _globals['_LOCATEOBJECTRESPONSE']._serialized_start=2407
-  _globals['_LOCATEOBJECTRESPONSE']._serialized_end=2502
-  _globals['_STORAGESERVICE']._serialized_start=2505
-  _globals['_STORAGESERVICE']._serialized_end=3635
+  _globals['_LISTOBJECTSRESPONSE']._serialized_start=1704
+  _globals['_LISTOBJECTSRESPONSE']._serialized_end=1788
+  _globals['_DELETEOBJECTREQUEST']._serialized_start=1790
+  _globals['_DELETEOBJECTREQUEST']._serialized_end=1825
+  _globals['_DELETEOBJECTRESPONSE']._serialized_start=1827
+  _globals['_DELETEOBJECTRESPONSE']._serialized_end=1849
+  _globals['_STORAGEPOOL']._serialized_start=1852
+  _globals['_STORAGEPOOL']._serialized_end=1987
+  _globals['_LISTPOOLSREQUEST']._serialized_start=1989
+  _globals['_LISTPOOLSREQUEST']._serialized_end=2007
+  _globals['_LISTPOOLSRESPONSE']._serialized_start=2009
+  _globals['_LISTPOOLSRESPONSE']._serialized_end=2069
+  _globals['_COLLECTLEFTOVERSREQUEST']._serialized_start=2071
+  _globals['_COLLECTLEFTOVERSREQUEST']._serialized_end=2113
+  _globals['_COLLECTLEFTOVERSRESPONSE']._serialized_start=2115
+  _globals['_COLLECTLEFTOVERSRESPONSE']._serialized_end=2190
+  _globals['_GETURLREQUEST']._serialized_start=2192
+  _globals['_GETURLREQUEST']._serialized_end=2261
+  _globals['_GETURLRESPONSE']._serialized_start=2263
+  _globals['_GETURLRESPONSE']._serialized_end=2389
+  _globals['_LOCATEOBJECTREQUEST']._serialized_start=2391
+  _globals['_LOCATEOBJECTREQUEST']._serialized_end=2466
+  _globals['_LOCATEOBJECTRESPONSE']._serialized_start=2468
+  _globals['_LOCATEOBJECTRESPONSE']._serialized_end=2563
+  _globals['_STORAGESERVICE']._serialized_start=2566
+  _globals['_STORAGESERVICE']._serialized_end=3696
 # @@protoc_insertion_point(module_scope)

@@ -392,16 +392,20 @@ class GetObjectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    WITH_BLOCKS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The object, `objects/{id}`."""
+    with_blocks: _builtins.bool
+    """Tell the checksums of its blocks as well."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        with_blocks: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "with_blocks", b"with_blocks"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -414,18 +418,27 @@ class GetObjectResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     OBJECT_FIELD_NUMBER: _builtins.int
+    BLOCKS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def object(self) -> _object_pb2.Object:
         """The object."""
+
+    @_builtins.property
+    def blocks(self) -> _object_pb2.BlockSums:
+        """The checksums of its blocks, if they were asked for: who reads ranges of it, wherever from and in
+        whatever order, can check them. Absent while it is uploaded, and of an object that was stored
+        before they were kept.
+        """
 
     def __init__(
         self,
         *,
         object: _object_pb2.Object | None = ...,
+        blocks: _object_pb2.BlockSums | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "object", b"object"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["object", b"object"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["blocks", b"blocks", "object", b"object"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

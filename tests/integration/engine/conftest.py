@@ -33,16 +33,16 @@ class Storage:
     def __init__(self, address: str, tokens: MediaTokens, folder: Path) -> None:
         self.address = address
         self._tokens = tokens
-        self._folder = folder
+        self.folder = folder
 
     def content(self, object_id: str) -> Path:
         """Return the file in which an object's bytes lie."""
-        (path,) = self._folder.rglob(f"objects/local/data/{object_id}.*")
+        (path,) = self.folder.rglob(f"objects/local/data/{object_id}.*")
         return path
 
     def at(self, address: str) -> "Storage":
         """Return the same storage as it is reached by another way."""
-        return Storage(address, self._tokens, self._folder)
+        return Storage(address, self._tokens, self.folder)
 
     def grant(self, action: MediaAction, object_id: str | None = None) -> MediaGrant:
         name = object_id or new_id(SystemClock().now())

@@ -292,6 +292,25 @@ async def test_what_is_being_uploaded_can_be_described_but_not_read(caller: Call
     assert answer.object.size_bytes == 77
 
 
+async def test_the_checksums_of_blocks_are_told_when_they_are_asked_for(caller: Caller) -> None:
+    content = os.urandom(3 * 1024 * 1024 + 5)
+    upload = await caller.create()  # of a size that nobody knows
+    await caller.write(upload, reversed(cut(content)))
+    await caller.complete(upload, content)
+    for asked in (False, True):
+        with translated():
+            answer = await caller.stub.GetObject(
+                pb.GetObjectRequest(name=f"objects/{OBJECT_ID}", with_blocks=asked),
+                metadata=caller.token(MediaAction.READ),
+            )
+        assert answer.HasField("blocks") == asked
+    assert answer.blocks.block_size_bytes == 1024 * 1024
+    blocks = [content[at : at + 1024 * 1024] for at in range(0, len(content), 1024 * 1024)]
+    assert answer.blocks.crc32c == b"".join(
+        google_crc32c.value(block).to_bytes(4, "big") for block in blocks
+    )
+
+
 async def test_a_reader_that_stops_and_goes_leaves_no_file_open(
     caller: Caller, storage: RunningStorage
 ) -> None:

@@ -4,6 +4,7 @@ import os
 import random
 from itertools import pairwise
 
+import google_crc32c
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,6 +48,7 @@ def test_any_order_gives_the_digest_of_the_whole(
     digest = asyncio.run(_arrive(cuts, order, catch_up=catch_up))
     assert digest.frontier == len(CONTENT)
     assert digest.hexdigest() == hashlib.sha256(CONTENT).hexdigest()
+    assert digest.blocks().packed == google_crc32c.value(CONTENT).to_bytes(4, "big")
 
 
 async def test_large_pieces_are_hashed_in_a_thread_and_reset_begins_anew(threads: Threads) -> None:

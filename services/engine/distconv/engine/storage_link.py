@@ -13,6 +13,7 @@ from distconv.core.errors import (
     DistconvError,
     UnavailableError,
 )
+from distconv.engine.block_sums import BlockSums
 from distconv.engine.work import MediaGrant
 from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
 from distconv.rpc.convert.times import to_datetime
@@ -98,6 +99,23 @@ class StorageLink:
         if answer.object.state != object_pb2.OBJECT_STATE_COMMITTED:
             return None
         return answer.object.size_bytes, answer.object.sha256
+
+    async def blocks(self, size_bytes: int, *, patient: bool = False) -> BlockSums | None:
+        """Ask for the checksums of the object's blocks; once, or with patience (see `unary`).
+
+        None while it is uploaded, and when there are none that fit its size.
+        """
+        request = pb.GetObjectRequest(name=self.grant.object_name, with_blocks=True)
+        if patient:
+            answer = await self.unary(lambda: self.stub.GetObject(request, metadata=self.metadata))
+        else:
+            with translated(self.address):
+                answer = await self.stub.GetObject(
+                    request, metadata=self.metadata, timeout=UNARY_TIMEOUT_S
+                )
+        if not answer.HasField("blocks"):
+            return None
+        return BlockSums.unpack(size_bytes, answer.blocks.block_size_bytes, answer.blocks.crc32c)
 
     async def url(self) -> SignedUrl:
         """Ask for a URL of the object, once: it can be spared. Raises the tree's errors."""

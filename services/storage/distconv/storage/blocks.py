@@ -1,4 +1,4 @@
-"""The checksums of a content's blocks, for readers that fetch ranges of it past storage."""
+"""The checksums of a content's blocks, for readers that take ranges of it in any order."""
 
 import base64
 import struct
@@ -8,6 +8,7 @@ from typing import Self
 
 import google_crc32c
 
+from distconv.core.crc32c import combine
 from distconv.storage.limits import MIB
 
 # As many sums as a record can carry without anybody's noticing: 16 KiB of them.
@@ -40,15 +41,20 @@ class Blocks:
 
 
 class BlockSums:
-    """Take a content from its start to its end and sum its blocks."""
+    """Take a content from its start to its end and sum its blocks.
 
-    def __init__(self, size_bytes: int) -> None:
+    A content of unknown size is summed in the smallest blocks, which are put
+    together at the end.
+    """
+
+    def __init__(self, size_bytes: int = 0) -> None:
+        """`size_bytes` is how much will come, 0 when that is not known."""
         self._block_bytes = block_bytes_of(size_bytes)
         self._crcs: list[int] = []
         self._crc = 0
         self._filled = 0
 
-    def update(self, data: bytes) -> None:
+    def update(self, data: bytes | memoryview) -> None:
         """Take the bytes that come next."""
         rest = memoryview(data)
         while rest:
@@ -57,17 +63,29 @@ class BlockSums:
             self._filled += len(part)
             rest = rest[len(part) :]
             if self._filled == self._block_bytes:
-                self._end_block()
-
-    def _end_block(self) -> None:
-        self._crcs.append(self._crc)
-        self._crc = self._filled = 0
+                self._crcs.append(self._crc)
+                self._crc = self._filled = 0
 
     def result(self) -> Blocks:
-        """Return the checksums of what was taken."""
-        if self._filled:
-            self._end_block()
-        return Blocks.of(self._block_bytes, self._crcs)
+        """Return the checksums of what was taken so far, as if that were the whole."""
+        crcs = [*self._crcs, self._crc] if self._filled else self._crcs
+        size_bytes = len(self._crcs) * self._block_bytes + self._filled
+        block_bytes = max(self._block_bytes, block_bytes_of(size_bytes))
+        joined = self._joined(crcs, block_bytes // self._block_bytes)
+        return Blocks.of(block_bytes, joined)
+
+    def _joined(self, crcs: Sequence[int], count: int) -> Sequence[int]:
+        """Put every `count` sums together."""
+        if count == 1:
+            return crcs
+        joined: list[int] = []
+        for index, crc in enumerate(crcs):
+            if index % count:
+                length = self._block_bytes if index < len(self._crcs) else self._filled
+                joined[-1] = combine(joined[-1], crc, length)
+            else:
+                joined.append(crc)
+        return joined
 
 
 def block_bytes_of(size_bytes: int) -> int:

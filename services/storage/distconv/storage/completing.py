@@ -213,7 +213,7 @@ class Completing:
         except BaseException:
             await self._objects.delete_content(place, ready.record.version)
             raise
-        return replace(ready.record, blocks=published.blocks)
+        return replace(ready.record, blocks=published.blocks or ready.record.blocks)
 
     def verdict(self, place: Place, upload_id: UploadId) -> DistconvError | None:
         """Return why an upload failed for good."""

@@ -19,6 +19,7 @@ from distconv.core.errors import (
     InvalidArgumentError,
 )
 from distconv.core.profile import Container
+from distconv.storage.blocks import Blocks, BlockSums
 from distconv.storage.finish import Finisher
 from distconv.storage.names import new_nonce
 from distconv.storage.providers.port import Provider, Published
@@ -94,7 +95,8 @@ class Completion:
         await self._check_digest(upload, size_bytes, sha256)
         container = upload.record.container
         if container is None:
-            record = self._record(upload, size_bytes, sha256)
+            blocks = await self._threads.run(upload.digest.blocks)
+            record = self._record(upload, size_bytes, sha256, blocks=blocks)
             key = upload.place.data_key(record.version)
             publish = partial(upload.staging.publish, key, size_bytes)
             yield Prepared(record=record, publish=publish)
@@ -123,23 +125,29 @@ class Completion:
         target = folder / f"finished.{container.value}"
         source = await upload.staging.path(folder, sha256=sha256)
         finished = await self._finisher.finish(source, target, container)
-        size_bytes, target_sha256 = await self._hash_file(target)
+        size_bytes, target_sha256, blocks = await self._hash_file(target)
         record = self._record(
             upload,
             size_bytes,
             target_sha256,
+            blocks=blocks,
             finished=finished,
             received=(upload.digest.frontier, sha256),
         )
         publish = partial(self._provider.adopt, target, upload.place.data_key(record.version))
         return Prepared(record=record, publish=publish)
 
-    async def _hash_file(self, path: Path) -> tuple[int, str]:
-        digest = hashlib.sha256()
+    async def _hash_file(self, path: Path) -> tuple[int, str, Blocks]:
         size_bytes = (await self._threads.run(path.stat)).st_size
+        digest, sums = hashlib.sha256(), BlockSums(size_bytes)
+
+        def look(data: bytes) -> None:
+            digest.update(data)
+            sums.update(data)
+
         for at in range(0, size_bytes, _HASH_STEP_BYTES):
-            await self._threads.run(_hash_part, digest.update, path, at)
-        return size_bytes, digest.hexdigest()
+            await self._threads.run(_hash_part, look, path, at)
+        return size_bytes, digest.hexdigest(), sums.result()
 
     def _record(
         self,
@@ -147,6 +155,7 @@ class Completion:
         size_bytes: int,
         sha256: str,
         *,
+        blocks: Blocks,
         finished: Finished | None = None,
         received: tuple[int, str] | None = None,
     ) -> ObjectRecord:
@@ -165,6 +174,7 @@ class Completion:
             description=upload.record.description,
             pool=upload.record.pool,
             version=new_nonce(upload.record.pool),
+            blocks=blocks,
         )
 
 

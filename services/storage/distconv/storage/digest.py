@@ -1,9 +1,10 @@
-"""The SHA-256 of bytes that arrive in any order, as far as they are contiguous from the start."""
+"""The digests of bytes that arrive in any order, as far as they are contiguous from the start."""
 
 import hashlib
 from collections.abc import Awaitable, Callable, Sequence
 
 from distconv.core.ranges import RangeSet
+from distconv.storage.blocks import Blocks, BlockSums
 from distconv.storage.providers.port import Piece
 from distconv.storage.threads import Threads
 
@@ -16,16 +17,23 @@ _INLINE_BYTES = 64 * 1024
 
 
 class FrontierDigest:
-    """Hash bytes at the frontier as they arrive, and read back what arrived before its turn."""
+    """Hash bytes at the frontier as they arrive, and read back what arrived before its turn.
 
-    def __init__(self, threads: Threads) -> None:
+    The sums of the blocks are made of the very bytes that the SHA-256 is made of.
+    """
+
+    def __init__(self, threads: Threads, *, size_bytes: int = 0) -> None:
+        """`size_bytes` is how much will come, 0 when that is not known."""
         self._threads = threads
+        self._size_bytes = size_bytes
         self._hash = hashlib.sha256()
+        self._sums = BlockSums(size_bytes)
         self.frontier = 0
 
     def reset(self) -> None:
         """Begin anew; what was hashed will be read back."""
         self._hash = hashlib.sha256()
+        self._sums = BlockSums(self._size_bytes)
         self.frontier = 0
 
     async def feed(self, pieces: Sequence[Piece]) -> None:
@@ -41,9 +49,14 @@ class FrontierDigest:
 
     async def _update(self, parts: Sequence[memoryview | bytes]) -> None:
         if sum(map(len, parts)) <= _INLINE_BYTES:
-            _hash_all(self._hash.update, parts)
+            self._take(parts)
         else:
-            await self._threads.run(_hash_all, self._hash.update, parts)
+            await self._threads.run(self._take, parts)
+
+    def _take(self, parts: Sequence[memoryview | bytes]) -> None:
+        for part in parts:
+            self._hash.update(part)
+            self._sums.update(part)
 
     async def catch_up(self, written: RangeSet, read: ReadBack, *, limit_bytes: int) -> None:
         """Read back and hash at most `limit_bytes` of what lies written beyond the frontier."""
@@ -59,9 +72,6 @@ class FrontierDigest:
         """Return the digest of the bytes up to the frontier."""
         return self._hash.hexdigest()
 
-
-def _hash_all(
-    update: Callable[[memoryview | bytes], None], parts: Sequence[memoryview | bytes]
-) -> None:
-    for part in parts:
-        update(part)
+    def blocks(self) -> Blocks:
+        """Return the checksums of the blocks of the bytes up to the frontier."""
+        return self._sums.result()

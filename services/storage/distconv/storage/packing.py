@@ -44,6 +44,13 @@ def uploading_object(record: UploadRecord) -> pb.Object:
     )
 
 
+def block_sums(record: ObjectRecord | UploadRecord) -> pb.BlockSums | None:
+    """Return the checksums of an object's blocks; None when there are none."""
+    if not isinstance(record, ObjectRecord) or record.blocks is None:
+        return None
+    return pb.BlockSums(block_size_bytes=record.blocks.block_bytes, crc32c=record.blocks.packed)
+
+
 def finish_report(record: ObjectRecord) -> pb.FinishReport | None:
     """Describe what finishing found; None when the object was not finished."""
     if record.finished is None:

@@ -58,7 +58,7 @@ class ObjectRecord:
     as they arrived, before finishing; without finishing they are the object's.
     `version` tells where its content lies: each completion publishes one of
     its own, and the record that is put first says which of them is the object.
-    `blocks` are the checksums of its blocks, None where nobody reads past storage.
+    `blocks` are the checksums of its blocks, None where an earlier version kept none.
     """
 
     object_id: str

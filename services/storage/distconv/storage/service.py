@@ -232,7 +232,8 @@ class StorageServicer(StorageServiceServicer):
         record = await self._listing.describe(place)
         if record is None:
             raise missing(place)
-        return pb.GetObjectResponse(object=_object(record))
+        blocks = packing.block_sums(record) if request.with_blocks else None
+        return pb.GetObjectResponse(object=_object(record), blocks=blocks)
 
     async def FindObject(
         self, request: pb.FindObjectRequest, context: _Context

@@ -109,7 +109,7 @@ class UploadTable:
             self.open[place] = Upload(
                 record,
                 await self._provider.stage(key),
-                digest=FrontierDigest(self._threads),
+                digest=FrontierDigest(self._threads, size_bytes=record.size_bytes),
                 limits=self._limits,
                 clock=self._clock,
                 active_time=now,

@@ -9,6 +9,7 @@ import structlog
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DistconvError, FailedPreconditionError
+from distconv.engine.checked_source import CheckedSource
 from distconv.engine.direct_source import DirectSource
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.shared_folder import find_shared
@@ -21,9 +22,12 @@ _SAID = "shared-folder-not-proved"
 
 
 @asynccontextmanager
-async def opened(link: StorageLink, size_bytes: int, config: RunnerConfig) -> AsyncIterator[Source]:
+async def opened(
+    link: StorageLink, size_bytes: int, config: RunnerConfig
+) -> AsyncIterator[CheckedSource]:
     """Open the source of a link: in a shared folder when that is proved, else bucket or storage."""
-    source = await _shared(link, size_bytes, config) or _away(link, size_bytes, config)
+    found = await _shared(link, size_bytes, config) or _away(link, size_bytes, config)
+    source = CheckedSource(found, link)
     try:
         yield source
     finally:

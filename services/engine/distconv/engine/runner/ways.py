@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distconv.core.errors import DataLossError
+from distconv.engine.checked_source import CheckedSource
 from distconv.engine.fetching import fetch
 from distconv.engine.runner.teller import Teller
 from distconv.engine.scratch import scratch_errors
 from distconv.engine.sink import StorageSink
-from distconv.engine.source import Source
 from distconv.engine.spool import OutputSpool
 from distconv.engine.transcoder import Encoded, Plan
 from distconv.media.child import uncancelled
@@ -24,7 +24,7 @@ class Way:
     """What both ways need: the plan, both ends at storage, and who is told."""
 
     plan: Plan
-    source: Source
+    source: CheckedSource
     sink: StorageSink
     prober: WarmProber
     teller: Teller
@@ -53,7 +53,8 @@ async def by_file(way: Way, folder: Path, *, room_bytes: int) -> Encoded:
 
     All of it lies in `folder`, which is made for it and gone afterwards, and
     takes `room_bytes` at most: of an output that is larger the rest is streamed.
-    A source that lies in a shared folder is read there and not downloaded.
+    A source that lies in a shared folder is read there and not downloaded; what
+    lies there is compared with what was committed once the tool has read it.
     """
     async with _own(folder):
         source = way.source.path or folder / "source"
@@ -79,6 +80,8 @@ async def by_file(way: Way, folder: Path, *, room_bytes: int) -> Encoded:
                 on_report=lambda report: way.teller.encoding(report, spool.written_bytes),
             )
             way.teller.finishing()
+            if way.source.path is not None:
+                await way.source.settle_whole()
             await spool.send()
         finally:
             spool.close()
