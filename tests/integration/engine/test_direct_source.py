@@ -50,7 +50,10 @@ def _settings(s3: S3Server, public_endpoint: str) -> dict[str, Any]:
 
 @asynccontextmanager
 async def _source(
-    storage: RunningStorage, clock: SystemClock | SteppedClock | None = None
+    storage: RunningStorage,
+    clock: SystemClock | SteppedClock | None = None,
+    *,
+    budget_bytes: int = 16 * MIB,
 ) -> AsyncIterator[DirectSource]:
     token, _ = storage.tokens.sign(
         tenant="local",
@@ -63,7 +66,12 @@ async def _source(
         addresses=(storage.address,), token=token, object_name=f"objects/{OBJECT_ID}"
     )
     link = StorageLink(grant, patience_s=5)
-    source = DirectSource(StorageSource(link, len(CONTENT)), link, clock or SystemClock())
+    source = DirectSource(
+        StorageSource(link, len(CONTENT)),
+        link,
+        clock or SystemClock(),
+        budget_bytes=budget_bytes,
+    )
     try:
         yield source
     finally:
@@ -100,6 +108,17 @@ async def test_a_source_is_fetched_once_from_the_bucket_in_any_order(
         assert source.direct_bytes >= len(CONTENT)
         assert await source.settle() != ""
     assert 6 <= _ranges_of(between) <= 9
+
+
+@pytest.mark.parametrize("budget_bytes", [1, 2 * MIB])
+async def test_with_room_for_few_blocks_all_is_read_nevertheless(
+    storage: RunningStorage, between: FaultyS3, budget_bytes: int
+) -> None:
+    await _put(storage)
+    async with _source(storage, budget_bytes=budget_bytes) as source:
+        assert await _read_whole(source) == CONTENT
+        assert await source.read(0, len(CONTENT)) == CONTENT
+        assert source.direct_bytes >= len(CONTENT)
 
 
 @pytest.mark.parametrize("trouble", ["unreachable", "forbidden", "switched off", "a disk"])

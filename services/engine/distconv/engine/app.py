@@ -59,6 +59,7 @@ async def _serve(
         read_ahead_bytes=settings.read_ahead_bytes,
         tls_ca=None if tls_ca is None else tls_ca.decode("ascii", errors="replace"),
         direct_reads=settings.direct_reads,
+        direct_read_bytes=settings.direct_read_bytes,
         scratch_folder=str(scratch.folder),
         shared_folders=list(settings.shared_folders),
     ).to_bytes()

@@ -90,6 +90,13 @@ class EngineSettings(ProcessSettings):
         description="whether sources that lie in a bucket are read from there, by signed URLs, as "
         "long as that works; otherwise through storage",
     )
+    direct_read_bytes: int = Field(
+        default=16 * 1024 * 1024,
+        ge=16 * 1024 * 1024,
+        le=1024**3,
+        description="blocks of a source in a bucket that an attempt fetches and keeps, bytes, "
+        "16 MiB (one block of the largest files) to 1 GiB",
+    )
     benchmark_budget_s: float = Field(
         default=60.0,
         ge=0,

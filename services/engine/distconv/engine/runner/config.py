@@ -17,6 +17,7 @@ class RunnerConfig:
     upload_window_bytes: int
     read_ahead_bytes: int
     direct_reads: bool
+    direct_read_bytes: int
     scratch_folder: str
     shared_folders: list[str]
     tls_ca: str | None = None  # PEM

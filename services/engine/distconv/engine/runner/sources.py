@@ -38,7 +38,7 @@ def _away(link: StorageLink, size_bytes: int, config: RunnerConfig) -> Source:
     through_storage = StorageSource(link, size_bytes)
     if not config.direct_reads:
         return through_storage
-    return DirectSource(through_storage, link, SystemClock())
+    return DirectSource(through_storage, link, SystemClock(), budget_bytes=config.direct_read_bytes)
 
 
 async def _shared(link: StorageLink, size_bytes: int, config: RunnerConfig) -> Source | None:
