@@ -25,6 +25,8 @@ class FairShare:
     out of turn rather than nothing. Shares are counted anew then; within a kind
     nothing may be taken out of turn, but before what a scheduler holds back for an
     engine that is busy and faster: that keeps its place, and others pass by it.
+    Whose task passed by had more than their share until the others have come as
+    far in rank: shares are counted from there.
     """
 
     def __init__(self, ledger: Ledger) -> None:
@@ -36,6 +38,8 @@ class FairShare:
         self._ready: dict[str, TaskRecord] = {}
         self._begun: set[str] = set()
         self._served: defaultdict[str, float] = defaultdict(float)
+        # The highest rank that passed by something held.
+        self._passed_rank = 0.0
         self._longest = 1.0
 
     def committed(self, writes: Writes) -> None:
@@ -78,7 +82,9 @@ class FairShare:
                 f"task {task.id} of rank {task.rank:.1f} was taken before {first.id} of rank "
                 f"{first.rank:.1f}",
             )
-        if ahead:
+        if any(t.rank < task.rank and self.is_held(t.id) for t in self._ready.values()):
+            self._passed_rank = max(self._passed_rank, task.rank)
+        if ahead or task.rank <= self._passed_rank:
             self._served.clear()
         else:
             self._served[task.tenant] += task.cost / WEIGHTS[task.tenant]

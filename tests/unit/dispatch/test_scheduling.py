@@ -14,12 +14,19 @@ from distconv.core.engine import EngineCapabilities, EngineMetrics, EngineState,
 from distconv.core.failure import Failure
 from distconv.core.ids import new_id
 from distconv.core.media import MediaCensus
+from distconv.core.names import AttemptRef
 from distconv.core.profiles import load_catalogue
 from distconv.core.states import JobState
 from distconv.dispatch.app import Dispatch
 from distconv.dispatch.changes.change import Change
 from distconv.dispatch.lifecycle.plan import plan, with_media
-from distconv.dispatch.sessions.messages import BenchmarkReport, BenchmarkResult, Hello
+from distconv.dispatch.sessions.messages import (
+    AttemptResult,
+    BenchmarkReport,
+    BenchmarkResult,
+    Heartbeat,
+    Hello,
+)
 from distconv.dispatch.sessions.session import EngineSession
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.memory import MemoryStore
@@ -351,3 +358,37 @@ async def test_an_engines_own_work_is_not_taken_for_somebody_elses() -> None:
     assert session.foreign_load == pytest.approx(0.1)
     session.note_metrics(busy)
     assert session.foreign_load == pytest.approx(0.9)
+
+
+async def test_a_slot_comes_free_though_nobody_told_that_its_attempt_had_ended() -> None:
+    """The commit of a result whose answer was lost: the same result again finds it concluded."""
+    store = MemoryStore()
+    world, other = World(store=store), World(store=store)
+    await world.job()
+    session = await world.engine()
+    (attempt,) = await world.assigned(session)
+    failed = AttemptResult(
+        ref=AttemptRef(job=attempt.job_id, task=attempt.task_id, attempt=attempt.id),
+        fencing_token=attempt.fencing_token,
+        outcome=BROKEN,
+    )
+    await other.end(attempt, BROKEN)
+    assert session.free_slot_count == 0
+    results = world.dispatch.sessions._messages._results
+    await results._conclude(session, failed)
+    assert session.free_slot_count == 1
+
+
+async def test_a_slot_comes_free_of_what_never_came_and_was_taken_back_without_a_word() -> None:
+    store = MemoryStore()
+    world, other = World(store=store), World(store=store)
+    await world.job()
+    session = await world.engine()
+    (attempt,) = await world.assigned(session)
+    lease = world.dispatch.leasing.lease_duration
+    other.clock.advance(lease + timedelta(seconds=1))
+    assert await other.dispatch.leasing.expire(attempt.id)
+    for passed, free in ((lease, 0), (lease + timedelta(seconds=1), 1)):
+        world.clock.advance(passed)
+        await world.dispatch.sessions._messages.take(session, Heartbeat())
+        assert session.free_slot_count == free

@@ -165,7 +165,7 @@ class EngineMessages:
         if session.takes_work and (roomier or not was_taking):
             self._signals.wake(Topic.WORK)
         tokens = {r.ref.attempt: r.fencing_token for r in beat.attempts}
-        self._forget_stopped(session, tokens)
+        self._forget_gone(session, tokens)
         return tokens
 
     def _all_fresh(self, session: EngineSession, tokens: dict[str, int], now: datetime) -> bool:
@@ -213,8 +213,19 @@ class EngineMessages:
                 held.stopping = True  # taken from it without a word to this session
         return True
 
-    def _forget_stopped(self, session: EngineSession, reported: dict[str, int]) -> None:
-        gone = [key for key, held in session.held.items() if held.stopping and key not in reported]
+    def _forget_gone(self, session: EngineSession, reported: dict[str, int]) -> None:
+        """Free the slots of what the engine does not have any more.
+
+        It was stopped; or its lease has run out for as long again, and nobody told
+        this session: it never reached the engine, and the commit that took it back
+        was not answered.
+        """
+        long_over = self._clock.now() - self._leasing.lease_duration
+        gone = [
+            key
+            for key, held in session.held.items()
+            if key not in reported and (held.stopping or held.expire_time < long_over)
+        ]
         for attempt_id in gone:
             session.drop(attempt_id)
         if gone:

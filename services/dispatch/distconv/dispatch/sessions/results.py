@@ -80,7 +80,9 @@ class Results:
                 engine=session.engine.id,
                 fencing_token=result.fencing_token,
             )
-        if (held := session.held.get(attempt_id)) is not None and held.stopping:
+        if attempt_id in session.held:
+            # It was stopped, or it had ended before: at another replica, or in a commit whose
+            # answer was lost. The engine has let go of it either way.
             session.drop(attempt_id)
             self._signals.wake(Topic.WORK)
         session.send(
