@@ -16,6 +16,7 @@ from distconv.v1 import dispatch_service_pb2 as dispatch
 from distconv.v1 import object_pb2 as pb
 
 if TYPE_CHECKING:
+    from distconv.rpc.chunk_messages import WriteMethod
     from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
 
 R = TypeVar("R")
@@ -79,6 +80,11 @@ class ObjectAccess:
         """Return a stub of its storage, on a connection of its own for what is written."""
         alone = self._action == pb.MEDIA_ACTION_WRITE
         return self._connection.storage(self.address, alone=alone)
+
+    @property
+    def write_method(self) -> WriteMethod:
+        """Return Write of its storage, for encoded requests, on the connection that is its own."""
+        return self._connection.writing(self.address)
 
     @property
     def metadata(self) -> Sequence[tuple[str, str]]:

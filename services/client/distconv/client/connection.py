@@ -22,6 +22,7 @@ from distconv.core.errors import DistconvError
 from distconv.core.names import parse_tenant
 from distconv.rpc.auth import TENANT_KEY
 from distconv.rpc.channel import UNARY_TIMEOUT_S, open_channel
+from distconv.rpc.chunk_messages import write_method
 from distconv.rpc.errors import translated
 from distconv.v1 import (
     dispatch_service_pb2_grpc,
@@ -30,6 +31,7 @@ from distconv.v1 import (
 )
 
 if TYPE_CHECKING:
+    from distconv.rpc.chunk_messages import WriteMethod
     from distconv.v1.dispatch_service_pb2_grpc import DispatchServiceAsyncStub
     from distconv.v1.event_service_pb2_grpc import EventServiceAsyncStub
     from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
@@ -92,10 +94,17 @@ class Connection:
         What is sent `alone` has a connection to itself: on a slow line everything
         else would wait behind the megabytes of an upload that are on their way.
         """
+        return storage_service_pb2_grpc.StorageServiceStub(self._channel(address, alone=alone))
+
+    def writing(self, address: str) -> WriteMethod:
+        """Return StorageService.Write of the storage at `address`, for encoded requests."""
+        return write_method(self._channel(address, alone=True))
+
+    def _channel(self, address: str, *, alone: bool) -> grpc.aio.Channel:
         key = f"{address} alone" if alone else address
         if key not in self._channels:
             self._channels[key] = open_channel(address, tls_ca=self._tls_ca, alone=alone)
-        return storage_service_pb2_grpc.StorageServiceStub(self._channels[key])
+        return self._channels[key]
 
     def patience(self) -> Patience:
         """Return new patience for one piece of work."""

@@ -27,13 +27,14 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.core.ranges import Range, RangeSet, pieces
+from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
 if TYPE_CHECKING:
-    WriteCall = grpc.aio.StreamStreamCall[storage.WriteRequest, storage.WriteResponse]
+    WriteCall = grpc.aio.StreamStreamCall[bytes, storage.WriteResponse]
 
 OnTransfer = Callable[[Transfer], None]
 
@@ -247,7 +248,7 @@ class Upload:
     async def _stream(self, missing: Iterable[Range]) -> None:
         window = Window(_WINDOW_BYTES)
         with translated(self._access.address):
-            call = self._access.stub.Write(metadata=tuple(self._access.metadata))
+            call = self._access.write_method(metadata=tuple(self._access.metadata))
             try:
                 with unwrapped():
                     async with stall_guard("upload") as guard, asyncio.TaskGroup() as group:
@@ -265,9 +266,9 @@ class Upload:
         async with aclosing(self._read_ahead(missing)) as ahead:
             async for piece in ahead:
                 await window.take(len(piece.data))
-                chunk = pb.Chunk(offset=piece.offset, data=piece.data, crc32c=piece.crc32c)
+                request = write_request(name, piece.offset, piece.data, piece.crc32c)
                 try:
-                    await call.write(storage.WriteRequest(upload=name, chunk=chunk))
+                    await call.write(request)
                 except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
                     return  # the call has ended; the receiver tells why
                 guard.moved()

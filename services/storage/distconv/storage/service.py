@@ -19,6 +19,7 @@ from distconv.core.errors import (
 )
 from distconv.core.names import object_name
 from distconv.rpc.auth import MediaTokenAuthenticator, principal
+from distconv.rpc.chunk_messages import serve_read
 from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.profile import to_container
 from distconv.rpc.convert.times import timestamp, to_timedelta
@@ -54,10 +55,15 @@ _MAX_URL_TTL = timedelta(days=7)
 def storage_service(app: StorageApp, tokens: MediaTokens) -> Service:
     """Return the service for a server to serve."""
     servicer = StorageServicer(app)
+
+    def register(server: grpc.aio.Server) -> None:
+        add_StorageServiceServicer_to_server(servicer, server)
+        serve_read(server, servicer.Read)
+
     return Service(
         name=pb.DESCRIPTOR.services_by_name["StorageService"].full_name,
         authenticator=MediaTokenAuthenticator(tokens),
-        register=lambda server: add_StorageServiceServicer_to_server(servicer, server),
+        register=register,
     )
 
 
@@ -147,9 +153,9 @@ class StorageServicer(StorageServiceServicer):
         await self._uploads.abort(*_upload(request.name))
         return pb.AbortUploadResponse()
 
-    async def Read(
+    async def Read(  # type: ignore[override]  # encoded already, which serve_read sees to
         self, request_iterator: AsyncIterator[pb.ReadRequest], context: _Context
-    ) -> AsyncIterator[pb.ReadResponse]:
+    ) -> AsyncIterator[bytes]:
         """Send the chunks of ranges."""
         first = await anext(request_iterator, None)
         if first is None:
@@ -186,9 +192,9 @@ class StorageServicer(StorageServiceServicer):
 
     async def _serve(
         self, opened: Opened, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[pb.ReadResponse, None]:
+    ) -> AsyncGenerator[bytes, None]:
         try:
-            yield pb.ReadResponse(object=packing.committed_object(opened.record))
+            yield streaming.described(packing.committed_object(opened.record))
             server = RangeServer(
                 opened.reader,
                 ranges,
@@ -205,10 +211,10 @@ class StorageServicer(StorageServiceServicer):
 
     async def _follow(
         self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[pb.ReadResponse, None]:
+    ) -> AsyncGenerator[bytes, None]:
         reader = await self._uploads.received(upload)
         try:
-            yield pb.ReadResponse(object=packing.uploading_object(upload.record))
+            yield streaming.described(packing.uploading_object(upload.record))
             follower = Follower(
                 upload,
                 reader,

@@ -2,7 +2,9 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from distconv.rpc.convert.object import chunk
+import google_crc32c
+
+from distconv.rpc.chunk_messages import read_response
 from distconv.storage import packing
 from distconv.storage.following import Waiting
 from distconv.storage.intake import Chunk
@@ -38,23 +40,27 @@ async def ranges(
             yield request.range.offset, request.range.length
 
 
-def read_responses(load: Load) -> Iterator[pb.ReadResponse]:
-    """Yield the messages of what was read of a range."""
+def read_responses(load: Load) -> Iterator[bytes]:
+    """Yield the messages of what was read of a range, encoded."""
     if not load.pieces:  # a range to the end that begins there
-        yield pb.ReadResponse(range_done=True)
+        yield pb.ReadResponse(range_done=True).SerializeToString()
     offset = load.offset
     for number, data in enumerate(load.pieces, 1):
-        yield pb.ReadResponse(
-            chunk=chunk(offset, data), range_done=load.last and number == len(load.pieces)
-        )
+        done = load.last and number == len(load.pieces)
+        yield read_response(offset, data, google_crc32c.value(data), range_done=done)
         offset += len(data)
 
 
-def follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[pb.ReadResponse]:
-    """Yield the messages of a step of following an upload."""
+def follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[bytes]:
+    """Yield the messages of a step of following an upload, encoded."""
     if isinstance(step, Load):
         yield from read_responses(step)
     elif isinstance(step, Waiting):
-        yield pb.ReadResponse(waiting=True)
+        yield pb.ReadResponse(waiting=True).SerializeToString()
     else:
-        yield pb.ReadResponse(object=packing.committed_object(step))
+        yield described(packing.committed_object(step))
+
+
+def described(message: object_pb2.Object) -> bytes:
+    """Return the message that says what is read, encoded."""
+    return pb.ReadResponse(object=message).SerializeToString()
