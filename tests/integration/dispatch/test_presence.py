@@ -136,6 +136,16 @@ async def test_replicas_know_one_another_until_one_leaves_or_falls_silent(shared
     assert one.peers() == ()
 
 
+async def test_a_look_out_of_turn_finds_who_began_since_the_last(shared: SqlStore) -> None:
+    clock = ManualClock()
+    one, two = (_presence(shared, clock, name) for name in ("a", "b"))
+    await one.enter("127.0.0.1:7400")
+    await two.enter("127.0.0.1:7401")
+    assert one.peers() == ()
+    await one.look()
+    assert one.peers() == ("127.0.0.1:7401",)
+
+
 async def test_a_replica_with_another_media_key_is_refused_while_others_run(
     shared: SqlStore,
 ) -> None:

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -15,18 +15,26 @@ import pytest
 from click.testing import CliRunner
 
 from distconv.core.clock import SystemClock
-from distconv.core.errors import FailedPreconditionError, InvalidArgumentError
+from distconv.core.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
+from distconv.core.ids import new_id
 from distconv.dispatch.main import main
+from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.store.sql import SqlStore
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.errors import translated
+from distconv.rpc.tokens import load_or_make_key
 from distconv.v1 import dispatch_service_pb2 as pb
 from distconv.v1 import job_pb2, object_pb2, storage_service_pb2
 from distconv.v1.dispatch_service_pb2_grpc import DispatchServiceStub
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
 
+from .conftest import Engine
+
 DATA = b"not really a video" * 1000
+CLOCK = SystemClock()
+SECOND = "127.0.0.1:7499"
 
 
 def _settings(folder: Path, **more: object) -> DispatchSettings:
@@ -99,6 +107,64 @@ async def test_storage_may_be_elsewhere_and_away(tmp_path: Path) -> None:
         )
         with pytest.raises(Exception, match="no storage service answers"), translated():
             await client.CreateJob(pb.CreateJobRequest(job=job))
+
+
+async def test_a_drain_names_a_replica_that_began_since_the_last_look(tmp_path: Path) -> None:
+    settings = _one_of_several(tmp_path)
+    async with serving(settings, CLOCK) as address:
+        engine = Engine(address, new_id(CLOCK.now()))
+        await engine.hello()
+        await _second_enters(settings)
+        hearing = asyncio.create_task(engine.hear("drain"))
+    assert list((await hearing).drain.dispatch_addresses) == [SECOND]
+    await engine.vanish()
+
+
+async def _fail(_: ReplicaPresence) -> None:
+    raise UnavailableError("the database is away")
+
+
+async def _hang(_: ReplicaPresence) -> None:
+    await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("look", [_fail, _hang])
+async def test_a_drain_without_the_database_names_those_of_the_last_look(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    look: Callable[[ReplicaPresence], Awaitable[None]],
+) -> None:
+    settings = _one_of_several(tmp_path)
+    await _second_enters(settings)
+    async with serving(settings, CLOCK) as address:
+        engine = Engine(address, new_id(CLOCK.now()))
+        await engine.hello()
+        monkeypatch.setattr(ReplicaPresence, "look", look)
+        hearing = asyncio.create_task(engine.hear("drain"))
+    assert list((await hearing).drain.dispatch_addresses) == [SECOND]
+    await engine.vanish()
+
+
+def _one_of_several(folder: Path) -> DispatchSettings:
+    """Return settings of a replica that looks for others when it starts and never again."""
+    return _settings(
+        folder, storage_addresses=["127.0.0.1:1"], presence_interval_s=300, drain_grace_s=10
+    )
+
+
+async def _second_enters(settings: DispatchSettings) -> None:
+    """Have another replica on the same database tell of itself."""
+    store = await SqlStore.open_sqlite(settings.database)
+    presence = ReplicaPresence(
+        store,
+        CLOCK,
+        replica_id=new_id(CLOCK.now()),
+        media_key=load_or_make_key(settings.key_file),
+        storage_addresses=settings.storage_addresses,
+        interval=settings.presence_interval,
+    )
+    await presence.enter(SECOND)
+    await store.close()
 
 
 async def test_a_folder_has_one_owner(tmp_path: Path) -> None:

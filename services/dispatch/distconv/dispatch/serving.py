@@ -21,6 +21,7 @@ from distconv.dispatch.objects.rpc import StorageObjects
 from distconv.dispatch.replicas.clock import ClockKeeper, FleetClock
 from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.settings import DispatchSettings
+from distconv.dispatch.store.in_time import in_time
 from distconv.dispatch.store.port import Store
 from distconv.dispatch.store.postgresql import PostgresqlOptions
 from distconv.dispatch.store.sql import SqlStore
@@ -42,6 +43,9 @@ _log = structlog.get_logger()
 # How long a stopping replica tries to publish its events and to take its row away; without that
 # it counts as there for some seconds more, and engines that are sent to it go on to the next.
 _FAREWELL_S = 2.0
+# How long it looks for the others before; an engine that knows no other replica has nowhere to go
+# but to those that the drain names.
+_LAST_LOOK_S = 1.0
 
 
 @asynccontextmanager
@@ -127,6 +131,7 @@ def _housekeeping(settings: DispatchSettings, clock: Clock) -> Sequence[Duty]:
 
 
 async def _stop(dispatch: Dispatch, server: Server, presence: ReplicaPresence) -> None:
+    await _look_once_more(presence)
     dispatch.drain()
     await server.stop()
     try:
@@ -136,6 +141,15 @@ async def _stop(dispatch: Dispatch, server: Server, presence: ReplicaPresence) -
     except (DistconvError, TimeoutError) as error:
         # Another replica publishes what is left, or this one once it is started again.
         _log.warning("farewell_cut_short", why=str(error) or "the database does not answer")
+
+
+async def _look_once_more(presence: ReplicaPresence) -> None:
+    """See a replica that began since the last look, which may be a whole interval ago."""
+    try:
+        await in_time(presence.look(), _LAST_LOOK_S)
+    except (DistconvError, TimeoutError) as error:
+        why = str(error) or "the database does not answer"
+        _log.warning("others_not_looked_for", known=list(presence.peers()), why=why)
 
 
 def _media_key(settings: DispatchSettings) -> bytes:

@@ -30,8 +30,8 @@ def fingerprint(key: bytes) -> str:
 class ReplicaPresence:
     """Keep this replica's row fresh, and the addresses of the others at hand.
 
-    The other addresses are those of the last look, so that a drain can send
-    engines on even when the database is away.
+    The other addresses are those of the last look. A drain looks once more, and
+    sends engines on by the look before when the database is away.
     """
 
     name = "replica_presence"
@@ -92,6 +92,11 @@ class ReplicaPresence:
         for other in others:
             if (other.start_time, other.id) < (self._start_time, self._id):
                 self._require_agreement(other)
+
+    async def look(self) -> None:
+        """Look who else is there, out of turn. Raises UnavailableError when nobody can tell."""
+        _, others = await self._running()
+        self._note(others)
 
     def _require_agreement(self, other: ReplicaRecord) -> None:
         if other.media_key != self._media_key:
