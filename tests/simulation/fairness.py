@@ -39,7 +39,7 @@ class FairShare:
         self._begun: set[str] = set()
         self._served: defaultdict[str, float] = defaultdict(float)
         # The highest rank that passed by something held.
-        self._passed_rank = 0.0
+        self._passed_rank = float("-inf")
         self._longest = 1.0
 
     def committed(self, writes: Writes) -> None:
@@ -82,7 +82,10 @@ class FairShare:
                 f"task {task.id} of rank {task.rank:.1f} was taken before {first.id} of rank "
                 f"{first.rank:.1f}",
             )
-        if any(t.rank < task.rank and self.is_held(t.id) for t in self._ready.values()):
+        below = [t for t in self._ready.values() if t.rank < task.rank]
+        if any(self.is_held(t.id) for t in below) and not any(
+            self._is_next(t, task) for t in below
+        ):
             self._passed_rank = max(self._passed_rank, task.rank)
         if ahead or task.rank <= self._passed_rank:
             self._served.clear()
