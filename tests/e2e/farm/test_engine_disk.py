@@ -68,4 +68,4 @@ def test_a_source_far_above_the_limit_goes_through(
     assert out.stat().st_size > 2 * MIB
     # All that the engine keeps is who it is, and the locks of its scratch folder.
     kept = {p.name for p in (tmp_path / "engine").rglob("*") if p.is_file()}
-    assert kept == {"engine-id", "lock"}
+    assert kept == {"engine-id", "engine.lock", "lock"}
