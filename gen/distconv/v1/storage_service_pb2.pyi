@@ -120,8 +120,11 @@ class WriteRequest(_message.Message):
 
     UPLOAD_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
+    REPORT_TAKEN_FIELD_NUMBER: _builtins.int
     upload: _builtins.str
     """The upload, `uploads/{id}`; needed in the first message of a stream, ignored after."""
+    report_taken: _builtins.bool
+    """Tell also what was taken, before it is durable; looked at in the first message of a stream."""
     @_builtins.property
     def chunk(self) -> _object_pb2.Chunk:
         """The next chunk; may be absent in the first message."""
@@ -131,10 +134,11 @@ class WriteRequest(_message.Message):
         *,
         upload: _builtins.str = ...,
         chunk: _object_pb2.Chunk | None = ...,
+        report_taken: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "report_taken", b"report_taken", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -147,6 +151,12 @@ class WriteResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
+    TAKEN_BYTES_FIELD_NUMBER: _builtins.int
+    taken_bytes: _builtins.int
+    """Only with `report_taken`: bytes of this stream's chunks, in the order in which they came, that
+    were written since the last response. On a disk they outlive a death of the process but not yet
+    one of its machine, in an object store neither: be ready to send them again, and send on.
+    """
     @_builtins.property
     def acknowledged(self) -> _containers.RepeatedCompositeFieldContainer[_object_pb2.ByteRange]:
         """Ranges that became safe to forget since the last response."""
@@ -155,10 +165,11 @@ class WriteResponse(_message.Message):
         self,
         *,
         acknowledged: _abc.Iterable[_object_pb2.ByteRange] | None = ...,
+        taken_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "taken_bytes", b"taken_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -318,11 +329,17 @@ class ReadRequest(_message.Message):
     OBJECT_FIELD_NUMBER: _builtins.int
     RANGE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
+    CREDIT_BYTES_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     """The object, `objects/{id}`; needed in the first message of a stream, ignored after."""
     follow: _builtins.bool
     """Wait for bytes of an object that is still being uploaded instead of failing; looked at in the
     first message of a stream.
+    """
+    credit_bytes: _builtins.int
+    """So many bytes of chunks more may be sent; the last chunk may go beyond. With any in the first
+    message storage sends only what it was allowed, however much the line would hold, and at most
+    1,000 ranges may wait to be served. Without, what the line holds.
     """
     @_builtins.property
     def range(self) -> _object_pb2.ByteRange:
@@ -334,10 +351,11 @@ class ReadRequest(_message.Message):
         object: _builtins.str = ...,
         range: _object_pb2.ByteRange | None = ...,
         follow: _builtins.bool = ...,
+        credit_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["follow", b"follow", "object", b"object", "range", b"range"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_bytes", b"credit_bytes", "follow", b"follow", "object", b"object", "range", b"range"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -98,12 +98,13 @@ class StorageServiceStub:
     is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
     When the caller half-closes, the stream waits for the commit and ends with the committed object.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
-    UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-    arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
-    OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
-    the object and send the file again).
+    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, a negative range or credit, or requests that
+    end before they allowed what they asked for), OUT_OF_RANGE (it begins or ends behind the end),
+    RESOURCE_EXHAUSTED (more than 1,000 ranges of a stream with credit wait), FAILED_PRECONDITION
+    (still uploading and `follow` is not set), ABORTED with reason UPLOAD_FAILED (the upload that was
+    followed was given up or found corrupt, or nothing of it arrived for 10 minutes: what was read of
+    it is worth nothing), DATA_LOSS with reason OBJECT_DAMAGED (what is stored is not as long as what
+    was committed: no retry mends it; delete the object and send the file again).
     """
     GetObject: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]
     """Describe an object.
@@ -228,12 +229,13 @@ class StorageServiceAsyncStub(StorageServiceStub):
     is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
     When the caller half-closes, the stream waits for the commit and ends with the committed object.
 
-    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-    the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
-    UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-    arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
-    OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
-    the object and send the file again).
+    Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, a negative range or credit, or requests that
+    end before they allowed what they asked for), OUT_OF_RANGE (it begins or ends behind the end),
+    RESOURCE_EXHAUSTED (more than 1,000 ranges of a stream with credit wait), FAILED_PRECONDITION
+    (still uploading and `follow` is not set), ABORTED with reason UPLOAD_FAILED (the upload that was
+    followed was given up or found corrupt, or nothing of it arrived for 10 minutes: what was read of
+    it is worth nothing), DATA_LOSS with reason OBJECT_DAMAGED (what is stored is not as long as what
+    was committed: no retry mends it; delete the object and send the file again).
     """
     GetObject: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetObjectRequest, _storage_service_pb2.GetObjectResponse]  # type: ignore[assignment]
     """Describe an object.
@@ -391,12 +393,13 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         is asked for has not arrived, an empty response says every 5 s that the wait is legitimate.
         When the caller half-closes, the stream waits for the commit and ends with the committed object.
 
-        Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, or a negative range), OUT_OF_RANGE (it begins or ends behind
-        the end), FAILED_PRECONDITION (still uploading and `follow` is not set), ABORTED with reason
-        UPLOAD_FAILED (the upload that was followed was given up or found corrupt, or nothing of it
-        arrived for 10 minutes: what was read of it is worth nothing), DATA_LOSS with reason
-        OBJECT_DAMAGED (what is stored is not as long as what was committed: no retry mends it; delete
-        the object and send the file again).
+        Errors: NOT_FOUND, INVALID_ARGUMENT (an empty stream, a negative range or credit, or requests that
+        end before they allowed what they asked for), OUT_OF_RANGE (it begins or ends behind the end),
+        RESOURCE_EXHAUSTED (more than 1,000 ranges of a stream with credit wait), FAILED_PRECONDITION
+        (still uploading and `follow` is not set), ABORTED with reason UPLOAD_FAILED (the upload that was
+        followed was given up or found corrupt, or nothing of it arrived for 10 minutes: what was read of
+        it is worth nothing), DATA_LOSS with reason OBJECT_DAMAGED (what is stored is not as long as what
+        was committed: no retry mends it; delete the object and send the file again).
         """
 
     @_abc_1.abstractmethod

@@ -50,8 +50,9 @@ async def _take(upload: Upload, chunks: AsyncIterator[Chunk]) -> list[Range]:
     intake = Intake(upload, chunks, batch_bytes=25)
     found: list[Range] = []
     async with aclosing(intake.acknowledgements()) as acknowledgements:
-        async for ranges in acknowledgements:
-            found += ranges
+        async for progress in acknowledgements:
+            assert progress.taken_bytes == 0
+            found += progress.durable
     return found
 
 
@@ -137,6 +138,6 @@ async def test_a_receiver_that_leaves_ends_the_reading(upload: Upload) -> None:
 
     intake = Intake(upload, one_then_silence(), batch_bytes=25)
     async with aclosing(intake.acknowledgements()) as acknowledgements:
-        assert await anext(acknowledgements) == [(0, 10)]
+        assert (await anext(acknowledgements)).durable == [(0, 10)]
     assert ended.is_set()
     assert upload.users == 0

@@ -9,13 +9,20 @@ import grpc.aio
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.object import to_stored
+from distconv.client.keeping import Keeper
 from distconv.client.partial import PartialFile
-from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, StoredObject, Transfer
-from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
+from distconv.client.streams import (
+    MAX_DAMAGED,
+    StallGuard,
+    persistently,
+    stall_guard,
+    unwrapped,
+)
 from distconv.core.errors import DamagedObjectError, DataLossError, UnavailableError
 from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
+from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -53,7 +60,6 @@ class _Fetching:
         self._patience = connection.patience()
         self._stored: StoredObject | None = None
         self._damaged = 0
-        self._writing: asyncio.Task[None] | None = None
 
     async def run(self) -> StoredObject:
         """Describe the object, fetch it to its end, commit it."""
@@ -87,39 +93,34 @@ class _Fetching:
             return
 
     async def _stream(self) -> None:
+        pacer = Pacer()
+        keeper = Keeper(self._target, pacer, self._report)
         request = storage.ReadRequest(
             object=self._access.object, range=pb.ByteRange(offset=self._target.written_bytes)
         )
-        with translated(self._access.address):
-            call = self._access.stub.Read(iter([request]), metadata=tuple(self._access.metadata))
+        with translated(self._access.address), unwrapped():
+            call = self._access.stub.Read(metadata=tuple(self._access.metadata))
             try:
-                await self._receive(call)
+                async with stall_guard("download") as guard, asyncio.TaskGroup() as group:
+                    group.create_task(allow(call, request, keeper, pacer))
+                    await self._receive(call, keeper, guard)
+                    keeper.end()
             finally:
                 call.cancel()
+                await keeper.kept()
 
-    async def _receive(self, call: "ReadCall") -> None:
-        waiting: list[bytes] = []
-        waiting_bytes = 0
+    async def _receive(self, call: "ReadCall", keeper: Keeper, guard: StallGuard) -> None:
         expected = self._target.written_bytes
-        try:
-            async with stall_guard("download") as guard:
-                async for response in call:
-                    guard.moved()
-                    if response.HasField("chunk"):
-                        self._patience.progressed()  # a server that only answers brings nothing
-                        data = checked(response.chunk, expected)
-                        waiting.append(data)
-                        expected += len(data)
-                        waiting_bytes += len(data)
-                    if waiting_bytes >= BLOCK_BYTES or response.range_done:
-                        await self._keep(waiting)
-                        waiting, waiting_bytes = [], 0
-                    if response.range_done:
-                        self._require_all(expected)
-                        return
-                await self._keep(waiting)
-        finally:
-            await self._kept()
+        async for response in call:
+            guard.moved()
+            if response.HasField("chunk"):
+                self._patience.progressed()  # a server that only answers brings nothing
+                data = checked(response.chunk, expected)
+                expected += len(data)
+                keeper.put(data)
+            if response.range_done:
+                self._require_all(expected)
+                return
         raise UnavailableError("the stream of the download ended before everything was there")
 
     def _require_all(self, received_bytes: int) -> None:
@@ -127,19 +128,6 @@ class _Fetching:
             raise DamagedObjectError.of(
                 self._stored.name, f"{received_bytes} of {self._stored.size_bytes} bytes are stored"
             )
-
-    async def _keep(self, parts: list[bytes]) -> None:
-        """Have `parts` written while more is received, once those before them are."""
-        await self._kept()
-        self._writing = asyncio.create_task(self._target.append(parts))
-
-    async def _kept(self) -> None:
-        """Wait until what was to be written is; a thread that writes is never left behind."""
-        if self._writing is not None:
-            await asyncio.wait([self._writing])
-            writing, self._writing = self._writing, None
-            await writing
-            self._report()
 
     def _report(self) -> None:
         if self._on_progress is not None and self._stored is not None:
@@ -150,6 +138,25 @@ class _Fetching:
                     total_bytes=self._stored.size_bytes,
                 )
             )
+
+
+async def allow(
+    call: "ReadCall", request: storage.ReadRequest, keeper: Keeper, pacer: Pacer
+) -> None:
+    """Send `request`, and credit as what comes is kept, until the keeper's end.
+
+    Raises what makes keeping fail.
+    """
+    request.credit_bytes = pacer.extend()
+    try:
+        await call.write(request)
+        while not keeper.ended:
+            await keeper.moved()
+            if credit_bytes := pacer.extend():
+                await call.write(storage.ReadRequest(credit_bytes=credit_bytes))
+        await call.done_writing()
+    except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
+        return  # the call has ended; the receiver tells why
 
 
 def checked(chunk: pb.Chunk, expected_offset: int) -> bytes:

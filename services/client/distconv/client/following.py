@@ -1,5 +1,6 @@
 """Fetch an object while it is still being written, and go on where it broke off."""
 
+import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -8,14 +9,20 @@ import grpc.aio
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.object import to_stored
-from distconv.client.download import checked
+from distconv.client.download import allow, checked
+from distconv.client.keeping import Keeper
 from distconv.client.partial import PartialFile
-from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import Direction, ObjectState, StoredObject, Transfer
-from distconv.client.streams import MAX_DAMAGED, persistently, stall_guard
+from distconv.client.streams import (
+    MAX_DAMAGED,
+    StallGuard,
+    persistently,
+    stall_guard,
+    unwrapped,
+)
 from distconv.core.errors import DamagedObjectError, DataLossError, UnavailableError
 from distconv.rpc.errors import translated
-from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -80,47 +87,44 @@ class _Following:
             raise UnavailableError("the stream that was followed ended before the upload did")
 
     async def _stream(self) -> None:
+        pacer = Pacer()
+        keeper = Keeper(self._target, pacer, self._report)
         request = storage.ReadRequest(
             object=self._access.object,
             range=pb.ByteRange(offset=self._target.written_bytes),
             follow=True,
         )
-        with translated(self._access.address):
-            call = self._access.stub.Read(iter([request]), metadata=tuple(self._access.metadata))
+        committed: StoredObject | None = None
+        with translated(self._access.address), unwrapped():
+            call = self._access.stub.Read(metadata=tuple(self._access.metadata))
             try:
-                await self._receive(call)
+                async with stall_guard("download") as guard, asyncio.TaskGroup() as group:
+                    group.create_task(allow(call, request, keeper, pacer))
+                    committed = await self._receive(call, keeper, guard)
+                    keeper.end()
             finally:
                 call.cancel()
+                await keeper.kept()
+        self._committed = committed
 
-    async def _receive(self, call: "ReadCall") -> None:
-        waiting: list[bytes] = []
-        waiting_bytes = 0
+    async def _receive(
+        self, call: "ReadCall", keeper: Keeper, guard: StallGuard
+    ) -> StoredObject | None:
         expected = self._target.written_bytes
-        async with stall_guard("download") as guard:
-            async for response in call:
-                guard.moved()
-                self._patience.progressed()
-                if response.HasField("object"):
-                    found = to_stored(response.object)
-                    if found.state is ObjectState.COMMITTED:
-                        await self._keep(waiting)
-                        self._committed = found
-                        return
-                if response.HasField("chunk"):
-                    data = checked(response.chunk, expected)
-                    waiting.append(data)
-                    expected += len(data)
-                    waiting_bytes += len(data)
-                # A chunk that is not full was the last that had arrived: it is seen at once.
-                if waiting_bytes >= BLOCK_BYTES or len(response.chunk.data) < CHUNK_BYTES:
-                    await self._keep(waiting)
-                    waiting, waiting_bytes = [], 0
-            await self._keep(waiting)
-
-    async def _keep(self, parts: list[bytes]) -> None:
-        if parts:
-            await self._target.append(parts)
-            self._report()
+        async for response in call:
+            guard.moved()
+            self._patience.progressed()
+            if response.HasField("object"):
+                found = to_stored(response.object)
+                if found.state is ObjectState.COMMITTED:
+                    return found
+            if response.HasField("chunk"):
+                data = checked(response.chunk, expected)
+                expected += len(data)
+                keeper.put(data)
+            if response.range_done:
+                keeper.end()  # nothing more is asked for: what is left to come is the commit
+        return None
 
     def _report(self) -> None:
         if self._on_progress is not None:

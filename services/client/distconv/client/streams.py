@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from distconv.client.access import ObjectAccess
 from distconv.client.patience import Patience, is_break
@@ -16,6 +16,12 @@ R = TypeVar("R")
 STALL_S = 120.0
 # A chunk that arrives damaged is sent again; a path that damages every one is given up.
 MAX_DAMAGED = 5
+# How long a careful start waits to be refused as a whole.
+_REFUSAL_S = 0.25
+
+
+class _Call(Protocol):
+    def code(self) -> Awaitable[object]: ...
 
 
 class StallGuard:
@@ -66,3 +72,12 @@ async def persistently(
         else:
             access.accepted()
             return result
+
+
+async def is_refused(call: _Call) -> bool:
+    """Tell whether the server ends the call before anything was written."""
+    try:
+        await asyncio.wait_for(call.code(), _REFUSAL_S)
+    except TimeoutError:
+        return False
+    return True

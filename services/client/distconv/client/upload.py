@@ -14,7 +14,14 @@ from distconv.client.convert.object import to_stored
 from distconv.client.remembered import RememberedUpload
 from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
-from distconv.client.streams import MAX_DAMAGED, StallGuard, persistently, stall_guard, unwrapped
+from distconv.client.streams import (
+    MAX_DAMAGED,
+    StallGuard,
+    is_refused,
+    persistently,
+    stall_guard,
+    unwrapped,
+)
 from distconv.client.upload_order import first_ranges, ordered
 from distconv.client.window import Window
 from distconv.core.errors import (
@@ -30,6 +37,7 @@ from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.errors import translated
+from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -40,12 +48,12 @@ OnTransfer = Callable[[Transfer], None]
 
 # Sent and not yet durable. Nothing of it is held here (what is sent again is
 # read again), so it is wide enough for a storage that syncs only now and then.
+# What is on its way is bounded apart from that: it is lost with either process.
 _WINDOW_BYTES = 32 * 1024 * 1024
 # Finishing checks and syncs the whole file; storage may take minutes for a large one.
 _COMPLETE_TIMEOUT_S = 1800.0
 _ABORT_TIMEOUT_S = 2.0
-# How long a careful start waits to be refused as a whole, and for the word on its first chunk.
-_REFUSAL_S = 0.25
+# How long a careful start waits for the word on its first chunk.
 _FIRST_WORD_S = 1.0
 
 
@@ -246,27 +254,35 @@ class Upload:
             raise UnavailableError("the stream of the upload ended before everything was there")
 
     async def _stream(self, missing: Iterable[Range]) -> None:
-        window = Window(_WINDOW_BYTES)
+        window, pacer = Window(_WINDOW_BYTES), Pacer()
         with translated(self._access.address):
             call = self._access.write_method(metadata=tuple(self._access.metadata))
             try:
                 with unwrapped():
                     async with stall_guard("upload") as guard, asyncio.TaskGroup() as group:
-                        group.create_task(self._send(call, missing, window, guard))
-                        group.create_task(self._receive(call, window, guard))
+                        group.create_task(self._send(call, missing, window, pacer, guard))
+                        group.create_task(self._receive(call, window, pacer, guard))
             finally:
                 call.cancel()
 
     async def _send(
-        self, call: "WriteCall", missing: Iterable[Range], window: Window, guard: StallGuard
+        self,
+        call: "WriteCall",
+        missing: Iterable[Range],
+        window: Window,
+        pacer: Pacer,
+        guard: StallGuard,
     ) -> None:
         name = self._name
-        if self._careful and await _is_refused(call):
+        if self._careful and await is_refused(call):
             return
         async with aclosing(self._read_ahead(missing)) as ahead:
             async for piece in ahead:
                 await window.take(len(piece.data))
-                request = write_request(name, piece.offset, piece.data, piece.crc32c)
+                await pacer.let_go(len(piece.data))
+                request = write_request(
+                    name, piece.offset, piece.data, piece.crc32c, report_taken=bool(name)
+                )
                 try:
                     await call.write(request)
                 except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
@@ -294,11 +310,14 @@ class Upload:
             if reading is not None:  # nobody else may read the file before it has ended
                 await asyncio.wait([reading])
 
-    async def _receive(self, call: "WriteCall", window: Window, guard: StallGuard) -> None:
+    async def _receive(
+        self, call: "WriteCall", window: Window, pacer: Pacer, guard: StallGuard
+    ) -> None:
         async for response in call:
             guard.moved()
             self._patience.progressed()
             self._access.accepted()
+            pacer.answered(response)
             for start, end in to_ranges(response.acknowledged):
                 window.release(self._received.add(start, end))
             self._report()
@@ -326,12 +345,3 @@ class Upload:
                     total_bytes=self._source.size_bytes,
                 )
             )
-
-
-async def _is_refused(call: "WriteCall") -> bool:
-    """Tell whether the server ends the call before anything was written."""
-    try:
-        await asyncio.wait_for(call.code(), _REFUSAL_S)
-    except TimeoutError:
-        return False
-    return True

@@ -5,7 +5,9 @@ import hashlib
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
 
+import google_crc32c
 import grpc.aio
 
 from distconv.core.errors import DistconvError, InternalError, UnavailableError
@@ -13,12 +15,16 @@ from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import Buffer
+from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert import media, profile
-from distconv.rpc.convert.object import chunk
 from distconv.rpc.errors import translated
 from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
+
+if TYPE_CHECKING:
+    WriteCall = grpc.aio.StreamStreamCall[bytes, pb.WriteResponse]
 
 # Finishing copies the whole file; even a slow disk moves 10 MB/s, and this is 360 GB of it.
 _COMPLETE_TIMEOUT_S = 10 * 3600.0
@@ -36,6 +42,12 @@ class Committed:
     census: MediaCensus
 
 
+class _Chunk(NamedTuple):
+    offset: int
+    data: bytes
+    crc32c: int
+
+
 class StorageSink:
     """A ByteSink over StorageService.Write; `open` first, then `write`, then `complete` or `abort`.
 
@@ -49,7 +61,7 @@ class StorageSink:
         self._upload = ""
         self._offset = 0
         self._digest = hashlib.sha256()
-        self._held: deque[object_pb2.Chunk] = deque()  # in order, not acknowledged
+        self._held: deque[_Chunk] = deque()  # in order, not acknowledged
         self._held_bytes = 0
         self._next = 0  # index in _held of the next chunk to send on this stream
         self._moved = asyncio.Event()
@@ -85,7 +97,7 @@ class StorageSink:
             await self._wait_moved()
         self._raise_error()
         self._digest.update(piece)
-        self._held.append(chunk(self._offset, piece))
+        self._held.append(_Chunk(self._offset, piece, google_crc32c.value(piece)))
         self._offset += len(piece)
         self._held_bytes += len(piece)
         self._moved.set()
@@ -155,12 +167,14 @@ class StorageSink:
         self._next = 0
 
     async def _stream(self, patience: Patience) -> None:
-        call = self._link.stub.Write(metadata=self._link.metadata)
-        sending = asyncio.create_task(self._send(call))
+        pacer = Pacer()
+        call = self._link.write_method(metadata=self._link.metadata)
+        sending = asyncio.create_task(self._send(call, pacer))
         try:
             with translated(self._link.address):
                 while isinstance(response := await call.read(), pb.WriteResponse):
                     patience.reset()
+                    pacer.answered(response)
                     self._acknowledge(response.acknowledged)
             with translated(self._link.address):
                 await sending
@@ -173,22 +187,24 @@ class StorageSink:
         if self._held or not self._finished:
             raise UnavailableError(f"storage at {self._link.address} ended the stream early")
 
-    async def _send(
-        self, call: "grpc.aio.StreamStreamCall[pb.WriteRequest, pb.WriteResponse]"
-    ) -> None:
-        await call.write(pb.WriteRequest(upload=self._upload))
+    async def _send(self, call: "WriteCall", pacer: Pacer) -> None:
+        first = pb.WriteRequest(upload=self._upload, report_taken=True)
+        await call.write(first.SerializeToString())
         while True:
             while self._next < len(self._held):
                 held = self._held[self._next]
+                await pacer.let_go(len(held.data))
                 self._next += 1
-                await call.write(pb.WriteRequest(chunk=held))
+                await call.write(write_request("", held.offset, held.data, held.crc32c))
             if self._finished:
                 await call.done_writing()
                 return
             await self._wait_moved()
 
     def _acknowledge(self, ranges: Sequence[object_pb2.ByteRange]) -> None:
-        kept: deque[object_pb2.Chunk] = deque()
+        if not ranges:
+            return
+        kept: deque[_Chunk] = deque()
         sent = 0
         for position, held in enumerate(self._held):
             end = held.offset + len(held.data)

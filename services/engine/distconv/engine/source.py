@@ -21,6 +21,7 @@ from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import RangedSource
 from distconv.rpc.convert.object import intact_data
 from distconv.rpc.errors import translated
+from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 
@@ -200,13 +201,15 @@ class StorageSource:
     async def _stream(self, patience: Patience) -> None:
         self._unsent = deque(self._wants)
         self._asked.set()
+        pacer = Pacer()
         async with self._open() as stream:
-            asking = asyncio.create_task(self._ask(stream))
+            asking = asyncio.create_task(self._ask(stream, pacer))
             try:
                 while (response := await stream.read()) is not None:
                     self._note(response)
                     if response.HasField("chunk"):
-                        self._take(response)
+                        pacer.arrived(self._take(response.chunk))
+                        self._asked.set()
                     patience.reset()
                     stream.expect(something=bool(self._wants))
             finally:
@@ -225,20 +228,27 @@ class StorageSource:
             )
         self._object = found
 
-    async def _ask(self, stream: _Stream) -> None:
+    async def _ask(self, stream: _Stream, pacer: Pacer) -> None:
+        """Send what is to be asked for, and credit as what was asked for comes."""
         name = self._link.grant.object_name
         while True:
+            self._asked.clear()
             while self._unsent:
                 want = self._unsent.popleft()
                 missing = object_pb2.ByteRange(
                     offset=want.offset + want.received, length=want.length - want.received
                 )
-                await stream.ask(pb.ReadRequest(object=name, range=missing, follow=True))
-            self._asked.clear()
+                await stream.ask(
+                    pb.ReadRequest(
+                        object=name, range=missing, follow=True, credit_bytes=pacer.extend()
+                    )
+                )
+            if credit_bytes := pacer.extend():
+                await stream.call.write(pb.ReadRequest(credit_bytes=credit_bytes))
             await self._asked.wait()
 
-    def _take(self, response: pb.ReadResponse) -> None:
-        chunk = response.chunk
+    def _take(self, chunk: object_pb2.Chunk) -> int:
+        """Add a chunk to what it was asked for; return how many bytes it brings."""
         want = self._wants[0]
         data = intact_data(chunk)
         if data is None or chunk.offset != want.offset + want.received:
@@ -255,6 +265,7 @@ class StorageSource:
                 want.done.set_result(
                     want.parts[0] if len(want.parts) == 1 else b"".join(want.parts)
                 )
+        return len(data)
 
     def _count_wait(self, want: _Want) -> None:
         if self._object.state == object_pb2.OBJECT_STATE_UPLOADING:

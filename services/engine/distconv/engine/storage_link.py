@@ -16,6 +16,7 @@ from distconv.core.errors import (
 from distconv.engine.block_sums import BlockSums
 from distconv.engine.work import MediaGrant
 from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
+from distconv.rpc.chunk_messages import write_method
 from distconv.rpc.convert.times import to_datetime
 from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2
@@ -55,9 +56,13 @@ class StorageLink:
         self.patience_s = patience_s
         self.metadata = bearer_metadata(grant.token)
         self._turn = 0
-        self.address = grant.addresses[0]
-        self._channel = open_channel(self.address, tls_ca=self._tls_ca)
+        self._connect(grant.addresses[0])
+
+    def _connect(self, address: str) -> None:
+        self.address = address
+        self._channel = open_channel(address, tls_ca=self._tls_ca)
         self.stub = StorageServiceStub(self._channel)
+        self.write_method = write_method(self._channel)
 
     async def close(self) -> None:
         """Close the channel."""
@@ -68,9 +73,7 @@ class StorageLink:
         if len(self.grant.addresses) > 1:
             await self._channel.close()
             self._turn += 1
-            self.address = self.grant.addresses[self._turn % len(self.grant.addresses)]
-            self._channel = open_channel(self.address, tls_ca=self._tls_ca)
-            self.stub = StorageServiceStub(self._channel)
+            self._connect(self.grant.addresses[self._turn % len(self.grant.addresses)])
 
     async def unary(
         self, call: Callable[[], Awaitable[T]], *, timeout_s: float = UNARY_TIMEOUT_S

@@ -8,7 +8,8 @@ import google_crc32c
 
 from distconv.core.errors import DataLossError
 from distconv.core.ranges import Range, RangeSet
-from distconv.storage.providers.port import Piece
+from distconv.rpc.limits import CHUNK_BYTES
+from distconv.storage.providers.port import Piece, total
 from distconv.storage.upload import Upload
 
 # Chunks of a few bytes cost more than their bytes: this bounds what a batch of them holds.
@@ -27,6 +28,14 @@ class Chunk:
     crc32c: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What became of a stream's chunks since the last: ranges durable, and bytes written."""
+
+    durable: list[Range]
+    taken_bytes: int
+
+
 class Intake:
     """Take the chunks of one stream in batches.
 
@@ -34,10 +43,23 @@ class Intake:
     the stream is not read any more, and gRPC's flow control holds the sender.
     """
 
-    def __init__(self, upload: Upload, chunks: AsyncIterator[Chunk], *, batch_bytes: int) -> None:
+    def __init__(
+        self,
+        upload: Upload,
+        chunks: AsyncIterator[Chunk],
+        *,
+        batch_bytes: int,
+        report_taken: bool = False,
+    ) -> None:
+        """With `report_taken` also what is written is told of, before it is durable."""
         self._upload = upload
         self._chunks = chunks
         self._batch_bytes = batch_bytes
+        self._report_taken = report_taken
+        # A sender that is told what was taken keeps little under way: it waits for the word.
+        self._enough_bytes = (
+            min(batch_bytes // 2, CHUNK_BYTES) if report_taken else batch_bytes // 2
+        )
         self._gathered: list[Piece] = []
         self._gathered_bytes = 0
         self._unacknowledged: list[Range] = []
@@ -45,8 +67,8 @@ class Intake:
         self._room = asyncio.Event()
         self._full = asyncio.Event()
 
-    async def acknowledgements(self) -> AsyncGenerator[list[Range], None]:
-        """Yield what became durable of this stream's chunks, until its end.
+    async def acknowledgements(self) -> AsyncGenerator[Progress, None]:
+        """Yield what became of this stream's chunks, until all are durable.
 
         Raises the tree's errors; what arrived whole before a bad chunk is
         written and acknowledged first.
@@ -58,13 +80,13 @@ class Intake:
         try:
             while not (reader.done() and not self._gathered):
                 await self._gather(reader)
-                await self._write()
+                taken_bytes = await self._write()
                 self._upload.require_kept(losses)
-                if done := self._take_durable():
-                    yield done
+                if (done := self._take_durable()) or taken_bytes:
+                    yield Progress(durable=done, taken_bytes=taken_bytes)
             await self._upload.flush()
             if done := self._take_durable():
-                yield done
+                yield Progress(durable=done, taken_bytes=0)
             reader.result()
         finally:
             self._upload.users -= 1
@@ -97,7 +119,7 @@ class Intake:
                 self._gathered.append((chunk.offset, chunk.data))
                 self._gathered_bytes += len(chunk.data)
                 self._wake.set()
-                if self._gathered_bytes >= self._batch_bytes // 2:
+                if self._gathered_bytes >= self._enough_bytes:
                     self._full.set()
         finally:
             # The generator looks whether this task is done: let it be, first.
@@ -117,13 +139,15 @@ class Intake:
                 metadata={"offset": str(chunk.offset)},
             )
 
-    async def _write(self) -> None:
+    async def _write(self) -> int:
+        """Write what has gathered; return how much of it is to be told of, bytes."""
         batch, self._gathered, self._gathered_bytes = self._gathered, [], 0
         self._full.clear()
         self._room.set()
         if batch:
             await self._upload.write(batch)
             self._unacknowledged += ((offset, offset + len(data)) for offset, data in batch)
+        return total(batch) if self._report_taken else 0
 
     def _take_durable(self) -> list[Range]:
         # Whole chunks only: a sender forgets a chunk when one range covers it.

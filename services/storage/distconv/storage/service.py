@@ -114,10 +114,13 @@ class StorageServicer(StorageServiceServicer):
             upload,
             streaming.chunks(first, request_iterator),
             batch_bytes=self._limits.write_batch_bytes,
+            report_taken=first.report_taken,
         )
         async with aclosing(intake.acknowledgements()) as acknowledgements:
-            async for ranges in acknowledgements:
-                yield pb.WriteResponse(acknowledged=byte_ranges(ranges))
+            async for progress in acknowledgements:
+                yield pb.WriteResponse(
+                    acknowledged=byte_ranges(progress.durable), taken_bytes=progress.taken_bytes
+                )
 
     async def GetUpload(
         self, request: pb.GetUploadRequest, context: _Context
@@ -162,13 +165,16 @@ class StorageServicer(StorageServiceServicer):
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
         place = _place(first.object, MediaAction.READ, field="object")
         found = await self._find(place, follow=first.follow)
-        ranges = streaming.ranges(first, request_iterator)
+        asking = streaming.asking(first, request_iterator)
+        ranges = asking.ranges()
         responses = (
             self._serve(found, ranges) if isinstance(found, Opened) else self._follow(found, ranges)
         )
-        async with aclosing(responses):
+        async with aclosing(asking), aclosing(responses):
             async for response in responses:
-                yield response
+                if response.data_bytes:
+                    await asking.spend(response.data_bytes)
+                yield response.encoded
 
     async def _find(self, place: Place, *, follow: bool) -> Opened | Upload:
         """Open the object, or its upload when that is to be followed."""
@@ -192,7 +198,7 @@ class StorageServicer(StorageServiceServicer):
 
     async def _serve(
         self, opened: Opened, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[streaming.Response, None]:
         try:
             yield streaming.described(packing.committed_object(opened.record))
             server = RangeServer(
@@ -211,7 +217,7 @@ class StorageServicer(StorageServiceServicer):
 
     async def _follow(
         self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[bytes, None]:
+    ) -> AsyncGenerator[streaming.Response, None]:
         reader = await self._uploads.received(upload)
         try:
             yield streaming.described(packing.uploading_object(upload.record))

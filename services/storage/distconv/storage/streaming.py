@@ -1,11 +1,13 @@
 """The messages of the streams of chunks ↔ pieces and ranges."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import NamedTuple
 
 import google_crc32c
 
 from distconv.rpc.chunk_messages import read_response
 from distconv.storage import packing
+from distconv.storage.asking import Ask, Asking
 from distconv.storage.following import Waiting
 from distconv.storage.intake import Chunk
 from distconv.storage.records import ObjectRecord
@@ -29,38 +31,53 @@ def _chunk(message: object_pb2.Chunk) -> Chunk:
     return Chunk(offset=message.offset, data=message.data, crc32c=message.crc32c)
 
 
-async def ranges(
-    first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]
-) -> AsyncIterator[tuple[int, int]]:
-    """Yield the ranges, offset and length, of a stream whose first message was read."""
-    if first.HasField("range"):
-        yield first.range.offset, first.range.length
-    async for request in rest:
-        if request.HasField("range"):
-            yield request.range.offset, request.range.length
+def asking(first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]) -> Asking:
+    """Return what a stream whose first message was read asks for."""
+
+    async def asks() -> AsyncIterator[Ask]:
+        async for request in rest:
+            yield _ask(request)
+
+    return Asking(_ask(first), asks())
 
 
-def read_responses(load: Load) -> Iterator[bytes]:
-    """Yield the messages of what was read of a range, encoded."""
+def _ask(message: pb.ReadRequest) -> Ask:
+    asked = message.range
+    return Ask(
+        range=(asked.offset, asked.length) if message.HasField("range") else None,
+        credit_bytes=message.credit_bytes,
+    )
+
+
+class Response(NamedTuple):
+    """A message of a stream of reads, encoded, and how many bytes of its object it carries."""
+
+    encoded: bytes
+    data_bytes: int = 0
+
+
+def read_responses(load: Load) -> Iterator[Response]:
+    """Yield the messages of what was read of a range."""
     if not load.pieces:  # a range to the end that begins there
-        yield pb.ReadResponse(range_done=True).SerializeToString()
+        yield Response(pb.ReadResponse(range_done=True).SerializeToString())
     offset = load.offset
     for number, data in enumerate(load.pieces, 1):
         done = load.last and number == len(load.pieces)
-        yield read_response(offset, data, google_crc32c.value(data), range_done=done)
+        encoded = read_response(offset, data, google_crc32c.value(data), range_done=done)
+        yield Response(encoded, len(data))
         offset += len(data)
 
 
-def follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[bytes]:
-    """Yield the messages of a step of following an upload, encoded."""
+def follow_responses(step: Load | Waiting | ObjectRecord) -> Iterator[Response]:
+    """Yield the messages of a step of following an upload."""
     if isinstance(step, Load):
         yield from read_responses(step)
     elif isinstance(step, Waiting):
-        yield pb.ReadResponse(waiting=True).SerializeToString()
+        yield Response(pb.ReadResponse(waiting=True).SerializeToString())
     else:
         yield described(packing.committed_object(step))
 
 
-def described(message: object_pb2.Object) -> bytes:
-    """Return the message that says what is read, encoded."""
-    return pb.ReadResponse(object=message).SerializeToString()
+def described(message: object_pb2.Object) -> Response:
+    """Return the message that says what is read."""
+    return Response(pb.ReadResponse(object=message).SerializeToString())
