@@ -1,7 +1,8 @@
 """What is sent again when client, storage or engine dies (SIGKILL) in the middle of a transfer.
 
 Everything between a client or engine and storage passes a relay that counts it. What is more than
-in the same transfer in peace was sent again.
+in the same transfer in peace was sent again, but for what any transfer costs, however little it
+carries: connections, descriptions, tokens. That is measured with a file of one byte.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import random
 import subprocess
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,7 +26,9 @@ from distconv.rpc.limits import CHUNK_BYTES
 POINTS = int(os.environ.get("DISTCONV_BENCH_PLACES", "20"))
 SEED = int(os.environ.get("DISTCONV_BENCH_SEED", "1"))
 SIZE_BYTES = 200_000_000
-BAR_BYTES = 2 * CHUNK_BYTES
+# Two chunks on their way, for each stream that a death breaks: a client's transfer has one; of a
+# job that overlaps, the client sends, the engine reads and writes, and the client follows.
+BAR_BYTES_A_STREAM = 2 * CHUNK_BYTES
 _REACHED_S = 120.0
 
 
@@ -45,6 +48,7 @@ class Transfer(StrEnum):
     JOB = "job"
 
 
+STREAMS = {Transfer.UPLOAD: 1, Transfer.DOWNLOAD: 1, Transfer.JOB: 4}
 VICTIMS = {
     Transfer.UPLOAD: (Victim.CLIENT, Victim.STORAGE),
     Transfer.DOWNLOAD: (Victim.CLIENT, Victim.STORAGE),
@@ -67,7 +71,8 @@ class Death:
 class Dying:
     """Transfers of one video through a relay, while something dies."""
 
-    def __init__(self, plane: MediaPlane, source: Path) -> None:
+    def __init__(self, plane: MediaPlane, source: Path, fixed: Mapping[Transfer, int]) -> None:
+        """Take what a transfer costs, bytes, however little it carries: `fixed`."""
         assert plane.relay is not None
         self._plane = plane
         self._relay: Relay = plane.relay
@@ -77,14 +82,19 @@ class Dying:
         digest = _digest(source)
         self._expected = {Transfer.UPLOAD: digest, Transfer.DOWNLOAD: digest}
         self._peace: dict[Transfer, dict[Way, int]] = {}
+        self._fixed = fixed
 
-    def measure_peace(self) -> None:
+    def measure_peace(self, *transfers: Transfer) -> None:
         """Do each transfer once without a death."""
-        for transfer in Transfer:
+        for transfer in transfers:
             self._relay.reset()
             found = self._end(transfer, self._start(transfer))
             self._expected.setdefault(transfer, found)
             self._peace[transfer] = self._counts()
+
+    def cost(self, transfer: Transfer) -> int:
+        """Return what passed of a transfer in peace, bytes."""
+        return sum(self._peace[transfer].values())
 
     def draw(self, transfer: Transfer, randomness: random.Random) -> tuple[Way, int]:
         """Draw a byte of a transfer, none of the first and last of them."""
@@ -121,13 +131,13 @@ class Dying:
         else:
             _revive(daemon)
         found = self._end(transfer, run)
-        peace = self._peace[transfer]
+        more_bytes = sum(self._counts().values()) - self.cost(transfer)
         return Death(
             transfer=transfer,
             victim=victim,
             way=way,
             offset=offset,
-            again_bytes=max(0, sum(self._counts().values()) - sum(peace.values())),
+            again_bytes=max(0, more_bytes - self._fixed.get(transfer, 0)),
             intact=found == self._expected[transfer],
         )
 
@@ -169,6 +179,15 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def fixed_costs(plane: MediaPlane) -> dict[Transfer, int]:
+    """Return what a client's transfer costs, bytes, that carries next to nothing."""
+    source = plane.folder / "one-byte"
+    source.write_bytes(b"x")
+    dying = Dying(plane, source, {})
+    dying.measure_peace(Transfer.UPLOAD, Transfer.DOWNLOAD)
+    return {transfer: dying.cost(transfer) for transfer in (Transfer.UPLOAD, Transfer.DOWNLOAD)}
+
+
 def deaths(
     dying: Dying, transfer: Transfer, *, points: int, randomness: random.Random
 ) -> Iterator[Death]:
@@ -185,8 +204,8 @@ def run() -> Iterator[Result]:
         tempfile.TemporaryDirectory(prefix="distconv-bench-") as folder,
         media_plane(Path(folder), relayed=True) as plane,
     ):
-        dying = Dying(plane, bulk(SIZE_BYTES))
-        dying.measure_peace()
+        dying = Dying(plane, bulk(SIZE_BYTES), fixed_costs(plane))
+        dying.measure_peace(*Transfer)
         for transfer in Transfer:
             found = []
             for death in deaths(dying, transfer, points=POINTS, randomness=randomness):
@@ -204,7 +223,7 @@ def _results(transfer: Transfer, found: list[Death]) -> Iterator[Result]:
         value=max(again, default=0) / 1024,
         unit="KiB",
         reference=SIZE_BYTES / 1024,
-        bar=BAR_BYTES / 1024,
+        bar=STREAMS[transfer] * BAR_BYTES_A_STREAM / 1024,
         bar_on_ratio=False,
         details=details,
     )

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e.conftest import Clips
 
 from benchmarks.load.media_plane import media_plane
-from benchmarks.resume import VICTIMS, Dying, Transfer, Victim
+from benchmarks.resume import VICTIMS, Dying, Transfer, Victim, fixed_costs
 
 SEED = random.SystemRandom().randrange(10**6)
 CASES = [(transfer, victim) for transfer in Transfer for victim in VICTIMS[transfer]]
@@ -16,8 +16,8 @@ CASES = [(transfer, victim) for transfer in Transfer for victim in VICTIMS[trans
 @pytest.fixture(scope="module")
 def dying(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dying]:
     with media_plane(tmp_path_factory.mktemp("plane"), relayed=True) as plane:
-        made = Dying(plane, clips.long)
-        made.measure_peace()
+        made = Dying(plane, clips.long, fixed_costs(plane))
+        made.measure_peace(*Transfer)
         yield made
 
 

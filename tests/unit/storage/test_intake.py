@@ -9,7 +9,7 @@ import pytest
 from distconv.core.errors import DataLossError, DiskFullError, InvalidArgumentError
 from distconv.core.ranges import Range, RangeSet
 from distconv.storage.digest import FrontierDigest
-from distconv.storage.intake import Chunk, Intake
+from distconv.storage.intake import Chunk, Intake, Progress
 from distconv.storage.limits import Limits
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.records import UploadRecord
@@ -18,21 +18,27 @@ from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
 
 
+async def _opened(
+    provider: MemoryProvider, clock: SteppedClock, threads: Threads, *, sync_delay: timedelta
+) -> Upload:
+    record = UploadRecord(
+        nonce="0123456789ab", object_id="0abc", tenant="t", size_bytes=0, create_time=clock.now()
+    )
+    return Upload(
+        record,
+        await provider.stage("t/data/0abc.0123456789ab"),
+        digest=FrontierDigest(threads),
+        limits=Limits(sync_delay=sync_delay),
+        clock=clock,
+        active_time=clock.now(),
+    )
+
+
 @pytest.fixture
 async def upload(
     provider: MemoryProvider, clock: SteppedClock, threads: Threads
 ) -> AsyncIterator[Upload]:
-    record = UploadRecord(
-        nonce="0123456789ab", object_id="0abc", tenant="t", size_bytes=0, create_time=clock.now()
-    )
-    made = Upload(
-        record,
-        await provider.stage("t/data/0abc.0123456789ab"),
-        digest=FrontierDigest(threads),
-        limits=Limits(sync_delay=timedelta(0)),
-        clock=clock,
-        active_time=clock.now(),
-    )
+    made = await _opened(provider, clock, threads, sync_delay=timedelta(0))
     yield made
     await made.close()
 
@@ -62,6 +68,27 @@ async def test_every_chunk_is_acknowledged_once(upload: Upload) -> None:
     assert sum(end - start for start, end in found) == 60
     assert list(RangeSet(found)) == [(0, 60)]
     assert upload.users == 0
+
+
+async def test_what_was_written_is_told_of_before_it_is_durable(
+    provider: MemoryProvider, clock: SteppedClock, threads: Threads
+) -> None:
+    upload = await _opened(provider, clock, threads, sync_delay=timedelta(days=1))
+    more: asyncio.Queue[Chunk | None] = asyncio.Queue()
+
+    async def sent() -> AsyncIterator[Chunk]:
+        while (chunk := await more.get()) is not None:
+            yield chunk
+
+    intake = Intake(upload, sent(), batch_bytes=25, report_taken=True)
+    async with aclosing(intake.acknowledgements()) as acknowledgements:
+        for at in (0, 10):
+            more.put_nowait(_chunk(at))
+            assert await anext(acknowledgements) == Progress(durable=[], taken_bytes=10)
+        more.put_nowait(None)
+        last = [progress async for progress in acknowledgements]
+    assert last == [Progress(durable=[(0, 20)], taken_bytes=0)]
+    await upload.close()
 
 
 async def test_duplicates_are_acknowledged_too(upload: Upload) -> None:

@@ -1,0 +1,73 @@
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from distconv.client.keeping import Keeper
+from distconv.client.partial import PartialFile
+from distconv.core.errors import DiskFullError
+from distconv.rpc.pacing import Pacer
+
+_PART = b"a rendition" * 1000
+
+
+class _HeldUp(PartialFile):
+    """Writes nothing before it may."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path, overwrite=False)
+        self.may = asyncio.Event()
+        self.appended: list[int] = []
+        self.error: Exception | None = None
+
+    async def append(self, parts: Sequence[bytes]) -> None:
+        self.appended.append(len(parts))
+        await self.may.wait()
+        if self.error is not None:
+            raise self.error
+        await super().append(parts)
+
+
+async def test_what_comes_while_one_is_written_goes_together(tmp_path: Path) -> None:
+    kept: list[int] = []
+    pacer = Pacer()
+    allowed = pacer.extend()
+    async with _HeldUp(tmp_path / "out") as target:
+        keeper = Keeper(target, pacer, lambda: kept.append(target.written_bytes))
+        keeper.put(_PART)
+        await asyncio.sleep(0)
+        keeper.put(_PART)
+        keeper.put(_PART)
+        assert pacer.under_way_bytes == allowed  # nothing counts before it is written
+        target.may.set()
+        await keeper.moved()
+        await keeper.kept()
+        assert target.appended == [1, 2]
+        assert kept == [len(_PART), 3 * len(_PART)]
+        assert pacer.under_way_bytes == allowed - 3 * len(_PART)
+        assert target.path.read_bytes() == 3 * _PART
+
+
+async def test_a_disk_that_is_full_tells_all_who_wait(tmp_path: Path) -> None:
+    async with _HeldUp(tmp_path / "out") as target:
+        target.error = DiskFullError("the disk is full")
+        keeper = Keeper(target, Pacer(), lambda: None)
+        keeper.put(_PART)
+        target.may.set()
+        with pytest.raises(DiskFullError):
+            await keeper.moved()
+        with pytest.raises(DiskFullError):
+            keeper.put(_PART)
+        with pytest.raises(DiskFullError):
+            await keeper.kept()
+
+
+async def test_the_end_wakes_who_waits_for_more(tmp_path: Path) -> None:
+    async with _HeldUp(tmp_path / "out") as target:
+        keeper = Keeper(target, Pacer(), lambda: None)
+        waiting = asyncio.create_task(keeper.moved())
+        keeper.end()
+        await waiting
+        assert keeper.ended
+        await keeper.kept()
