@@ -13,7 +13,7 @@ ReadBack = Callable[[int, int], Awaitable[bytes]]
 
 _READ_BACK_BYTES = 4 * 1024 * 1024
 # Hashing less than this costs less than handing it to a thread.
-_INLINE_BYTES = 64 * 1024
+_INLINE_BYTES = 256 * 1024
 
 
 class FrontierDigest:
