@@ -68,6 +68,8 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     done = dcctl("submit", clips.tiny, clips.tiny_mkv, "-p", "h264-480p", *server)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.split()
+    assert f"'{clips.tiny}' is {first}" in done.stderr
+    assert f"'{clips.tiny_mkv}' is {second}" in done.stderr
     for job in (first, second):
         watched = dcctl("jobs", "watch", job, *server)
         assert watched.returncode == 0, watched.stderr

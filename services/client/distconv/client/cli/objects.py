@@ -96,6 +96,9 @@ def list_command(
 def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: str) -> int:
     """Upload each FILE and print the objects' ids, one a line.
 
+    Of several files each stands beside its id on a terminal; elsewhere stdout has the
+    ids alone, and stderr says which is whose. With --json it is "input".
+
     When it ends early, whatever ends it, the same command goes on where it broke off.
     """
     with make_view(progress, as_json=Common.current().as_json) as view:
@@ -106,7 +109,9 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
             )
 
         names = [str(file) for file in files]
-        return do_each(names, put, plural="objects", done="uploaded", note=view.note)
+        return do_each(
+            names, put, plural="objects", done="uploaded", note=view.note, made_of_files=True
+        )
 
 
 @group.command("get")
