@@ -23,7 +23,7 @@ def test_a_video_goes_through_and_comes_back(
     assert "H.264 320×180, 25 fps" in done.stdout
     assert "saved" in done.stdout or "more" in done.stdout
     assert "uploaded" in done.stderr
-    assert "done" in done.stderr
+    assert "downloaded" in done.stderr
     assert leftovers(tmp_path) == [out.name]
 
 
@@ -73,6 +73,8 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     for job in (first, second):
         watched = dcctl("jobs", "watch", job, *server)
         assert watched.returncode == 0, watched.stderr
+        assert watched.stdout == f"job {job}: done\n"
+        assert "done" not in watched.stderr
     listed = json.loads(dcctl("jobs", "list", "--json", *server).stdout)["jobs"]
     assert {first, second} <= {job["name"].removeprefix("jobs/") for job in listed}
     shown = dcctl("jobs", "get", first, *server)
@@ -84,6 +86,16 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     assert again.returncode == 7
     refused = dcctl("jobs", "cancel", first, *server)
     assert refused.returncode == 11
+
+
+def test_why_a_job_failed_is_said_once(farm: Up, clips: Clips) -> None:
+    server = ("--server", farm.address)
+    broken = clips.half(clips.tiny)
+    job = dcctl("submit", broken, "-p", "h264-480p", "--max-retries", "0", *server).stdout.strip()
+    watched = dcctl("jobs", "watch", job, *server)
+    assert watched.returncode == 3, watched.stderr
+    assert watched.stderr.count("failed") == 1
+    assert watched.stdout == ""
 
 
 def test_ids_may_be_shortened(farm: Up, clips: Clips) -> None:

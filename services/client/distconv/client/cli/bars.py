@@ -91,7 +91,9 @@ class BarsView:
             case JobState.TRANSCODING:
                 detail = progress_detail(job)
             case JobState.COMPLETED:
-                fraction, detail = 1.0, "done"
+                fraction, detail = 1.0, ""
+            case JobState.FAILED | JobState.CANCELLED:
+                detail = ""  # the command ends with the error
             case _:
                 detail = job.wait_reason or job.state.value.lower()
                 if job.error is not None:

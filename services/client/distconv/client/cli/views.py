@@ -112,7 +112,10 @@ class JsonView(SilentView):
 
 
 class LinesView(SilentView):
-    """A plain line on stderr at every change, and now and then in between."""
+    """A plain line on stderr at every change, and now and then in between.
+
+    A job's end is none of them: the command says it itself, as its result or its error.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
@@ -122,7 +125,8 @@ class LinesView(SilentView):
     def step(self, step: Transfer | Job) -> None:
         """Print the step if it is new enough."""
         if isinstance(step, Job):
-            self._say("job", f"{step.state} {step.wait_reason}", job_line(step), over=False)
+            if not step.state.is_terminal:
+                self._say("job", f"{step.state} {step.wait_reason}", job_line(step), over=False)
         elif step.done_bytes:
             over = step.fraction is not None and step.fraction >= 1.0
             self._say(step.direction, "", transfer_line(step), over=over)
