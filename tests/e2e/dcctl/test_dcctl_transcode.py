@@ -77,6 +77,16 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
         assert "done" not in watched.stderr
     listed = json.loads(dcctl("jobs", "list", "--json", *server).stdout)["jobs"]
     assert {first, second} <= {job["name"].removeprefix("jobs/") for job in listed}
+    objects = json.loads(
+        dcctl("objects", "list", "--label", f"distconv.job={first}", "--json", *server).stdout
+    )["objects"]
+    published = next(job["output"]["object"] for job in listed if job["name"] == f"jobs/{first}")
+    assert [(one["name"], one["job"]) for one in objects] == [(published, f"jobs/{first}")]
+    table = dcctl("objects", "list", *server).stdout.splitlines()
+    assert "OUTPUT OF" in table[0]
+    (row,) = (line for line in table if published.removeprefix("objects/") in line)
+    assert first in row
+    assert "distconv.job" not in row
     shown = dcctl("jobs", "get", first, *server)
     assert "COMPLETED" in shown.stdout
     got = dcctl("download", first, "-o", tmp_path, *server)

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 import google_crc32c
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # Finishing copies the whole file; even a slow disk moves 10 MB/s, and this is 360 GB of it.
 _COMPLETE_TIMEOUT_S = 10 * 3600.0
 _ABORT_TIMEOUT_S = 2.0
+
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,8 +58,12 @@ class StorageSink:
     them again after a break.
     """
 
-    def __init__(self, link: StorageLink, *, window_bytes: int) -> None:
+    def __init__(
+        self, link: StorageLink, *, window_bytes: int, labels: Mapping[str, str] = _NO_LABELS
+    ) -> None:
+        """`labels` are those of the object that is written."""
         self._link = link
+        self._labels = labels
         self._window_bytes = window_bytes
         self._upload = ""
         self._offset = 0
@@ -79,6 +86,7 @@ class StorageSink:
         request = pb.CreateUploadRequest(
             object=self._link.grant.object_name,
             finish=object_pb2.FinishSpec(container=profile.container(container)),
+            labels=self._labels,
         )
         answer = await self._link.unary(
             lambda: self._link.stub.CreateUpload(request, metadata=self._link.metadata)

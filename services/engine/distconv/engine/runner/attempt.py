@@ -9,7 +9,8 @@ from typing import Self
 
 from distconv.core.attempt import Outcome, Probed, Transcoded
 from distconv.core.clock import SystemClock
-from distconv.core.names import bare
+from distconv.core.descriptions import JOB_LABEL
+from distconv.core.names import bare, job_of
 from distconv.core.transfer import TransferMode
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner.intact import damage_told
@@ -71,7 +72,11 @@ class AttemptRunner:
             damage_told(source_link),
             opened(source_link, work.media.size_bytes, self._config) as source,
         ):
-            sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
+            sink = StorageSink(
+                sink_link,
+                window_bytes=self._config.upload_window_bytes,
+                labels={JOB_LABEL: job_of(assignment.attempt)},
+            )
             way = Way(
                 plan=plan,
                 source=source,
