@@ -1,9 +1,12 @@
+import fcntl
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import av
 import pytest
-from tests.e2e.conftest import Clips, Up, dcctl, leftovers
+from tests.e2e.conftest import DCCTL, Clips, Up, dcctl, leftovers
 
 
 def _frames(path: Path) -> int:
@@ -96,6 +99,35 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     assert again.returncode == 7
     refused = dcctl("jobs", "cancel", first, *server)
     assert refused.returncode == 11
+
+
+@pytest.mark.parametrize("capacity", [4096, 65536])
+def test_stderr_that_nobody_reads_holds_nothing_up(
+    farm: Up, clips: Clips, tmp_path: Path, capacity: int
+) -> None:
+    out = tmp_path / "out.mp4"
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
+    with os.fdopen(reader) as unread:
+        process = subprocess.Popen(
+            [
+                DCCTL, "transcode", clips.long, "-o", out, "-p", "h264-480p",
+                "--progress", "json", "--server", farm.address,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=writer,
+        )  # fmt: skip
+        os.close(writer)
+        assert process.wait(timeout=60) == 0
+        lines = unread.read().splitlines()
+    assert _frames(out) == _frames(clips.long)
+    if capacity == 65536:  # there was room for the end
+        events = [json.loads(line) for line in lines]
+        states = [event["job"]["state"] for event in events if event["event"] == "job"]
+        assert states[-1] == "COMPLETED"
+        assert events[-1]["event"] == "download"
+        assert events[-1]["done_bytes"] == events[-1]["total_bytes"] == out.stat().st_size
 
 
 def test_why_a_job_failed_is_said_once(farm: Up, clips: Clips) -> None:

@@ -87,7 +87,7 @@ def _warn(message: str) -> None:
     print(message, file=sys.stderr, flush=True)
 
 
-def _entry(name: str, result: T, *, made_of_files: bool) -> dict[str, Any]:
+def _entry(name: str, result: object, *, made_of_files: bool) -> dict[str, Any]:
     return {**({"input": name} if made_of_files else {}), **jsonable(result)}
 
 
