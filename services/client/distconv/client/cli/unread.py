@@ -98,6 +98,8 @@ class Stderr(io.TextIOBase):
         with self._moved:
             if isinstance(self._error, BrokenPipeError):
                 raise BrokenPipeError(*self._error.args)
+            if self._error is not None:  # a line that cannot be written is no reason to stop
+                return
             self._waiting.append((line, sample))
             samples = [waiting for waiting in self._waiting if waiting[1]]
             if len(samples) > _SAMPLES:
