@@ -4,8 +4,8 @@ What is in flight when either end dies has to be sent again, and what buffers ho
 line needs only makes that more. So a sender is paced by what the receiver has written. It begins
 with two chunks, of which one travels while the other is written. Then twice as much is tried, and
 kept only if it carries more, again and again until it does not: what holds the stream then is not
-the credit but the line, a disk, a processor. A round trip is not looked at: what a busy machine adds
-to it is no sign of a queue, and what a queue adds is no sign of a long line.
+the credit but the line, a disk, a processor. A round trip is not looked at: what a busy machine
+adds to it is no sign of a queue, and what a queue adds is no sign of a long line.
 """
 
 from typing import Final
