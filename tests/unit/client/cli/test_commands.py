@@ -142,3 +142,15 @@ def test_a_batch_that_is_no_text_is_refused(
     clip.write_bytes(b"\x00\xd3\xff")
     assert main(["jobs", "batch", str(clip)]) == 3
     assert "is no text in UTF-8" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("group", [[], ["jobs"]])
+def test_a_group_without_a_command_prints_its_help(
+    group: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*group, "--help"]) == 0
+    help_text = capsys.readouterr().out
+    assert main(group) == 2
+    printed = capsys.readouterr()
+    assert printed.err == help_text
+    assert not printed.out

@@ -56,6 +56,8 @@ class Failing:
                 # not complain as it flushes.
                 os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
                 code = ExitCode.INTERNAL
+            case click.exceptions.NoArgsIsHelpError():
+                code = self._help(error)
             case click.ClickException():
                 code = self._usage(error)
             case DistconvError():
@@ -87,6 +89,14 @@ class Failing:
         self._say("INTERRUPTED", "interrupted")
         return 128 + number
 
+    def _help(self, error: click.exceptions.NoArgsIsHelpError) -> int:
+        """Print the help of a group that was given no command; its text is no sentence."""
+        print(error.format_message(), file=sys.stderr, flush=True)
+        context = error.ctx
+        path = context.command_path if context is not None else "dcctl"
+        self._document("USAGE", f"'{path}' takes a command; see '{path} --help'")
+        return ExitCode.USAGE
+
     def _usage(self, error: click.ClickException) -> int:
         context = getattr(error, "ctx", None)
         hint = f"; see '{context.command_path} --help'" if context is not None else ""
@@ -112,6 +122,9 @@ class Failing:
     ) -> None:
         tail = "".join(f"\n  | {line}" for line in detail)
         print(f"error: {printable(message)}{tail}", file=sys.stderr, flush=True)
+        self._document(reason, message, metadata)
+
+    def _document(self, reason: str, message: str, metadata: dict[str, str] | None = None) -> None:
         if self.as_json:
             body = {"reason": reason, "message": message, "metadata": metadata or {}}
             print(json.dumps({"error": body}, ensure_ascii=False), flush=True)
