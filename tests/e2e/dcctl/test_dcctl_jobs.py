@@ -101,6 +101,17 @@ def test_one_of_several_that_fails_does_not_stop_the_others(idle: Up, jobs: Sequ
     assert done.returncode == 4
     assert done.stdout.split() == jobs
     assert "1 of 3 jobs could not be paused" in done.stderr
+    again = dcctl("jobs", "resume", "zzzz", *jobs, "--json", "--server", idle.address)
+    assert again.returncode == 4
+    said = json.loads(again.stdout)
+    assert [job["name"] for job in said["jobs"]] == [f"jobs/{job}" for job in jobs]
+    assert [(error["name"], error["reason"]) for error in said["errors"]] == [
+        ("jobs/zzzz", "NOT_FOUND")
+    ]
+    alone = dcctl("jobs", "pause", "zzzz", "--json", "--server", idle.address)
+    assert alone.returncode == 4
+    assert json.loads(alone.stdout) == {"jobs": [], "errors": said["errors"]}
+    assert alone.stderr == f"error: {said['errors'][0]['message']}\n"
     _ok(idle, "jobs", "cancel", *jobs)
 
 

@@ -64,6 +64,11 @@ def test_of_several_files_it_is_said_which_object_is_whose(idle: Up, tmp_path: P
         assert f"'{file}' is {one}" in done.stderr
     put = json.loads(_ok(idle, "put", *files, "--json"))["objects"]
     assert [one["input"] for one in put] == [str(file) for file in files]
+    none = tmp_path / "none.mov"
+    failed = dcctl("objects", "put", none, "--json", "--server", idle.address)
+    assert failed.returncode == 3
+    said = json.loads(failed.stdout)
+    assert (said["objects"], said["errors"][0]["input"]) == ([], str(none))
 
 
 def test_nothing_is_removed_unasked_nor_what_a_job_needs(idle: Up, own_clip: Path) -> None:

@@ -8,13 +8,14 @@ import click
 
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.exit_codes import ExitCode
-from distconv.client.cli.failing import FailedInputsError, Failing, code_of
+from distconv.client.cli.failing import FailedInputsError, Failing, code_of, told
 from distconv.client.cli.jsonable import jsonable, print_json
 from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common
 from distconv.client.cli.running import run
 from distconv.client.client import Client
 from distconv.core.errors import DistconvError
+from distconv.core.names import bare
 
 
 class _Named(Protocol):
@@ -44,14 +45,27 @@ def do_each(
     several_files = made_of_files and len(names) > 1
     results, errors = run(_done(common, names, action, note or _warn, several_files=several_files))
     if common.as_json:
-        print_json({plural: [_entry(*one, made_of_files=made_of_files) for one in results]})
+        for _, error in errors:
+            Failing().report(error)
+        # One document, whatever failed: a script must not lose what was done.
+        print_json(
+            {
+                plural: [_entry(*one, made_of_files=made_of_files) for one in results],
+                "errors": [
+                    ({"input": name} if made_of_files else {"name": _full(name, plural)})
+                    | told(error)
+                    for name, error in errors
+                ],
+            }
+        )
+        return code_of(errors[0][1]) if errors else ExitCode.OK
     if len(names) == 1 and errors:
-        raise errors[0]
-    for error in errors:
+        raise errors[0][1]
+    for _, error in errors:
         Failing().report(error)
     if errors:
         raise FailedInputsError(
-            f"{len(errors)} of {len(names)} {plural} could not be {done}", code_of(errors[0])
+            f"{len(errors)} of {len(names)} {plural} could not be {done}", code_of(errors[0][1])
         )
     return 0
 
@@ -63,15 +77,15 @@ async def _done(
     note: Callable[[str], None],
     *,
     several_files: bool,
-) -> tuple[list[tuple[str, T]], list[DistconvError]]:
+) -> tuple[list[tuple[str, T]], list[tuple[str, DistconvError]]]:
     results: list[tuple[str, T]] = []
-    errors: list[DistconvError] = []
+    errors: list[tuple[str, DistconvError]] = []
     async with open_client(common, note=note) as client:
         for name in names:
             try:
                 result = await action(client, name)
             except DistconvError as error:
-                errors.append(error)
+                errors.append((name, error))
                 continue
             results.append((name, result))
             if common.as_json:
@@ -89,6 +103,10 @@ def _warn(message: str) -> None:
 
 def _entry(name: str, result: object, *, made_of_files: bool) -> dict[str, Any]:
     return {**({"input": name} if made_of_files else {}), **jsonable(result)}
+
+
+def _full(name: str, plural: str) -> str:
+    return f"{plural}/{bare(name, plural)}"
 
 
 def confirm(question: str, *, yes: bool) -> None:

@@ -138,3 +138,8 @@ def code_of(error: DistconvError) -> ExitCode:
         return ExitCode.TIMEOUT
     failure = getattr(error, "failure", None)
     return of_error(error) if failure is None else of_failure(failure.reason)
+
+
+def told(error: DistconvError) -> dict[str, str]:
+    """Return what a document of several things says of one that failed."""
+    return {"reason": error.reason, "message": error.message}

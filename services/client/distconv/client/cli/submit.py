@@ -8,7 +8,7 @@ import click
 
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.exit_codes import ExitCode
-from distconv.client.cli.failing import FailedInputsError, Failing, code_of
+from distconv.client.cli.failing import FailedInputsError, Failing, code_of, told
 from distconv.client.cli.job_options import job_options, progress_option
 from distconv.client.cli.jsonable import jsonable, print_json
 from distconv.client.cli.made import print_made
@@ -131,10 +131,7 @@ class _Submission:
 
     def errors(self) -> list[dict[str, str]]:
         """Return what failed and why, an entry for each input."""
-        return [
-            {"input": str(source), "reason": error.reason, "message": error.message}
-            for source, error in self._errors
-        ]
+        return [{"input": str(source), **told(error)} for source, error in self._errors]
 
     def exit_code(self) -> ExitCode:
         """Return the exit code of the first input that failed, 0 when none did."""
