@@ -1,5 +1,6 @@
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import google_crc32c
@@ -39,6 +40,47 @@ async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
         path.write_bytes(_DATA[:10])
         with pytest.raises(FailedPreconditionError, match="shorter"):
             await source.read(0, 100)
+
+
+async def test_a_file_that_grows_has_no_digest(tmp_path: Path) -> None:
+    path = tmp_path / "growing.mp4"
+    path.write_bytes(_DATA)
+    with SourceFile.open(path) as source, path.open("ab") as writer:
+        await source.read(0, len(_DATA))
+        writer.write(b"more")
+        writer.flush()
+        with pytest.raises(FailedPreconditionError, match=r"'growing\.mp4' was written to while"):
+            await source.sha256()
+
+
+async def test_a_stream_that_grows_has_no_digest() -> None:
+    stream = io.BytesIO(_DATA)
+    with SourceFile.open(stream) as source:
+        stream.seek(0, os.SEEK_END)
+        stream.write(b"more")
+        with pytest.raises(FailedPreconditionError, match="was written to while"):
+            await source.sha256()
+
+
+async def test_a_file_written_over_in_place_has_no_digest(tmp_path: Path) -> None:
+    path = tmp_path / "edited.mp4"
+    path.write_bytes(_DATA)
+    os.utime(path, ns=(0, 0))
+    with SourceFile.open(path) as source, path.open("r+b") as writer:
+        await source.read(0, len(_DATA))
+        writer.write(b"other")
+        writer.flush()
+        with pytest.raises(FailedPreconditionError, match="was written to while"):
+            await source.sha256()
+
+
+async def test_a_digest_once_told_is_told_again(tmp_path: Path) -> None:
+    path = tmp_path / "kept.mp4"
+    path.write_bytes(_DATA)
+    with SourceFile.open(path) as source:
+        told = await source.sha256()
+        path.write_bytes(b"other")
+        assert await source.sha256() == told
 
 
 def test_an_empty_stream_is_no_video() -> None:

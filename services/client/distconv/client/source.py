@@ -31,7 +31,8 @@ class SourceFile:
     """A file that is being uploaded; `size_bytes` is its size when it was opened.
 
     The digest is made of the same bytes that are sent, once, in order; what was
-    sent out of order is read again at the end.
+    sent out of order is read again at the end. It is told only of a file that is
+    as it was when it was opened: what is half written must not be committed.
     """
 
     def __init__(self, file: BinaryIO, *, size_bytes: int, name: str, owned: bool) -> None:
@@ -39,6 +40,8 @@ class SourceFile:
         self._owned = owned
         self._digest = hashlib.sha256()
         self._digested = 0
+        self._whole = ""
+        self._opened = _version(file)
         self.size_bytes = size_bytes
         self.name = name
 
@@ -87,7 +90,10 @@ class SourceFile:
         return await asyncio.to_thread(self._take, offset, end) if offset < end else b""
 
     async def sha256(self) -> str:
-        """Return the digest of the whole file, hexadecimal."""
+        """Return the digest of the whole file, hexadecimal.
+
+        Raises FailedPreconditionError when it was written to since it was opened.
+        """
         return await asyncio.to_thread(self._finish_digest)
 
     def _read(self, start: int, end: int) -> list[Piece]:
@@ -122,4 +128,24 @@ class SourceFile:
             end = min(self._digested + BLOCK_BYTES, self.size_bytes)
             self._digest.update(self._take(self._digested, end))
             self._digested = end
-        return self._digest.hexdigest()
+        if not self._whole:  # once: whoever asks again may have committed it meanwhile
+            self._require_unchanged()
+            self._whole = self._digest.hexdigest()
+        return self._whole
+
+    def _require_unchanged(self) -> None:
+        size = self._file.seek(0, os.SEEK_END)
+        if size != self.size_bytes or _version(self._file) != self._opened:
+            raise FailedPreconditionError(
+                f"the input '{self.name}' was written to while it was being uploaded; "
+                "let whatever writes it end first"
+            )
+
+
+def _version(file: BinaryIO) -> tuple[int, int] | None:
+    """Return what changes when a file is written to; None where it is none of the system's."""
+    try:
+        found = os.fstat(file.fileno())
+    except (AttributeError, OSError):  # in memory
+        return None
+    return found.st_size, found.st_mtime_ns

@@ -28,6 +28,7 @@ from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
     DistconvError,
+    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
@@ -117,6 +118,10 @@ async def _resumable(
     except AlreadyExistsError:  # it was committed, and its client died before it was told
         stored = await sending.committed()
     except (DataLossError, NotFoundError):  # storage gave it up: nothing to go on with
+        memory.forget()
+        raise
+    except FailedPreconditionError:  # the file was written to: what was sent is half of it
+        await asyncio.shield(sending.abort())
         memory.forget()
         raise
     memory.forget()
