@@ -24,6 +24,12 @@ class Writer:
             file.write(b"more")
 
 
+@pytest.fixture(autouse=True)
+def own_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Remember uploads in a folder of the test's."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+
+
 @pytest.mark.parametrize("resume", [False, True])
 async def test_an_upload_of_a_file_that_grows_is_given_up(
     fake: FakeSystem, client: Client, video: Path, *, resume: bool

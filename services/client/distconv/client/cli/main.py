@@ -11,6 +11,7 @@ from distconv.client.cli.failing import Failing
 from distconv.client.cli.lazy import Lazy, LazyGroup
 from distconv.client.cli.nonblocking_stderr import never_blocked
 from distconv.client.cli.options import common_options
+from distconv.client.cli.standard_streams import usable_streams
 from distconv.core.version import __version__
 
 _HERE = "distconv.client.cli"
@@ -59,9 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run dcctl and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     said: dict[str, Any] = {}
-    with never_blocked():
+    with usable_streams(), never_blocked():
         try:
             result = cli.main(args=given, prog_name="dcctl", standalone_mode=False, obj=said)
+            sys.stdout.flush()  # here, where it can still be said that it failed
         except BaseException as error:  # noqa: BLE001  # every end becomes an exit code
             # A command line that could not be parsed said what it said all the same.
             as_json = bool(said.get("json")) or "--json" in given
