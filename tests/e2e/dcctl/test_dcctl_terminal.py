@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import IO
 
+import pytest
 from tests.e2e.conftest import DCCTL, Clips, Up
 
 
@@ -78,3 +79,19 @@ def test_what_a_pipe_wants_is_not_shown_above_the_bars(
     first, second = ids.read_text().split()
     assert f"'{clips.tiny_mkv}' is {second}" in shown
     assert f"is {first}" in shown
+
+
+@pytest.mark.parametrize("redirected", ["2>/dev/full", "2>&-", ">&- 2>&- <&-"])
+def test_progress_that_nobody_can_read_costs_nothing(
+    farm: Up, clips: Clips, tmp_path: Path, redirected: str
+) -> None:
+    out = tmp_path / "a.mp4"
+    done = subprocess.run(
+        [
+            "/bin/sh", "-c", f'exec "$0" "$@" {redirected}', str(DCCTL), "transcode",
+            str(clips.tiny), "-o", str(out), "-p", "copy", "--server", farm.address,
+        ],
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0
+    assert out.stat().st_size > 1000

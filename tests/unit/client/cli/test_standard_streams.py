@@ -76,7 +76,7 @@ def test_an_output_on_a_full_disk_is_said_plainly(arguments: str) -> None:
     done = _dcctl(arguments, ">/dev/full")
     assert done.returncode == 8
     assert done.stderr == (
-        f"error: what it prints could not be written to stdout: {os.strerror(errno.ENOSPC)}\n"
+        f"error: what dcctl prints could not be written to stdout: {os.strerror(errno.ENOSPC)}\n"
     )
 
 

@@ -91,7 +91,7 @@ class _Output(io.FileIO):
             raise
         except OSError as error:
             self._lost = True
-            message = f"what it prints could not be written to stdout: {error.strerror}"
+            message = f"what dcctl prints could not be written to stdout: {error.strerror}"
             if error.errno in _FULL:
                 raise DiskFullError(message) from error
             raise InvalidArgumentError(message, field="stdout") from error
