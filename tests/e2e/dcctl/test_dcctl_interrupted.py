@@ -226,12 +226,12 @@ def test_up_ends_when_dispatch_dies(start: Callable[..., Run], tmp_path: Path) -
 
 def test_two_systems_do_not_share_a_folder(farm: Up) -> None:
     done = dcctl("up", "--bind", "127.0.0.1:0", "--data-dir", farm.data_dir)
-    assert done.returncode == 11
+    assert done.returncode == 3
     assert "another dcctl runs in the data folder" in done.stderr
 
 
 def test_a_port_that_is_taken(farm: Up, tmp_path: Path) -> None:
     done = dcctl("up", "--bind", farm.address, "--data-dir", tmp_path)
-    assert done.returncode == 11
+    assert done.returncode == 3
     assert os.listdir(tmp_path)  # noqa: PTH208
     assert "the port is taken" in done.stderr

@@ -32,7 +32,7 @@ def test_a_taken_port_and_a_damaged_database_are_one_line_and_a_code_of_their_ow
     idle: Up, tmp_path: Path
 ) -> None:
     taken = dcctl("up", "--bind", idle.address, "--data-dir", tmp_path / "a")
-    assert taken.returncode == 11
+    assert taken.returncode == 3
     assert taken.stderr.startswith(f"error: cannot listen on {idle.address}")
     assert taken.stderr.count("\n") == 1
     (tmp_path / "b").mkdir()

@@ -11,6 +11,7 @@ from distconv.core.errors import (
     DataLossError,
     DistconvError,
     FailedPreconditionError,
+    InvalidArgumentError,
     UnavailableError,
 )
 
@@ -35,7 +36,12 @@ async def test_a_child_that_ends_early_leaves_its_last_words(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("reason", "kind"), [("DATA_LOSS", DataLossError), ("UNAVAILABLE", FailedPreconditionError)]
+    ("reason", "kind"),
+    [
+        ("DATA_LOSS", DataLossError),
+        ("UNAVAILABLE", InvalidArgumentError),
+        ("ABORTED", FailedPreconditionError),
+    ],
 )
 async def test_a_child_that_tells_why_it_ends_is_quoted(
     tmp_path: Path, reason: str, kind: type[DistconvError]

@@ -10,6 +10,7 @@ from distconv.core.errors import (
     AlreadyExistsError,
     CorruptSourceError,
     DiskFullError,
+    FailedPreconditionError,
     InvalidArgumentError,
     PermissionDeniedError,
 )
@@ -17,6 +18,14 @@ from distconv.core.errors import (
 # No video is smaller, and a disk with less left is full for every purpose.
 _LEAST_ROOM_BYTES = 64 * 1024
 _MAX_NAME_CHARACTERS = 255
+
+
+class SourceChangedError(FailedPreconditionError):
+    """A source was written to while it was sent."""
+
+
+class OutputDeniedError(PermissionDeniedError):
+    """This machine lets no output be written there; no server has refused anything."""
 
 
 def sendable_name(name: str) -> str:
@@ -62,7 +71,7 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
 
     Raises AlreadyExistsError (unless `overwrite`), InvalidArgumentError (field
     `output`; an output that is its source is refused even with `overwrite`),
-    PermissionDeniedError and DiskFullError.
+    OutputDeniedError and DiskFullError.
     """
     folder = path.parent
     if source is not None and path.exists() and path.samefile(source):
@@ -88,7 +97,7 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
                 metadata={"path": str(path)},
             )
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionDeniedError(
+        raise OutputDeniedError(
             f"cannot write into the output's folder '{folder}': permission denied"
         )
     check_room(folder, _LEAST_ROOM_BYTES, what=f"the output '{path}'")

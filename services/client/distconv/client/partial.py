@@ -13,12 +13,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from distconv.client.local import check_output, check_room, disk_full
+from distconv.client.local import OutputDeniedError, check_output, check_room, disk_full
 from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
     DistconvError,
-    PermissionDeniedError,
 )
 
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -216,9 +215,7 @@ class PartialFile:
         if error.errno in _NO_ROOM:
             return disk_full(f"the output '{self._named}'", self._path.parent)
         if isinstance(error, PermissionError):
-            return PermissionDeniedError(
-                f"cannot write the output '{self._named}': permission denied"
-            )
+            return OutputDeniedError(f"cannot write the output '{self._named}': permission denied")
         return DistconvError(
             f"writing the output '{self._named}' failed: {error.strerror or error}"
         )

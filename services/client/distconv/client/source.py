@@ -10,8 +10,8 @@ from typing import BinaryIO, Self
 
 import google_crc32c
 
-from distconv.client.local import check_source
-from distconv.core.errors import CorruptSourceError, FailedPreconditionError, InvalidArgumentError
+from distconv.client.local import SourceChangedError, check_source
+from distconv.core.errors import CorruptSourceError, InvalidArgumentError
 from distconv.rpc.limits import CHUNK_BYTES
 
 # Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB.
@@ -80,7 +80,7 @@ class SourceFile:
     async def read(self, start: int, end: int) -> list[Piece]:
         """Return the bytes from `start` to before `end` as chunks.
 
-        Raises FailedPreconditionError when the file has become shorter.
+        Raises SourceChangedError when the file has become shorter.
         """
         return await asyncio.to_thread(self._read, start, end)
 
@@ -92,7 +92,7 @@ class SourceFile:
     async def sha256(self) -> str:
         """Return the digest of the whole file, hexadecimal.
 
-        Raises FailedPreconditionError when it was written to since it was opened.
+        Raises SourceChangedError when it was written to since it was opened.
         """
         return await asyncio.to_thread(self._finish_digest)
 
@@ -117,7 +117,7 @@ class SourceFile:
                 field="source",
             ) from error
         if len(data) != end - start:
-            raise FailedPreconditionError(
+            raise SourceChangedError(
                 f"the input '{self.name}' became shorter while it was being uploaded; "
                 "let whatever writes it end first"
             )
@@ -136,7 +136,7 @@ class SourceFile:
     def _require_unchanged(self) -> None:
         size = self._file.seek(0, os.SEEK_END)
         if size != self.size_bytes or _version(self._file) != self._opened:
-            raise FailedPreconditionError(
+            raise SourceChangedError(
                 f"the input '{self.name}' was written to while it was being uploaded; "
                 "let whatever writes it end first"
             )

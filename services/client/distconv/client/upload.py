@@ -11,6 +11,7 @@ import grpc.aio
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.object import to_stored
+from distconv.client.local import SourceChangedError
 from distconv.client.remembered import RememberedUpload
 from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
@@ -28,7 +29,6 @@ from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
     DistconvError,
-    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
     PermissionDeniedError,
@@ -120,7 +120,7 @@ async def _resumable(
     except (DataLossError, NotFoundError):  # storage gave it up: nothing to go on with
         memory.forget()
         raise
-    except FailedPreconditionError:  # the file was written to: what was sent is half of it
+    except SourceChangedError:  # the file was written to: what was sent is half of it
         await asyncio.shield(sending.abort())
         memory.forget()
         raise

@@ -4,6 +4,7 @@ from distconv.client.cli.exit_codes import MEANINGS, ExitCode, of_error, of_fail
 from distconv.client.cli.failing import TimedOutError, code_of
 from distconv.client.failures import JobCancelledError, JobFailedError
 from distconv.client.job import Job, JobSource
+from distconv.client.local import OutputDeniedError, SourceChangedError
 from distconv.core import errors as tree
 from distconv.core.failure import Failure
 from distconv.core.states import JobState
@@ -20,6 +21,9 @@ from distconv.core.states import JobState
         (tree.DiskFullError("x"), ExitCode.DISK_FULL),
         (tree.AlreadyExistsError("x"), ExitCode.EXISTS),
         (tree.FailedPreconditionError("x"), ExitCode.REFUSED),
+        (SourceChangedError("x"), ExitCode.BAD_INPUT),
+        (OutputDeniedError("x"), ExitCode.BAD_INPUT),
+        (tree.PermissionDeniedError("x"), ExitCode.REFUSED),
         (tree.DataLossError("x"), ExitCode.DAMAGED),
         (tree.DistconvError("x"), ExitCode.INTERNAL),
     ],

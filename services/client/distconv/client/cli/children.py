@@ -27,7 +27,7 @@ _KEPT_LOG_BYTES = 4096
 _FAILURES: dict[str, type[DistconvError]] = {
     cls.reason: cls
     for cls in (DataLossError, DiskFullError, InvalidArgumentError, PermissionDeniedError)
-}
+} | {UnavailableError.reason: InvalidArgumentError}  # the port or folder that it was given
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from enum import IntEnum
 
+from distconv.client.local import OutputDeniedError, SourceChangedError
 from distconv.core import errors as tree
 
 
@@ -28,7 +29,7 @@ MEANINGS = {
     ExitCode.OK: "done",
     ExitCode.INTERNAL: "a fault of dcctl or of the server itself",
     ExitCode.USAGE: "the command line is wrong",
-    ExitCode.BAD_INPUT: "the input, profile or output named is not usable",
+    ExitCode.BAD_INPUT: "the input, profile, output, folder or port named is not usable",
     ExitCode.NOT_FOUND: "no such job, engine, profile or object",
     ExitCode.NO_SERVER: "no server answers, or it was lost on the way",
     ExitCode.JOB_FAILED: "the job failed",
@@ -53,6 +54,9 @@ _BAD_INPUT_REASONS = frozenset(cls.reason for cls in _BAD_INPUT) | {tree.Invalid
 # The first class that matches counts.
 _CODES: tuple[tuple[type[tree.DistconvError], ExitCode], ...] = (
     *((cls, ExitCode.BAD_INPUT) for cls in _BAD_INPUT),
+    # Trouble of this machine alone, though a server may have its like.
+    (SourceChangedError, ExitCode.BAD_INPUT),
+    (OutputDeniedError, ExitCode.BAD_INPUT),
     (tree.NotFoundError, ExitCode.NOT_FOUND),
     (tree.UnavailableError, ExitCode.NO_SERVER),
     (tree.DeadlineExceededError, ExitCode.NO_SERVER),

@@ -12,7 +12,6 @@ from typing import Any, Self
 from distconv.client.cli.children import Child, ChildSpec, dispatch_spec, engine_spec
 from distconv.core.errors import (
     DistconvError,
-    FailedPreconditionError,
     InvalidArgumentError,
     PermissionDeniedError,
     UnavailableError,
@@ -182,7 +181,7 @@ class System:
 def _take(data_dir: Path) -> int:
     """Make the data folder and lock it; return the lock's descriptor.
 
-    Raises FailedPreconditionError when another system runs in it.
+    Raises InvalidArgumentError when another system runs in it.
     """
     try:
         data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -196,8 +195,9 @@ def _take(data_dir: Path) -> int:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         os.close(descriptor)
-        raise FailedPreconditionError(
+        raise InvalidArgumentError(
             f"another dcctl runs in the data folder '{data_dir}'; use that one, end it, or pass "
-            "another --data-dir"
+            "another --data-dir",
+            field="data_dir",
         ) from None
     return descriptor
