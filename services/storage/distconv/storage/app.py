@@ -9,6 +9,7 @@ from distconv.core.errors import InvalidArgumentError
 from distconv.media.sandbox import RlimitSandbox
 from distconv.storage.collector import Collector
 from distconv.storage.completion import Completion
+from distconv.storage.direct import DirectAccess
 from distconv.storage.expirer import expire_uploads
 from distconv.storage.finish import Finisher, MediaFinisher
 from distconv.storage.limits import Limits
@@ -85,6 +86,9 @@ class StorageApp:
             uploads=self.uploads,
             grace=self.limits.upload_ttl,
             clock=clock,
+        )
+        self.direct = DirectAccess(
+            provider=self.provider, objects=self.objects, uploads=self.uploads, clock=clock
         )
         self._duties: list[asyncio.Task[None]] = []
 

@@ -10,12 +10,13 @@ one sync. A writer that gets `unsynced_limit_bytes` ahead of the disk waits.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import (
+    AlreadyExistsError,
     DistconvError,
     FailedPreconditionError,
     InternalError,
@@ -25,11 +26,11 @@ from distconv.core.errors import (
 )
 from distconv.core.ranges import RangeSet
 from distconv.media.child import uncancelled
-from distconv.rpc.limits import MAX_CHUNK_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES, MAX_SEGMENT_BYTES
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
-from distconv.storage.providers.port import Piece, Staging, total
+from distconv.storage.providers.port import Piece, SignedPut, Staging, total
 from distconv.storage.records import UploadRecord
 
 _log = structlog.get_logger()
@@ -72,6 +73,7 @@ class Upload:
         self._watchers: set[asyncio.Event] = set()
         self._writes = 0  # finished writes, and how many of them a sync has covered
         self._synced_writes = 0
+        self._signed = RangeSet()  # what others were given URLs for
         self._losses = 0
         self._loss: DistconvError | None = None
         self._gone: DistconvError | None = None
@@ -116,20 +118,32 @@ class Upload:
 
     def check_piece(self, offset: int, length: int) -> None:
         """Raise InvalidArgumentError unless a chunk may lie there."""
-        declared = self.record.size_bytes
-        end = declared or self._limits.max_object_bytes
         if not 1 <= length <= MAX_CHUNK_BYTES:
             raise InvalidArgumentError(
                 f"a chunk at byte {offset} of {self.id.name} has {length} bytes; "
                 f"send 1 to {MAX_CHUNK_BYTES}",
                 field="chunk.data",
             )
+        self._check_within(offset, length, "a chunk", field="chunk.offset")
+
+    def _check_segment(self, offset: int, length: int) -> None:
+        if not 1 <= length <= MAX_SEGMENT_BYTES:
+            raise InvalidArgumentError(
+                f"a segment at byte {offset} of {self.id.name} has {length} bytes; "
+                f"put 1 to {MAX_SEGMENT_BYTES}",
+                field="range.length",
+            )
+        self._check_within(offset, length, "a segment", field="range.offset")
+
+    def _check_within(self, offset: int, length: int, what: str, *, field: str) -> None:
+        declared = self.record.size_bytes
+        end = declared or self._limits.max_object_bytes
         if offset < 0 or offset + length > end:
             bound = f"the declared size of {end}" if declared else f"the largest size of {end}"
             raise InvalidArgumentError(
-                f"a chunk at byte {offset} with {length} bytes does not lie within {bound} bytes "
+                f"{what} at byte {offset} with {length} bytes does not lie within {bound} bytes "
                 f"of {self.id.name}; correct its offset, or open an upload of the right size",
-                field="chunk.offset",
+                field=field,
             )
 
     def require_open(self) -> None:
@@ -179,17 +193,21 @@ class Upload:
         if self.staging.unsynced_bytes >= self._limits.sync_bytes:
             self._hurry.set()
         self._start_syncer()
-        await self.digest.catch_up(
-            self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
-        )
+        if not self._signed:  # else most of it never passed here: read once, by the completion
+            await self.digest.catch_up(
+                self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
+            )
 
-    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
-        written, taken = self.staging.written, RangeSet()
-        if len(written) > self._limits.max_fragments:
+    def _check_fragments(self) -> None:
+        if len(self.staging.written) > self._limits.max_fragments:
             raise ResourceExhaustedError(
                 f"{self.id.name} has arrived in more than {self._limits.max_fragments} separate "
                 "pieces; fill the gaps between them first"
             )
+
+    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
+        written, taken = self.staging.written, RangeSet()
+        self._check_fragments()
         fresh: list[Piece] = []
         for offset, data in pieces:
             for gap in written.gaps(offset, offset + len(data)):
@@ -198,6 +216,40 @@ class Upload:
                     whole = end - start == len(data)
                     fresh.append((start, data if whole else data[start - offset : end - offset]))
         return fresh
+
+    async def sign(self, offset: int, length: int, ttl: timedelta) -> SignedPut:
+        """Make a URL at which somebody else may put a segment; it needs room from now on.
+
+        Raises AlreadyExistsError when some of it has arrived, and what `write` raises.
+        """
+        self._check_segment(offset, length)
+        end = offset + length
+        async with self._turn:
+            self.require_open()
+            self._check_fragments()
+            if list(self.staging.written.gaps(offset, end)) != [(offset, end)]:
+                raise AlreadyExistsError(
+                    f"some of the bytes {offset} to {end - 1} of {self.id.name} are there already; "
+                    "ask GetUpload what is missing"
+                )
+            wanted = self.staging.written.copy()
+            wanted.update([*self._signed, (offset, end)])
+            signed = await self.staging.sign(offset, end, ttl)
+            await self._cover(wanted.size_bytes)
+            self._signed.add(offset, end)
+        return signed
+
+    async def confirm(self, offset: int, length: int) -> None:
+        """Count a segment that was put at its URL as arrived; harmless when repeated.
+
+        Raises DataLossError when it is not there, or has another length.
+        """
+        self._check_segment(offset, length)
+        self.require_open()
+        if not self.staging.durable.covers(offset, offset + length):
+            await self.staging.confirm(offset, offset + length)
+        self.active_time = self._clock.now()
+        self._tell()
 
     async def refresh(self) -> None:
         """Learn what other processes took of it, where the place is shared."""

@@ -23,6 +23,11 @@ class Segment:
         """Return its last part of a key: what it holds, and so that names sort by it."""
         return f"{self.start:016x}-{self.end:016x}"
 
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes that are."""
+        return self.end - self.start
+
     @classmethod
     def parse(cls, name: str) -> "Segment | None":
         """Return the segment of that name, None when it names none."""
