@@ -50,6 +50,7 @@ async def started_runner(scratch: Path, *shared: Path) -> AsyncIterator[RunnerPr
         upload_window_bytes=1 << 20,
         direct_reads=True,
         direct_read_bytes=16 << 20,
+        direct_writes=True,
         read_ahead_bytes=1 << 20,
         scratch_folder=str(scratch),
         shared_folders=[str(folder) for folder in shared],

@@ -215,7 +215,7 @@ async def test_a_sink_holds_no_more_than_its_window(storage):
     held = 0
     for _ in range(40):
         await sink.write(os.urandom(256 * 1024))
-        held = max(held, sink._held_bytes)
+        held = max(held, sink.held_bytes)
     await sink.abort()
     await link.close()
     assert held <= MIB

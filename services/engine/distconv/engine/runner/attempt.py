@@ -71,7 +71,11 @@ class AttemptRunner:
             damage_told(source_link),
             opened(source_link, work.media.size_bytes, self._config) as source,
         ):
-            sink = StorageSink(sink_link, window_bytes=self._config.upload_window_bytes)
+            sink = StorageSink(
+                sink_link,
+                window_bytes=self._config.upload_window_bytes,
+                direct=self._config.direct_writes,
+            )
             way = Way(
                 plan=plan,
                 source=source,
