@@ -1,0 +1,190 @@
+"""Segments of an upload that are put into the bucket past storage, over the wire."""
+
+import asyncio
+import os
+import urllib.request
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+
+from distconv.core.errors import DataLossError, NotFoundError, UnimplementedError
+from distconv.rpc.errors import translated
+from distconv.rpc.tokens import MediaAction
+from distconv.storage.collector import CollectReason
+from distconv.storage.providers.object_bucket import Bucket
+from distconv.storage.providers.object_connect import BucketOptions, connect
+from distconv.storage.testing import (
+    OBJECT_ID,
+    Caller,
+    RunningStorage,
+    SteppedClock,
+    cut,
+    running_storage,
+)
+from distconv.v1 import object_pb2
+from distconv.v1 import storage_service_pb2 as pb
+from servers import S3Server
+
+CONTENT = os.urandom(1_000_001)
+
+
+@pytest.fixture(autouse=True)
+def _credentials(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def settings(s3: S3Server) -> dict[str, Any]:
+    return {
+        "bucket_url": f"s3://{s3.new_bucket()}/media",
+        "bucket_endpoint": s3.url,
+        "segment_delay_s": 0.01,
+        "watch_interval_s": 0.02,
+    }
+
+
+@pytest.fixture
+async def two(
+    settings: dict[str, Any], tmp_path: Path
+) -> AsyncIterator[tuple[RunningStorage, RunningStorage]]:
+    async with AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(running_storage(tmp_path, **settings)) for _ in range(2)
+        ]
+        yield one, other
+
+
+def _bucket(settings: dict[str, Any]) -> Bucket:
+    return connect(BucketOptions(url=settings["bucket_url"], endpoint=settings["bucket_endpoint"]))
+
+
+async def _sign(
+    caller: Caller, upload: object_pb2.Upload, start: int, end: int, *, ttl_s: float = 300
+) -> pb.SignSegmentResponse:
+    token = caller.token(MediaAction.WRITE, ttl=timedelta(seconds=ttl_s))
+    span = object_pb2.ByteRange(offset=start, length=end - start)
+    with translated():
+        return await caller.stub.SignSegment(
+            pb.SignSegmentRequest(upload=upload.name, range=span), metadata=token
+        )
+
+
+async def _confirm(caller: Caller, upload: object_pb2.Upload, start: int, end: int) -> None:
+    span = object_pb2.ByteRange(offset=start, length=end - start)
+    with translated():
+        await caller.stub.ConfirmSegment(
+            pb.ConfirmSegmentRequest(upload=upload.name, range=span),
+            metadata=caller.token(MediaAction.WRITE),
+        )
+
+
+async def _put(url: str, data: bytes) -> None:
+    def put() -> None:
+        request = urllib.request.Request(url, data, method="PUT")  # noqa: S310  # our own server's
+        with urllib.request.urlopen(request):  # noqa: S310
+            pass
+
+    await asyncio.to_thread(put)
+
+
+async def test_a_segment_signed_at_one_is_confirmed_and_completed_at_the_other(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    one, other = two
+    async with one.caller() as here, other.caller() as there:
+        upload = await here.create(len(CONTENT))
+        first = await _sign(here, upload, 0, 300_000)
+        await _put(first.url, CONTENT[:300_000])
+        await _confirm(there, upload, 0, 300_000)
+        await there.write(upload, cut(CONTENT)[5:])
+        found = await here.get_upload(upload)
+        assert [(r.offset, r.length) for r in found.received] == [(0, len(CONTENT))]
+        await here.complete(upload, CONTENT)
+        assert await there.read() == [CONTENT]
+        await _put(first.url, bytes(300_000))  # the URL still holds
+        assert await there.read() == await here.read() == [CONTENT]
+
+
+async def test_what_is_put_and_not_confirmed_counts_when_its_length_is_right(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    one, other = two
+    async with one.caller() as here, other.caller() as there:
+        upload = await here.create(len(CONTENT))
+        await _put((await _sign(here, upload, 0, 1000)).url, CONTENT[:1000])
+        await _put((await _sign(here, upload, 1000, 2000)).url, CONTENT[1000:2001])
+        found = await there.get_upload(upload)
+        assert [(r.offset, r.length) for r in found.received] == [(0, 1000)]
+        with pytest.raises(DataLossError, match="1001 bytes were put as bytes 1000 to 1999"):
+            await _confirm(there, upload, 1000, 2000)
+
+
+async def test_a_url_holds_for_minutes_and_no_longer_than_the_token(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    async with two[0].caller() as caller:
+        upload = await caller.create()
+        for ttl_s, holds_s in [(3600, 300), (60, 60)]:
+            signed = await _sign(caller, upload, 0, 1000, ttl_s=ttl_s)
+            left = signed.expire_time.ToDatetime(tzinfo=UTC) - datetime.now(UTC)
+            assert left <= timedelta(seconds=holds_s)
+            (seconds,) = parse_qs(urlsplit(signed.url).query)["X-Amz-Expires"]
+            assert holds_s - 5 <= int(seconds) <= holds_s
+
+
+async def test_an_upload_of_another_tenant_is_not_found(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    async with two[0].caller() as caller, two[0].caller(tenant="other") as stranger:
+        upload = await caller.create()
+        with pytest.raises(NotFoundError):
+            await _sign(stranger, upload, 0, 1000)
+        with pytest.raises(NotFoundError):
+            await _confirm(stranger, upload, 0, 1000)
+
+
+async def test_where_there_are_no_urls_it_says_so(settings: dict[str, Any], tmp_path: Path) -> None:
+    for extra in ({}, {**settings, "signed_urls": False}):
+        async with running_storage(tmp_path, **extra) as storage, storage.caller() as caller:
+            request = pb.CreateUploadRequest(object=f"objects/{OBJECT_ID}")
+            token = caller.token(MediaAction.WRITE)
+            answer = await caller.stub.CreateUpload(request, metadata=token)
+            assert not answer.signs_segments
+            with pytest.raises(UnimplementedError, match="use Write"):
+                await _sign(caller, answer.upload, 0, 1000)
+            with pytest.raises(UnimplementedError, match="use Write"):
+                await _confirm(caller, answer.upload, 0, 1000)
+
+
+async def test_what_is_put_after_the_end_is_of_nothing_and_is_collected(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    bucket = _bucket(settings)
+    async with running_storage(tmp_path, **settings) as storage, storage.caller() as caller:
+        given_up = await caller.create()
+        signed = await _sign(caller, given_up, 0, 1000)
+        await caller.abort(given_up)
+        await _put(signed.url, bytes(1000))
+        upload = await caller.create()  # of the same object
+        late = await _sign(caller, upload, 0, len(CONTENT))
+        await _put(late.url, CONTENT)
+        assert [r.length for r in (await caller.get_upload(upload)).received] == [len(CONTENT)]
+        await caller.complete(upload, CONTENT)
+        await _put(late.url, bytes(len(CONTENT)))
+        assert await caller.read() == [CONTENT]
+        await storage.app.uploads.sweep()  # it may be somebody's who is just beginning
+        assert len(await bucket.list("staging")) == 2
+    days_later = SteppedClock()
+    async with running_storage(tmp_path, clock=days_later, **settings) as storage:
+        found = await storage.app.collector.collect("local", dry_run=True)
+        assert [each.reason for each in found] == [CollectReason.ABANDONED_UPLOAD] * 2
+        await storage.app.uploads.sweep()
+        assert await bucket.list("staging") == []
+        async with storage.caller() as caller:
+            assert await caller.read() == [CONTENT]
