@@ -68,8 +68,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        proxy.requests.append(f"{self.command} {self.path}")
         proxy = self.proxy
+        proxy.requests.append(f"{self.command} {self.path}")
         fault = proxy.fault
         if fault is not None and (not fault.methods or self.command in fault.methods):
             text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.faulty_s3 import faulty_s3
 
 from distconv.core.errors import DataLossError, NotFoundError, UnimplementedError
 from distconv.rpc.errors import translated
@@ -21,6 +22,7 @@ from distconv.storage.providers.object_connect import BucketOptions, connect
 from distconv.storage.testing import (
     OBJECT_ID,
     Caller,
+    FakeFinisher,
     RunningStorage,
     SteppedClock,
     cut,
@@ -123,6 +125,38 @@ async def test_what_is_put_and_not_confirmed_counts_when_its_length_is_right(
         assert [(r.offset, r.length) for r in found.received] == [(0, 1000)]
         with pytest.raises(DataLossError, match="1001 bytes were put as bytes 1000 to 1999"):
             await _confirm(there, upload, 1000, 2000)
+
+
+@pytest.mark.parametrize("flips", [0, 1000])
+async def test_an_output_is_read_once_to_be_completed(
+    s3: S3Server, settings: dict[str, Any], tmp_path: Path, flips: int
+) -> None:
+    finisher = FakeFinisher()
+    finisher.gate.set()
+    with faulty_s3(s3.address) as between:
+        settings["bucket_endpoint"] = between.url
+        between.flips_puts = flips
+        async with (
+            running_storage(tmp_path, finisher=finisher, **settings) as storage,
+            storage.caller() as caller,
+        ):
+            finish = object_pb2.FinishSpec(container=object_pb2.CONTAINER_MKV)
+            upload = await caller.create(finish=finish)
+            for start in range(0, 900_000, 300_000):
+                signed = await _sign(caller, upload, start, start + 300_000)
+                await _put(signed.url, CONTENT[start : start + 300_000])
+                await _confirm(caller, upload, start, start + 300_000)
+            before = len(between.requests)
+            if flips:
+                with pytest.raises(DataLossError, match="what arrived is not what was sent"):
+                    await caller.complete(upload, CONTENT[:900_000])
+                return
+            done = await caller.complete(upload, CONTENT[:900_000])
+            assert done.object.size_bytes > 900_000
+            read = [
+                r for r in between.requests[before:] if r.startswith("GET") and "/staging/" in r
+            ]
+            assert len(read) == 3
 
 
 async def test_a_url_holds_for_minutes_and_no_longer_than_the_token(
