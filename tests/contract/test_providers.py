@@ -305,7 +305,8 @@ async def test_a_segment_is_put_at_a_url_or_there_are_none(
 
 
 def _put(url: str, data: bytes) -> None:
-    request = urllib.request.Request(url, data, method="PUT")  # noqa: S310  # our own server's
+    headers = {"Content-Type": "application/octet-stream"}  # moto takes urllib's own for a form
+    request = urllib.request.Request(url, data, headers, method="PUT")  # noqa: S310  # our own
     with urllib.request.urlopen(request):  # noqa: S310
         pass
 

@@ -88,7 +88,8 @@ async def _confirm(caller: Caller, upload: object_pb2.Upload, start: int, end: i
 
 async def _put(url: str, data: bytes) -> None:
     def put() -> None:
-        request = urllib.request.Request(url, data, method="PUT")  # noqa: S310  # our own server's
+        headers = {"Content-Type": "application/octet-stream"}  # moto takes urllib's own for a form
+        request = urllib.request.Request(url, data, headers, method="PUT")  # noqa: S310  # our own
         with urllib.request.urlopen(request):  # noqa: S310
             pass
 
