@@ -28,7 +28,7 @@ from distconv.storage.testing import (
     cut,
     running_storage,
 )
-from distconv.v1 import object_pb2
+from distconv.v1 import object_pb2, profile_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from servers import S3Server
 
@@ -105,7 +105,7 @@ async def test_a_segment_signed_at_one_is_confirmed_and_completed_at_the_other(
         first = await _sign(here, upload, 0, 300_000)
         await _put(first.url, CONTENT[:300_000])
         await _confirm(there, upload, 0, 300_000)
-        await there.write(upload, cut(CONTENT)[5:])
+        await there.write(upload, cut(CONTENT)[4:])
         found = await here.get_upload(upload)
         assert [(r.offset, r.length) for r in found.received] == [(0, len(CONTENT))]
         await here.complete(upload, CONTENT)
@@ -141,7 +141,7 @@ async def test_an_output_is_read_once_to_be_completed(
             running_storage(tmp_path, finisher=finisher, **settings) as storage,
             storage.caller() as caller,
         ):
-            finish = object_pb2.FinishSpec(container=object_pb2.CONTAINER_MKV)
+            finish = object_pb2.FinishSpec(container=profile_pb2.CONTAINER_MKV)
             upload = await caller.create(finish=finish)
             for start in range(0, 900_000, 300_000):
                 signed = await _sign(caller, upload, start, start + 300_000)
