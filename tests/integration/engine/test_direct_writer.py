@@ -329,7 +329,8 @@ async def test_a_slow_output_is_seen_to_come(storage: RunningStorage) -> None:
         for end in (10, 20, 300_020):
             await sink.write(OUTPUT[len(read) : end])
             async with arrived:
-                await arrived.wait_for(lambda end=end: len(read) == end)
+                while len(read) < end:
+                    await arrived.wait()
         assert read == OUTPUT[:300_020]
         assert _is_whole(await sink.complete(), OUTPUT[:300_020])
         await following
