@@ -328,7 +328,9 @@ class Object(_message.Message):
 
     @_builtins.property
     def labels(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """The owner's own words, as CreateUpload was told."""
+        """The owner's own words, as CreateUpload was told. Engines say `distconv.job` of an output: the id
+        of the job that it was made for.
+        """
 
     def __init__(
         self,

@@ -124,11 +124,13 @@ class WriteRequest(_message.Message):
 
     UPLOAD_FIELD_NUMBER: _builtins.int
     CHUNK_FIELD_NUMBER: _builtins.int
-    REPORT_TAKEN_FIELD_NUMBER: _builtins.int
+    REPORT_WRITTEN_FIELD_NUMBER: _builtins.int
     upload: _builtins.str
     """The upload, `uploads/{id}`; needed in the first message of a stream, ignored after."""
-    report_taken: _builtins.bool
-    """Tell also what was taken, before it is durable; looked at in the first message of a stream."""
+    report_written: _builtins.bool
+    """Also report bytes when they are written, before they are durable; looked at in the first message
+    of a stream.
+    """
     @_builtins.property
     def chunk(self) -> _object_pb2.Chunk:
         """The next chunk; may be absent in the first message."""
@@ -138,11 +140,11 @@ class WriteRequest(_message.Message):
         *,
         upload: _builtins.str = ...,
         chunk: _object_pb2.Chunk | None = ...,
-        report_taken: _builtins.bool = ...,
+        report_written: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "report_taken", b"report_taken", "upload", b"upload"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk", b"chunk", "report_written", b"report_written", "upload", b"upload"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -155,9 +157,9 @@ class WriteResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ACKNOWLEDGED_FIELD_NUMBER: _builtins.int
-    TAKEN_BYTES_FIELD_NUMBER: _builtins.int
-    taken_bytes: _builtins.int
-    """Only with `report_taken`: bytes of this stream's chunks, in the order in which they came, that
+    WRITTEN_BYTES_FIELD_NUMBER: _builtins.int
+    written_bytes: _builtins.int
+    """Only with `report_written`: bytes of this stream's chunks, in the order in which they came, that
     were written since the last response. On a disk they outlive a death of the process but not yet
     one of its machine, in an object store neither: be ready to send them again, and send on.
     """
@@ -169,11 +171,11 @@ class WriteResponse(_message.Message):
         self,
         *,
         acknowledged: _abc.Iterable[_object_pb2.ByteRange] | None = ...,
-        taken_bytes: _builtins.int = ...,
+        written_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "taken_bytes", b"taken_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acknowledged", b"acknowledged", "written_bytes", b"written_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -468,9 +470,9 @@ class ReadRequest(_message.Message):
     first message of a stream.
     """
     credit_bytes: _builtins.int
-    """So many bytes of chunks more may be sent; the last chunk may go beyond. With any in the first
-    message storage sends only what it was allowed, however much the line would hold, and at most
-    1,000 ranges may wait to be served. Without, what the line holds.
+    """Grants that many more bytes of chunks, 0 or more; the last chunk may exceed it. A first message
+    with credit makes storage send only what was granted, and lets at most 1,000 ranges wait; without
+    it HTTP/2's flow control alone applies.
     """
     @_builtins.property
     def range(self) -> _object_pb2.ByteRange:

@@ -214,6 +214,8 @@ def test_submit_says_in_one_document_what_went_and_what_did_not(
         *("--server", farm.address),
     )
     said = json.loads(done.stdout)
-    assert len(said["jobs"]) == 1
-    assert [error["reason"] for error in said["errors"]] == ["INVALID_ARGUMENT"]
+    assert [job["input"] for job in said["jobs"]] == [str(clips.tiny)]
+    assert [(error["input"], error["reason"]) for error in said["errors"]] == [
+        (str(tmp_path / "none.mp4"), "INVALID_ARGUMENT")
+    ]
     assert done.returncode == 3

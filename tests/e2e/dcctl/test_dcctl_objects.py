@@ -54,6 +54,18 @@ def test_a_file_is_put_listed_fetched_and_removed(idle: Up, source: Path, tmp_pa
     assert "there is no object" in gone.stderr
 
 
+def test_of_several_files_it_is_said_which_object_is_whose(idle: Up, tmp_path: Path) -> None:
+    files = [tmp_path / name for name in ("one.mov", "two.mov")]
+    for file in files:
+        file.write_bytes(os.urandom(1000))
+    done = dcctl("objects", "put", *files, "--server", idle.address)
+    ids = done.stdout.split()
+    for file, one in zip(files, ids, strict=True):
+        assert f"'{file}' is {one}" in done.stderr
+    put = json.loads(_ok(idle, "put", *files, "--json"))["objects"]
+    assert [one["input"] for one in put] == [str(file) for file in files]
+
+
 def test_nothing_is_removed_unasked_nor_what_a_job_needs(idle: Up, own_clip: Path) -> None:
     done = dcctl("submit", own_clip, "-p", "h264-480p", "--server", idle.address)
     job = done.stdout.strip()

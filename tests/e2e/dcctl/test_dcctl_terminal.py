@@ -2,19 +2,23 @@
 
 import os
 import pty
+import re
 import subprocess
 from pathlib import Path
+from typing import IO
 
 from tests.e2e.conftest import DCCTL, Clips, Up
 
 
-def _on_terminal(*arguments: str | Path, answer: bytes = b"") -> tuple[int, str]:
-    """Run dcctl on a terminal of its own; return its exit code and everything it showed."""
+def _on_terminal(
+    *arguments: str | Path, answer: bytes = b"", stdout: IO[bytes] | None = None
+) -> tuple[int, str]:
+    """Run dcctl on a terminal of its own; return its exit code and everything it showed there."""
     ours, theirs = pty.openpty()
     env = {k: v for k, v in os.environ.items() if not k.startswith("DISTCONV_")}
     process = subprocess.Popen(
         [str(DCCTL), *map(str, arguments)],
-        stdin=theirs, stdout=theirs, stderr=theirs,
+        stdin=theirs, stdout=stdout or theirs, stderr=theirs,
         env={**env, "TERM": "xterm-256color", "COLUMNS": "120"},
     )  # fmt: skip
     os.close(theirs)
@@ -50,3 +54,27 @@ def test_an_output_that_exists_is_asked_about(farm: Up, clips: Clips, tmp_path: 
     code, shown = _on_terminal(*arguments, answer=b"y\n")
     assert code == 0, shown
     assert out.stat().st_size > 1000
+
+
+def test_each_job_stands_beside_its_file(idle: Up, clips: Clips) -> None:
+    code, shown = _on_terminal(
+        "submit", clips.tiny, clips.tiny_mkv, "-p", "copy", "--server", idle.address,
+    )  # fmt: skip
+    assert code == 0, shown
+    for file in (clips.tiny, clips.tiny_mkv):
+        assert re.search(rf"[0-9a-z]{{16}}  {re.escape(str(file))}", shown), shown
+
+
+def test_what_a_pipe_wants_is_not_shown_above_the_bars(
+    idle: Up, clips: Clips, tmp_path: Path
+) -> None:
+    ids = tmp_path / "ids"
+    with ids.open("wb") as stdout:
+        code, shown = _on_terminal(
+            "submit", clips.tiny, clips.tiny_mkv, "-p", "copy", "--server", idle.address,
+            stdout=stdout,
+        )  # fmt: skip
+    assert code == 0, shown
+    first, second = ids.read_text().split()
+    assert f"'{clips.tiny_mkv}' is {second}" in shown
+    assert f"is {first}" in shown

@@ -1,9 +1,12 @@
+import fcntl
 import json
+import os
+import subprocess
 from pathlib import Path
 
 import av
 import pytest
-from tests.e2e.conftest import Clips, Up, dcctl, leftovers
+from tests.e2e.conftest import DCCTL, Clips, Up, dcctl, leftovers
 
 
 def _frames(path: Path) -> int:
@@ -23,7 +26,7 @@ def test_a_video_goes_through_and_comes_back(
     assert "H.264 320×180, 25 fps" in done.stdout
     assert "saved" in done.stdout or "more" in done.stdout
     assert "uploaded" in done.stderr
-    assert "done" in done.stderr
+    assert "downloaded" in done.stderr
     assert leftovers(tmp_path) == [out.name]
 
 
@@ -68,11 +71,25 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     done = dcctl("submit", clips.tiny, clips.tiny_mkv, "-p", "h264-480p", *server)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.split()
+    assert f"'{clips.tiny}' is {first}" in done.stderr
+    assert f"'{clips.tiny_mkv}' is {second}" in done.stderr
     for job in (first, second):
         watched = dcctl("jobs", "watch", job, *server)
         assert watched.returncode == 0, watched.stderr
+        assert watched.stdout == f"job {job}: done\n"
+        assert "done" not in watched.stderr
     listed = json.loads(dcctl("jobs", "list", "--json", *server).stdout)["jobs"]
     assert {first, second} <= {job["name"].removeprefix("jobs/") for job in listed}
+    objects = json.loads(
+        dcctl("objects", "list", "--label", f"distconv.job={first}", "--json", *server).stdout
+    )["objects"]
+    published = next(job["output"]["object"] for job in listed if job["name"] == f"jobs/{first}")
+    assert [(one["name"], one["job"]) for one in objects] == [(published, f"jobs/{first}")]
+    table = dcctl("objects", "list", *server).stdout.splitlines()
+    assert "OUTPUT OF" in table[0]
+    (row,) = (line for line in table if published.removeprefix("objects/") in line)
+    assert first in row
+    assert "distconv.job" not in row
     shown = dcctl("jobs", "get", first, *server)
     assert "COMPLETED" in shown.stdout
     got = dcctl("download", first, "-o", tmp_path, *server)
@@ -82,6 +99,45 @@ def test_submit_follow_and_download(farm: Up, clips: Clips, tmp_path: Path) -> N
     assert again.returncode == 7
     refused = dcctl("jobs", "cancel", first, *server)
     assert refused.returncode == 11
+
+
+@pytest.mark.parametrize("capacity", [4096, 65536])
+def test_stderr_that_nobody_reads_holds_nothing_up(
+    farm: Up, clips: Clips, tmp_path: Path, capacity: int
+) -> None:
+    out = tmp_path / "out.mp4"
+    reader, writer = os.pipe()
+    fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, capacity)
+    with os.fdopen(reader) as unread:
+        process = subprocess.Popen(
+            [
+                DCCTL, "transcode", clips.long, "-o", out, "-p", "h264-480p",
+                "--progress", "json", "--server", farm.address,
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=writer,
+        )  # fmt: skip
+        os.close(writer)
+        assert process.wait(timeout=60) == 0
+        lines = unread.read().splitlines()
+    assert _frames(out) == _frames(clips.long)
+    if capacity == 65536:  # there was room for the end
+        events = [json.loads(line) for line in lines]
+        states = [event["job"]["state"] for event in events if event["event"] == "job"]
+        assert states[-1] == "COMPLETED"
+        assert events[-1]["event"] == "download"
+        assert events[-1]["done_bytes"] == events[-1]["total_bytes"] == out.stat().st_size
+
+
+def test_why_a_job_failed_is_said_once(farm: Up, clips: Clips) -> None:
+    server = ("--server", farm.address)
+    broken = clips.half(clips.tiny)
+    job = dcctl("submit", broken, "-p", "h264-480p", "--max-retries", "0", *server).stdout.strip()
+    watched = dcctl("jobs", "watch", job, *server)
+    assert watched.returncode == 3, watched.stderr
+    assert watched.stderr.count("failed") == 1
+    assert watched.stdout == ""
 
 
 def test_ids_may_be_shortened(farm: Up, clips: Clips) -> None:

@@ -55,9 +55,9 @@ async def _stream(*chunks: Chunk) -> AsyncIterator[Chunk]:
 async def _take(upload: Upload, chunks: AsyncIterator[Chunk]) -> list[Range]:
     intake = Intake(upload, chunks, batch_bytes=25)
     found: list[Range] = []
-    async with aclosing(intake.acknowledgements()) as acknowledgements:
-        async for progress in acknowledgements:
-            assert progress.taken_bytes == 0
+    async with aclosing(intake.progress()) as steps:
+        async for progress in steps:
+            assert progress.written_bytes == 0
             found += progress.durable
     return found
 
@@ -80,14 +80,14 @@ async def test_what_was_written_is_told_of_before_it_is_durable(
         while (chunk := await more.get()) is not None:
             yield chunk
 
-    intake = Intake(upload, sent(), batch_bytes=25, report_taken=True)
-    async with aclosing(intake.acknowledgements()) as acknowledgements:
+    intake = Intake(upload, sent(), batch_bytes=25, report_written=True)
+    async with aclosing(intake.progress()) as steps:
         for at in (0, 10):
             more.put_nowait(_chunk(at))
-            assert await anext(acknowledgements) == Progress(durable=[], taken_bytes=10)
+            assert await anext(steps) == Progress(durable=[], written_bytes=10)
         more.put_nowait(None)
-        last = [progress async for progress in acknowledgements]
-    assert last == [Progress(durable=[(0, 20)], taken_bytes=0)]
+        last = [progress async for progress in steps]
+    assert last == [Progress(durable=[(0, 20)], written_bytes=0)]
     await upload.close()
 
 
@@ -144,8 +144,8 @@ async def test_a_sender_that_is_too_fast_is_held_back(upload: Upload) -> None:
 
     async with upload._turn:  # the disk is busy
         intake = Intake(upload, endless(), batch_bytes=25)
-        async with aclosing(intake.acknowledgements()) as acknowledgements:
-            waiting = asyncio.create_task(anext(acknowledgements))
+        async with aclosing(intake.progress()) as steps:
+            waiting = asyncio.create_task(anext(steps))
             for _ in range(200):
                 await asyncio.sleep(0)
             assert taken < 20
@@ -164,7 +164,7 @@ async def test_a_receiver_that_leaves_ends_the_reading(upload: Upload) -> None:
             ended.set()
 
     intake = Intake(upload, one_then_silence(), batch_bytes=25)
-    async with aclosing(intake.acknowledgements()) as acknowledgements:
-        assert (await anext(acknowledgements)).durable == [(0, 10)]
+    async with aclosing(intake.progress()) as steps:
+        assert (await anext(steps)).durable == [(0, 10)]
     assert ended.is_set()
     assert upload.users == 0

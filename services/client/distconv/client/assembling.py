@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
-from distconv.client.download import checked
 from distconv.client.partial import PartialFile
+from distconv.client.reading import checked
 from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import StoredObject
 from distconv.client.streams import persistently, stall_guard

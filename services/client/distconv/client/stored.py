@@ -20,7 +20,8 @@ class StoredObject:
     """A file in storage: `objects/{id}`, bytes, SHA-256 in hexadecimal.
 
     While it is UPLOADING its size is the declared one, 0 when none was, and it
-    has no digest. `file_name` and `labels` are what its owner calls it.
+    has no digest. `file_name` and `labels` are what its owner calls it. `job` is
+    the job that an output was made for, `jobs/{id}`; empty for what was uploaded.
     """
 
     name: str
@@ -32,6 +33,7 @@ class StoredObject:
     create_time: datetime | None = None
     commit_time: datetime | None = None
     pool: str = ""
+    job: str = ""
 
     @property
     def id(self) -> str:

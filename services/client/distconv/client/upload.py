@@ -273,27 +273,22 @@ class Upload:
         pacer: Pacer,
         guard: StallGuard,
     ) -> None:
-        name = self._name
         if self._careful and await is_refused(call):
             return
-        async with aclosing(self._read_ahead(missing)) as ahead:
-            async for piece in ahead:
-                await window.take(len(piece.data))
-                await pacer.let_go(len(piece.data))
-                request = write_request(
-                    name, piece.offset, piece.data, piece.crc32c, report_taken=bool(name)
-                )
-                try:
-                    await call.write(request)
-                except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
-                    return  # the call has ended; the receiver tells why
-                guard.moved()
-                name = ""
-                if self._careful:
-                    with suppress(TimeoutError):
-                        await asyncio.wait_for(window.drained(), _FIRST_WORD_S)
-                    self._careful = False
-        await call.done_writing()
+        first = storage.WriteRequest(upload=self._name, report_written=True)
+        with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # the receiver tells why
+            await call.write(first.SerializeToString())
+            async with aclosing(self._read_ahead(missing)) as ahead:
+                async for piece in ahead:
+                    await window.take(len(piece.data))
+                    await pacer.acquire(len(piece.data))
+                    await call.write(write_request(piece.offset, piece.data, piece.crc32c))
+                    guard.moved()
+                    if self._careful:
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(window.drained(), _FIRST_WORD_S)
+                        self._careful = False
+            await call.done_writing()
 
     async def _read_ahead(self, missing: Iterable[Range]) -> AsyncGenerator[Piece, None]:
         """Yield the chunks of what is missing; the next block is read while one is sent."""
@@ -317,7 +312,7 @@ class Upload:
             guard.moved()
             self._patience.progressed()
             self._access.accepted()
-            pacer.answered(response)
+            pacer.written(response.written_bytes)
             for start, end in to_ranges(response.acknowledged):
                 window.release(self._received.add(start, end))
             self._report()

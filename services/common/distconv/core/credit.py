@@ -1,14 +1,14 @@
-"""How much of a stream may be on its way at once: a little, or what a long line holds. Pure.
+"""How much of a stream may be in flight: a little, or what a long line holds. Pure.
 
-What is on its way when either end dies has to be sent again, and what buffers hold beyond what
-the line needs only makes that more. So the sender is paced by what has arrived: on a short line
-two chunks, of which one travels while the other is written; on a longer one twice what arrived in
-one round trip, so that it grows at every round trip until the line, and not the credit, is the
-bound.
+What is in flight when either end dies has to be sent again, and what buffers hold beyond what
+the line needs only makes that more. So the sender is paced by what the receiver has written: on a
+short line two chunks, of which one travels while the other is written; on a longer one twice what
+was written in one round trip, so that it grows at every round trip until the line, and not the
+credit, is the bound.
 """
 
 from collections import deque
-from typing import Final
+from typing import Final, NamedTuple
 
 # Within so short a round trip two chunks of 256 KiB are 100 MB/s and more; what is measured there
 # is the processes and not the line.
@@ -19,8 +19,16 @@ _GAIN: Final = 2
 _SHRINK: Final = 7 / 8
 
 
+class _Mark(NamedTuple):
+    """What had been sent and written in all when something was sent, bytes, and when that was."""
+
+    sent_bytes: int
+    written_bytes: int
+    time_s: float
+
+
 class Credit:
-    """Decide how many bytes may be on their way, from when they were sent and when they arrived.
+    """Decide how many bytes may be in flight, from when they were sent and when written.
 
     It starts at two chunks and never falls below. Times are seconds of any monotonic clock. The
     shortest round trip is that of the whole stream: a later one may have waited in buffers that
@@ -32,40 +40,39 @@ class Credit:
         self._least = 2 * chunk_bytes
         self._most = max(most_bytes, self._least)
         self._sent = 0
-        self._arrived = 0
-        self._marks: deque[tuple[int, int, float]] = deque()  # bytes sent and arrived then, when
+        self._written = 0
+        self._marks: deque[_Mark] = deque()
         self._shortest_s = float("inf")
         self.limit_bytes = self._least
 
     @property
-    def under_way_bytes(self) -> int:
-        """Return how much was sent and has not arrived; below 0 where more came than was due."""
-        return self._sent - self._arrived
+    def in_flight_bytes(self) -> int:
+        """Return how much was sent and is not written; below 0 where more came than was due."""
+        return self._sent - self._written
 
-    def allows(self, count: int) -> bool:
-        """Say whether `count` bytes may be sent now; one piece may always go, however large."""
-        return self.under_way_bytes <= 0 or self.under_way_bytes + count <= self.limit_bytes
+    def allows(self, size_bytes: int) -> bool:
+        """Say whether so much may be sent now; beyond the limit only when nothing is in flight."""
+        return self.in_flight_bytes <= 0 or self.in_flight_bytes + size_bytes <= self.limit_bytes
 
-    def send(self, count: int, now: float) -> None:
-        """Count `count` bytes as sent."""
-        self._sent += count
-        self._marks.append((self._sent, self._arrived, now))
+    def sent(self, size_bytes: int, now_s: float) -> None:
+        """Count so much as sent."""
+        self._sent += size_bytes
+        self._marks.append(_Mark(self._sent, self._written, now_s))
 
-    def arrive(self, count: int, now: float) -> None:
-        """Count `count` bytes as arrived, and learn from when they were sent."""
-        self._arrived += count
-        mark: tuple[int, int, float] | None = None
-        while self._marks and self._marks[0][0] <= self._arrived:
+    def written(self, size_bytes: int, now_s: float) -> None:
+        """Count so much as written, and learn from when it was sent."""
+        self._written += size_bytes
+        mark: _Mark | None = None
+        while self._marks and self._marks[0].sent_bytes <= self._written:
             mark = self._marks.popleft()
         if mark is None:
             return
-        _, arrived_then, sent_time = mark
-        took_s = max(now - sent_time, 0.0)
+        took_s = max(now_s - mark.time_s, 0.0)
         self._shortest_s = min(self._shortest_s, took_s)
         wanted = self._least
         if self._shortest_s > SHORT_S:
             # By the shortest round trip and not this one: what waited in buffers needs no credit.
-            rate = (self._arrived - arrived_then) / took_s
+            rate = (self._written - mark.written_bytes) / took_s
             wanted = int(_GAIN * rate * self._shortest_s)
         slowest = int(self.limit_bytes * _SHRINK)
         self.limit_bytes = min(self._most, max(self._least, wanted, slowest))

@@ -25,20 +25,15 @@ if TYPE_CHECKING:
 _SERVICE = "distconv.v1.StorageService"
 # A field's key is its number << 3 | its type: 0 a varint, 2 a length and so many bytes.
 _CHUNK_OFFSET, _CHUNK_DATA, _CHUNK_CRC32C = b"\x08", b"\x12", b"\x18"
-_WRITE_UPLOAD, _WRITE_CHUNK, _WRITE_REPORT_TAKEN = b"\x0a", b"\x12", b"\x18\x01"
+_WRITE_CHUNK = b"\x12"
 _READ_CHUNK, _READ_RANGE_DONE = b"\x12", b"\x18\x01"
 # Negative numbers are written as their two's complement of 64 bits.
 _UINT64 = (1 << 64) - 1
 
 
-def write_request(
-    upload: str, offset: int, data: bytes, crc32c: int, *, report_taken: bool = False
-) -> bytes:
-    """Return an encoded WriteRequest with a chunk; `upload` is empty after a stream's first."""
-    name = upload.encode()
-    before = _WRITE_UPLOAD + _varint(len(name)) + name if name else b""
-    after = _WRITE_REPORT_TAKEN if report_taken else b""
-    return _with_chunk(before + _WRITE_CHUNK, offset, data, crc32c, after)
+def write_request(offset: int, data: bytes, crc32c: int) -> bytes:
+    """Return an encoded WriteRequest with a chunk; the first of its stream named the upload."""
+    return _with_chunk(_WRITE_CHUNK, offset, data, crc32c, b"")
 
 
 def read_response(offset: int, data: bytes, crc32c: int, *, range_done: bool) -> bytes:

@@ -8,3 +8,5 @@ MAX_CHUNK_BYTES = 1024 * 1024
 MAX_SEGMENT_BYTES = 64 * 1024 * 1024
 # Room for the largest chunk, and for a page of jobs.
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
+# Of a reader that is paced the requests are read while it is served: this bounds what they hold.
+MAX_WAITING_RANGES = 1000

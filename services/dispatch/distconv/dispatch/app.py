@@ -1,6 +1,5 @@
 """Put the parts of dispatch together."""
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -17,21 +16,13 @@ from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.changes.signals import Effects, Signals, Topic
 from distconv.dispatch.changes.watchers import Watchers
 from distconv.dispatch.circuit import Circuit
-from distconv.dispatch.duties.database_monitor import DatabaseMonitor
 from distconv.dispatch.duties.duty import Duty
 from distconv.dispatch.duties.engine_reaper import EngineReaper
-from distconv.dispatch.duties.garbage_collector import GarbageCollector
 from distconv.dispatch.duties.heartbeat_keeper import HeartbeatKeeper
-from distconv.dispatch.duties.job_expirer import JobExpirer
-from distconv.dispatch.duties.job_purger import JobPurger
-from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
-from distconv.dispatch.duties.line_pruner import LinePruner
-from distconv.dispatch.duties.object_collector import ObjectCollector
 from distconv.dispatch.duties.outbox_relay import OutboxRelay
 from distconv.dispatch.duties.progress_sampler import ProgressSampler
 from distconv.dispatch.duties.promoter import Promoter
-from distconv.dispatch.duties.quarantine_warden import QuarantineWarden
-from distconv.dispatch.duties.retry_waker import RetryWaker
+from distconv.dispatch.duties.roster import all_duties
 from distconv.dispatch.events.api import EventApi
 from distconv.dispatch.events.service import EventServicer, event_service
 from distconv.dispatch.lifecycle.concluding import Concluding
@@ -250,7 +241,7 @@ class Dispatch:
         explainer = Explainer(
             store=store, hub=self.hub, clock=clock, policy=settings.health, held=self.scheduler.hold
         )
-        self._collecting = ObjectCollecting(
+        collecting = ObjectCollecting(
             store=store,
             changes=changes,
             objects=objects,
@@ -263,7 +254,7 @@ class Dispatch:
                     self.api,
                     explainer=explainer,
                     finder=Finder(store),
-                    collecting=self._collecting,
+                    collecting=collecting,
                     grants=MediaGrants(mint, objects, store, changes, clock, make_id=make_id),
                     catalogue=catalogue,
                     storage_addresses=settings.storage_addresses,
@@ -290,68 +281,30 @@ class Dispatch:
             replica_id=replica_id,
         )
         self.keeper = HeartbeatKeeper(store, self.hub, clock, interval=settings.presence_interval)
-        self._duties = self._make_duties(
+        self._duties = all_duties(
             settings,
             store=store,
+            changes=changes,
             objects=objects,
             clock=clock,
+            signals=self.signals,
+            circuit=self.circuit,
+            hub=self.hub,
+            leasing=self.leasing,
+            concluding=self.concluding,
+            collecting=collecting,
+            scheduler=self.scheduler,
+            promoter=self.promoter,
+            benchmarks=self.benchmarks,
+            relay=self._relay,
             sampler=sampler,
+            reaper=self.reaper,
+            keeper=self.keeper,
             others=(
                 *([presence] if presence is not None else []),
                 *([self.engine_follower] if broadcast is not None else []),
                 *housekeeping,
             ),
-        )
-
-    def _make_duties(
-        self,
-        settings: DispatchSettings,
-        *,
-        store: Store,
-        objects: Objects,
-        clock: Clock,
-        sampler: ProgressSampler,
-        others: Sequence[Duty],
-    ) -> Sequence[tuple[Duty, asyncio.Event]]:
-        """Return every duty with what wakes it; `others` look by the clock alone."""
-        changes = self.changes
-        # While the database was away all of them failed: every one looks again.
-        monitor = DatabaseMonitor(store, self.circuit, clock, on_return=self.signals.wake_all)
-        woken: Sequence[tuple[Duty, Topic]] = (
-            (self.scheduler, Topic.WORK),
-            (self.promoter, Topic.PROMOTIONS),
-            (QuarantineWarden(changes, self.hub, self.signals, clock), Topic.HEALTH),
-            (self.benchmarks, Topic.IDLENESS),
-            (LeaseRescuer(store, self.leasing, clock, self.circuit), Topic.LEASES),
-            (RetryWaker(store, self.concluding, clock), Topic.RETRIES),
-            (JobExpirer(store, self.concluding, clock), Topic.EXPIRIES),
-            (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
-            (
-                JobPurger(
-                    store,
-                    changes,
-                    clock,
-                    retention=timedelta(seconds=settings.deleted_job_retention_s),
-                ),
-                Topic.PURGES,
-            ),
-            (self._relay, Topic.OUTBOX),
-            (sampler, Topic.SAMPLES),
-        )
-        collector = ObjectCollector(
-            store, self._collecting, clock, interval=timedelta(seconds=settings.collect_interval_s)
-        )
-        timed: Sequence[Duty] = (
-            LinePruner(changes, clock),
-            collector,
-            self.reaper,
-            self.keeper,
-            *others,
-        )
-        return (
-            *((duty, self.signals.event(topic)) for duty, topic in woken),
-            (monitor, self.circuit.doubted),
-            *((duty, asyncio.Event()) for duty in timed),
         )
 
     def _engine(self, engine_id: str) -> EngineRecord | None:

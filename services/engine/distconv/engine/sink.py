@@ -1,7 +1,9 @@
 """Write an output to storage: open its upload, bring the bytes there, have it committed."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Protocol
 
 from distconv.core.errors import DistconvError, InternalError
@@ -20,6 +22,8 @@ from distconv.v1 import storage_service_pb2 as pb
 # Finishing copies the whole file; even a slow disk moves 10 MB/s, and this is 360 GB of it.
 _COMPLETE_TIMEOUT_S = 10 * 3600.0
 _ABORT_TIMEOUT_S = 2.0
+
+_NO_LABELS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,8 +65,17 @@ class StorageSink:
     storage's bucket itself where storage has one and lets them.
     """
 
-    def __init__(self, link: StorageLink, *, window_bytes: int, direct: bool = True) -> None:
+    def __init__(
+        self,
+        link: StorageLink,
+        *,
+        window_bytes: int,
+        direct: bool = True,
+        labels: Mapping[str, str] = _NO_LABELS,
+    ) -> None:
+        """`labels` are those of the object that is written."""
         self._link = link
+        self._labels = labels
         self._window_bytes = window_bytes
         self._direct = direct
         self._upload = ""
@@ -85,6 +98,7 @@ class StorageSink:
         request = pb.CreateUploadRequest(
             object=self._link.grant.object_name,
             finish=object_pb2.FinishSpec(container=profile.container(container)),
+            labels=self._labels,
         )
         answer = await self._link.unary(
             lambda: self._link.stub.CreateUpload(request, metadata=self._link.metadata)

@@ -208,7 +208,7 @@ class StorageSource:
                 while (response := await stream.read()) is not None:
                     self._note(response)
                     if response.HasField("chunk"):
-                        pacer.arrived(self._take(response.chunk))
+                        pacer.written(self._take(response.chunk))
                         self._asked.set()
                     patience.reset()
                     stream.expect(something=bool(self._wants))
@@ -240,10 +240,10 @@ class StorageSource:
                 )
                 await stream.ask(
                     pb.ReadRequest(
-                        object=name, range=missing, follow=True, credit_bytes=pacer.extend()
+                        object=name, range=missing, follow=True, credit_bytes=pacer.grant()
                     )
                 )
-            if credit_bytes := pacer.extend():
+            if credit_bytes := pacer.grant():
                 await stream.call.write(pb.ReadRequest(credit_bytes=credit_bytes))
             await self._asked.wait()
 

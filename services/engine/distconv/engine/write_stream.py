@@ -101,7 +101,7 @@ class WriteStream:
             with translated(self._link.address):
                 while isinstance(response := await call.read(), pb.WriteResponse):
                     patience.reset()
-                    pacer.answered(response)
+                    pacer.written(response.written_bytes)
                     self._acknowledge(response.acknowledged)
             with translated(self._link.address):
                 await sending
@@ -115,14 +115,14 @@ class WriteStream:
             raise UnavailableError(f"storage at {self._link.address} ended the stream early")
 
     async def _send(self, call: "WriteCall", pacer: Pacer) -> None:
-        first = pb.WriteRequest(upload=self._upload, report_taken=True)
+        first = pb.WriteRequest(upload=self._upload, report_written=True)
         await call.write(first.SerializeToString())
         while True:
             while self._next < len(self._held):
                 held = self._held[self._next]
-                await pacer.let_go(len(held.data))
+                await pacer.acquire(len(held.data))
                 self._next += 1
-                await call.write(write_request("", held.offset, held.data, held.crc32c))
+                await call.write(write_request(held.offset, held.data, held.crc32c))
             if self._finished:
                 await call.done_writing()
                 return

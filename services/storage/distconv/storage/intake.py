@@ -35,7 +35,7 @@ class Progress:
     """What became of a stream's chunks since the last: ranges durable, and bytes written."""
 
     durable: list[Range]
-    taken_bytes: int
+    written_bytes: int
 
 
 class Intake:
@@ -51,16 +51,16 @@ class Intake:
         chunks: AsyncIterator[Chunk],
         *,
         batch_bytes: int,
-        report_taken: bool = False,
+        report_written: bool = False,
     ) -> None:
-        """With `report_taken` also what is written is told of, before it is durable."""
+        """With `report_written` tell also what is written, before it is durable."""
         self._upload = upload
         self._chunks = chunks
         self._batch_bytes = batch_bytes
-        self._report_taken = report_taken
+        self._report_taken = report_written
         # A sender that is told what was taken keeps little under way: it waits for the word.
         self._enough_bytes = (
-            min(batch_bytes // 2, CHUNK_BYTES) if report_taken else batch_bytes // 2
+            min(batch_bytes // 2, CHUNK_BYTES) if report_written else batch_bytes // 2
         )
         self._gathered: list[Piece] = []
         self._gathered_bytes = 0
@@ -70,7 +70,7 @@ class Intake:
         self._room = asyncio.Event()
         self._full = asyncio.Event()
 
-    async def acknowledgements(self) -> AsyncGenerator[Progress, None]:
+    async def progress(self) -> AsyncGenerator[Progress, None]:
         """Yield what became of this stream's chunks, until all are durable.
 
         Raises the tree's errors; what arrived whole before a bad chunk is
@@ -83,13 +83,13 @@ class Intake:
         try:
             while not (reader.done() and not self._gathered):
                 await self._gather(reader)
-                taken_bytes = await self._write()
+                written_bytes = await self._write()
                 self._upload.require_kept(losses)
-                if (done := self._take_durable()) or taken_bytes:
-                    yield Progress(durable=done, taken_bytes=taken_bytes)
+                if (done := self._take_durable()) or written_bytes:
+                    yield Progress(durable=done, written_bytes=written_bytes)
             await self._upload.flush()
             if done := self._take_durable():
-                yield Progress(durable=done, taken_bytes=0)
+                yield Progress(durable=done, written_bytes=0)
             reader.result()
         finally:
             self._upload.users -= 1

@@ -4,13 +4,16 @@ What counts lies at the provider, so that it holds for any number of storage
 processes: the entries of `contents` for what is committed, and a reservation for
 each upload under way, which is the key itself:
 
-    TENANT/reserved/OBJECT.NONCE.POOL.SIZE
+    TENANT/reserved/OBJECT.NONCE.POOL.SIZE.CLAIM
 
 A reservation is put first and what is used is added up after it: of two uploads
 that begin at once and do not fit together, each sees the other, so that at most
-one is let in. Where there is no quota, nothing is put and nothing is counted.
+one is let in. Processes that grow the same upload claim apart, so that one which
+is refused takes back nothing but its own. Where there is no quota, nothing is put
+and nothing is counted.
 """
 
+import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -54,7 +57,7 @@ class Quotas:
     def __init__(self, provider: Provider, limits: QuotaLimits = NO_QUOTAS) -> None:
         self._provider = provider
         self._limits = limits
-        self._covered: dict[Place, int] = {}
+        self._covered: dict[tuple[Place, str], int] = {}  # by upload: place and nonce
 
     async def reserve(self, record: UploadRecord) -> None:
         """Reserve an upload's declared size. Raises QuotaExceededError, having reserved nothing."""
@@ -66,10 +69,9 @@ class Quotas:
 
         Raises QuotaExceededError; what was reserved stays.
         """
-        place = _place(record)
         if record.size_bytes or not self._is_limited(record):
             return
-        if size_bytes <= self._covered.get(place, 0):
+        if size_bytes <= self._covered.get((_place(record), record.nonce), 0):
             return
         ahead = -(-size_bytes // STEP_BYTES) * STEP_BYTES
         try:
@@ -78,8 +80,11 @@ class Quotas:
             await self._claim(record, size_bytes, wanted_bytes=size_bytes)
 
     async def release(self, place: Place, nonce: str) -> None:
-        """Give back what an upload of the object had reserved; harmless when that is nothing."""
-        self._covered.pop(place, None)
+        """Give back what an upload of the object had reserved; harmless when that is nothing.
+
+        It must take no more bytes: what it would reserve from now on nobody gives back.
+        """
+        self._covered.pop((place, nonce), None)
         if self._limits == NO_QUOTAS:
             return
         own = f"{reserved_prefix(place.tenant)}{place.object_id}.{nonce}."
@@ -97,17 +102,16 @@ class Quotas:
         )
 
     async def _claim(self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int) -> None:
-        """Put a reservation in place of a smaller one, unless it exceeds a quota."""
-        place = _place(record)
+        """Put a reservation in place of smaller ones, unless it exceeds a quota."""
         own = f"{reserved_prefix(record.tenant)}{record.object_id}.{record.nonce}.{record.pool}."
-        key = f"{own}{size_bytes}"
+        key = f"{own}{size_bytes}.{secrets.token_hex(4)}"
         await self._provider.put(key, b"")
         try:
             await self._check(record, size_bytes, wanted_bytes)
         except BaseException:
             await self._provider.delete(key)
             raise
-        self._covered[place] = size_bytes
+        self._covered[_place(record), record.nonce] = size_bytes
         for other in await self._provider.keys(reserved_prefix(record.tenant)):
             if other.startswith(own) and _parse_reservation(other).size_bytes < size_bytes:
                 await self._provider.delete(other)
@@ -135,9 +139,10 @@ class Quotas:
                 )
 
     async def _tenant_keys(self, tenant: str) -> list[str]:
+        # In the order in which an upload goes from one to the other: none slips through between.
         return [
-            *await self._provider.keys(tenant_contents_prefix(tenant)),
             *await self._provider.keys(reserved_prefix(tenant)),
+            *await self._provider.keys(tenant_contents_prefix(tenant)),
         ]
 
 
@@ -153,7 +158,7 @@ def reserved_place(key: str) -> Place:
 
 def _parse_reservation(key: str) -> _Claim:
     tenant, _, name = key.split("/")
-    object_id, _, pool, size = name.split(".")
+    object_id, _, pool, size, *_ = name.split(".")  # earlier versions put no claim
     return _Claim(place=Place(tenant=tenant, object_id=object_id), pool=pool, size_bytes=int(size))
 
 

@@ -116,12 +116,12 @@ class StorageServicer(StorageServiceServicer):
             upload,
             streaming.chunks(first, request_iterator),
             batch_bytes=self._limits.write_batch_bytes,
-            report_taken=first.report_taken,
+            report_written=first.report_written,
         )
-        async with aclosing(intake.acknowledgements()) as acknowledgements:
-            async for progress in acknowledgements:
+        async with aclosing(intake.progress()) as steps:
+            async for progress in steps:
                 yield pb.WriteResponse(
-                    acknowledged=byte_ranges(progress.durable), taken_bytes=progress.taken_bytes
+                    acknowledged=byte_ranges(progress.durable), written_bytes=progress.written_bytes
                 )
 
     async def SignSegment(
@@ -194,16 +194,18 @@ class StorageServicer(StorageServiceServicer):
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
         place = allowed_place(first.object, MediaAction.READ, field="object")
         found = await self._find(place, follow=first.follow)
-        asking = streaming.asking(first, request_iterator)
-        ranges = asking.ranges()
-        responses = (
-            self._serve(found, ranges) if isinstance(found, Opened) else self._follow(found, ranges)
-        )
-        async with aclosing(asking), aclosing(responses):
-            async for response in responses:
-                if response.data_bytes:
-                    await asking.spend(response.data_bytes)
-                yield response.encoded
+        async with streaming.read_requests(first, request_iterator) as requests:
+            ranges = requests.ranges()
+            responses = (
+                self._serve(found, ranges)
+                if isinstance(found, Opened)
+                else self._follow(found, ranges)
+            )
+            async with aclosing(responses):
+                async for response in responses:
+                    if response.data_bytes:
+                        await requests.spend(response.data_bytes)
+                    yield response.encoded
 
     async def _find(self, place: Place, *, follow: bool) -> Opened | Upload:
         """Open the object, or its upload when that is to be followed."""

@@ -7,9 +7,9 @@ import google_crc32c
 
 from distconv.rpc.chunk_messages import read_response
 from distconv.storage import packing
-from distconv.storage.asking import Ask, Asking
 from distconv.storage.following import Waiting
 from distconv.storage.intake import Chunk
+from distconv.storage.read_requests import ReadRequest, ReadRequests
 from distconv.storage.records import ObjectRecord
 from distconv.storage.serving import Load
 from distconv.v1 import object_pb2
@@ -31,19 +31,19 @@ def _chunk(message: object_pb2.Chunk) -> Chunk:
     return Chunk(offset=message.offset, data=message.data, crc32c=message.crc32c)
 
 
-def asking(first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]) -> Asking:
-    """Return what a stream whose first message was read asks for."""
+def read_requests(first: pb.ReadRequest, rest: AsyncIterator[pb.ReadRequest]) -> ReadRequests:
+    """Return the requests of a stream whose first message was read."""
 
-    async def asks() -> AsyncIterator[Ask]:
-        async for request in rest:
-            yield _ask(request)
+    async def others() -> AsyncIterator[ReadRequest]:
+        async for message in rest:
+            yield _read_request(message)
 
-    return Asking(_ask(first), asks())
+    return ReadRequests(_read_request(first), others())
 
 
-def _ask(message: pb.ReadRequest) -> Ask:
+def _read_request(message: pb.ReadRequest) -> ReadRequest:
     asked = message.range
-    return Ask(
+    return ReadRequest(
         range=(asked.offset, asked.length) if message.HasField("range") else None,
         credit_bytes=message.credit_bytes,
     )

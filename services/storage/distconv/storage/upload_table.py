@@ -139,8 +139,11 @@ class UploadTable:
             is_its = True
         if is_its:
             await self._provider.delete(place.upload_key)
-        await self._quotas.release(place, nonce)
-        await self.leave(place, nonce)
+        try:
+            # A write that is under way ends first: it may reserve more yet.
+            await self.leave(place, nonce)
+        finally:
+            await self._quotas.release(place, nonce)
 
     async def leave(self, place: Place, nonce: str) -> None:
         """Let go of what is in memory of an upload that has ended, and free its bytes.

@@ -57,8 +57,7 @@ def test_lines_come_at_every_change_and_now_and_then(
         "job a: encoding 25 % (50 fps, 2.00×, 0:00:09 left)",
         "job a: encoding 50 % (50 fps, 2.00×, 0:00:09 left)",
         "job a: encoding 75 % (50 fps, 2.00×, 0:00:09 left)",
-        "job a: done",
-    ]
+    ]  # its end is said by the command
 
 
 def test_lines_of_what_goes_on_at_once_do_not_chase_one_another(

@@ -13,7 +13,7 @@ from distconv.core.errors import AlreadyExistsError, DataLossError, NotFoundErro
 from distconv.dispatch.duties.backup_keeper import BackupKeeper
 from distconv.dispatch.main import main
 from distconv.dispatch.store import backup
-from distconv.dispatch.store.records import OutboxRecord
+from distconv.dispatch.store.records import OutboxRecord, ReplicaRecord
 from distconv.dispatch.store.sql import SqlStore
 from distconv.dispatch.testing import ManualClock
 from distconv.process.data_dir import owned
@@ -104,6 +104,24 @@ async def test_backups_are_made_on_schedule_and_the_oldest_go(path: Path) -> Non
     # After a restart the newest file says when the next is due.
     again = BackupKeeper(path, clock, interval=timedelta(hours=30), keep=3)
     assert await again.run() == clock.now() + timedelta(hours=6)
+
+
+async def test_an_empty_database_is_not_backed_up(path: Path) -> None:
+    store = await SqlStore.open_sqlite(path)
+    clock = ManualClock()
+    keeper = BackupKeeper(path, clock, interval=timedelta(hours=24), keep=3)
+    running = ReplicaRecord(
+        id="r", address="", version="", media_key="", storage="", start_time=NOW, heartbeat_time=NOW
+    )
+    await store.put_replica(running)  # nothing to keep
+    assert await keeper.run() == clock.now() + timedelta(minutes=10)
+    assert not backup.folder_of(path).exists()
+    await _add(store, 1)
+    await store.close()
+    clock.advance(timedelta(minutes=10))
+    assert await keeper.run() == clock.now() + timedelta(hours=24)
+    (made,) = backup.backups_of(path)
+    assert await _count(made) == 1
 
 
 async def test_the_last_sound_backup_is_never_deleted(path: Path) -> None:

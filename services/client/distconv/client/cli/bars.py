@@ -1,5 +1,6 @@
 """Progress as bars on a terminal."""
 
+import sys
 from types import TracebackType
 from typing import Self
 
@@ -54,6 +55,8 @@ class BarsView:
             TaskProgressColumn(),
             TextColumn("{task.fields[detail]}", markup=False),
             console=console(stderr=True),
+            # On one terminal, prints go above the bars; in a pipe or file they are the result.
+            redirect_stdout=sys.stdout.isatty(),
         )
         self._tasks: dict[str, TaskID] = {}
         self._rates: dict[Direction, Rate] = {}
@@ -88,7 +91,9 @@ class BarsView:
             case JobState.TRANSCODING:
                 detail = progress_detail(job)
             case JobState.COMPLETED:
-                fraction, detail = 1.0, "done"
+                fraction, detail = 1.0, ""
+            case JobState.FAILED | JobState.CANCELLED:
+                detail = ""  # the command ends with the error
             case _:
                 detail = job.wait_reason or job.state.value.lower()
                 if job.error is not None:

@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import click
 
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.exit_codes import ExitCode
 from distconv.client.cli.failing import FailedInputsError, Failing, code_of
-from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.jsonable import jsonable, print_json
+from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common
 from distconv.client.cli.running import run
 from distconv.client.client import Client
@@ -31,16 +32,19 @@ def do_each(
     plural: str,
     done: str,
     note: Callable[[str], None] | None = None,
+    made_of_files: bool = False,
 ) -> int:
     """Do `action` to each name; print the ids, or with --json one document of all.
 
     `plural` and `done` are for people: "2 of 3 jobs could not be paused". The
-    exit code is that of the first that failed. `note` is told of breaks.
+    exit code is that of the first that failed. `note` is told of breaks. With
+    `made_of_files` the names are files, and it is said which id is whose.
     """
     common = Common.current()
-    results, errors = run(_done(common, names, action, note))
+    several_files = made_of_files and len(names) > 1
+    results, errors = run(_done(common, names, action, note or _warn, several_files=several_files))
     if common.as_json:
-        print_json({plural: results})
+        print_json({plural: [_entry(*one, made_of_files=made_of_files) for one in results]})
     if len(names) == 1 and errors:
         raise errors[0]
     for error in errors:
@@ -56,20 +60,35 @@ async def _done(
     common: Common,
     names: Sequence[str],
     action: Callable[[Client, str], Awaitable[T]],
-    note: Callable[[str], None] | None,
-) -> tuple[list[T], list[DistconvError]]:
-    results: list[T] = []
+    note: Callable[[str], None],
+    *,
+    several_files: bool,
+) -> tuple[list[tuple[str, T]], list[DistconvError]]:
+    results: list[tuple[str, T]] = []
     errors: list[DistconvError] = []
     async with open_client(common, note=note) as client:
         for name in names:
             try:
-                results.append(await action(client, name))
+                result = await action(client, name)
             except DistconvError as error:
                 errors.append(error)
                 continue
-            if not common.as_json:
-                print(results[-1].id, flush=True)
+            results.append((name, result))
+            if common.as_json:
+                continue
+            if several_files:
+                print_made(result.id, name, note=note)
+            else:
+                print(result.id, flush=True)
     return results, errors
+
+
+def _warn(message: str) -> None:
+    print(message, file=sys.stderr, flush=True)
+
+
+def _entry(name: str, result: object, *, made_of_files: bool) -> dict[str, Any]:
+    return {**({"input": name} if made_of_files else {}), **jsonable(result)}
 
 
 def confirm(question: str, *, yes: bool) -> None:

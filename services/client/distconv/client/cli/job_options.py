@@ -39,7 +39,7 @@ def progress_option(command: F) -> F:
     return click.option(
         "--progress", type=click.Choice(PROGRESS), default="auto", show_default=True,
         help="How to show progress, on stderr: auto is bars on a terminal, else lines, and none "
-        "with --json; json is one object a line.",
+        "with --json; json is one object a line. Who reads too slowly misses steps, not the end.",
     )(command)  # fmt: skip
 
 

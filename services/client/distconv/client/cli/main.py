@@ -10,6 +10,7 @@ from distconv.client.cli.exit_codes import epilog
 from distconv.client.cli.failing import Failing
 from distconv.client.cli.lazy import Lazy, LazyGroup
 from distconv.client.cli.options import common_options
+from distconv.client.cli.unread import never_blocked
 from distconv.core.version import __version__
 
 _HERE = "distconv.client.cli"
@@ -58,12 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run dcctl and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     said: dict[str, Any] = {}
-    try:
-        result = cli.main(args=given, prog_name="dcctl", standalone_mode=False, obj=said)
-    except BaseException as error:  # noqa: BLE001  # every end of a command becomes an exit code
-        # A command line that could not be parsed said what it said all the same.
-        as_json = bool(said.get("json")) or "--json" in given
-        return Failing(as_json=as_json, debug=bool(said.get("debug"))).end(error)
+    with never_blocked():
+        try:
+            result = cli.main(args=given, prog_name="dcctl", standalone_mode=False, obj=said)
+        except BaseException as error:  # noqa: BLE001  # every end becomes an exit code
+            # A command line that could not be parsed said what it said all the same.
+            as_json = bool(said.get("json")) or "--json" in given
+            return Failing(as_json=as_json, debug=bool(said.get("debug"))).end(error)
     return result if isinstance(result, int) else 0
 
 

@@ -20,10 +20,11 @@ from distconv.client.cli.when import When
 from distconv.client.client import Client
 from distconv.client.local import check_output
 from distconv.client.stored import CollectedObject, StoragePool, StoredObject
+from distconv.core.descriptions import JOB_LABEL
 from distconv.core.errors import DamagedObjectError
 from distconv.core.names import bare
 
-_COLUMNS = ("ID", "STATE", "SIZE", "FILE", "AGE", "LABELS", "SHA256")
+_COLUMNS = ("ID", "STATE", "SIZE", "FILE", "OUTPUT OF", "AGE", "LABELS", "SHA256")
 # What goes first where a line is short.
 _DISPENSABLE = ("SHA256", "LABELS", "AGE", "STATE")
 
@@ -64,7 +65,7 @@ def list_command(
     limit: int,
     everything: bool,
 ) -> int:
-    """List stored files, newest first."""
+    """List stored files, newest first; of an output also the job that it was made for."""
     common = Common.current()
     found, more = run(
         _listed(common, None if everything else limit, prefix, labels, (since, before))
@@ -96,6 +97,9 @@ def list_command(
 def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: str) -> int:
     """Upload each FILE and print the objects' ids, one a line.
 
+    Of several files each stands beside its id on a terminal; elsewhere stdout has the
+    ids alone, and stderr says which is whose. With --json it is "input".
+
     When it ends early, whatever ends it, the same command goes on where it broke off.
     """
     with make_view(progress, as_json=Common.current().as_json) as view:
@@ -106,7 +110,9 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
             )
 
         names = [str(file) for file in files]
-        return do_each(names, put, plural="objects", done="uploaded", note=view.note)
+        return do_each(
+            names, put, plural="objects", done="uploaded", note=view.note, made_of_files=True
+        )
 
 
 @group.command("get")
@@ -269,7 +275,10 @@ def _row(stored: StoredObject, now: datetime) -> tuple[str, ...]:
         stored.state.value,
         text.size(stored.size_bytes) if stored.size_bytes else "",
         text.cut(stored.file_name, 40),
+        bare(stored.job, "jobs"),
         text.age(stored.create_time, now),
-        " ".join(f"{key}={value}" for key, value in sorted(stored.labels.items())),
+        " ".join(
+            f"{key}={value}" for key, value in sorted(stored.labels.items()) if key != JOB_LABEL
+        ),
         stored.sha256[:12],
     )

@@ -1,6 +1,8 @@
 """dcctl submit: upload videos and create a job for each."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -8,7 +10,8 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.exit_codes import ExitCode
 from distconv.client.cli.failing import FailedInputsError, Failing, code_of
 from distconv.client.cli.job_options import job_options, progress_option
-from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.jsonable import jsonable, print_json
+from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.profile_choice import chosen, from_file
 from distconv.client.cli.running import run
@@ -47,6 +50,10 @@ def command(
 ) -> int:
     """Upload each INPUT, create a job for it, and print the jobs' ids, one a line.
 
+    Of several inputs the file stands beside each id on a terminal; elsewhere stdout
+    has the ids alone, and stderr says which is whose. With --json each job has its
+    file as "input".
+
     What is stored already, with the same content, is not sent again.
     An input that fails is reported and the others go on; the exit code is then
     that of the first that failed.
@@ -56,13 +63,26 @@ def command(
     wanted = Container(container) if container else None
     with make_view(progress, as_json=common.as_json) as view:
         submission = _Submission(common, view, priority, labels, max_retries)
-        jobs = run(submission.run(sources, profile, wanted))
+        submitted = run(submission.run(sources, profile, wanted))
     if common.as_json:
         # One document, whatever failed: a script must not lose the jobs that were created.
+        jobs = [one.as_json() for one in submitted]
         print_json({"jobs": jobs, "errors": submission.errors()})
         return submission.exit_code()
     submission.conclude(len(sources))
     return 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Submitted:
+    """An input, as it was given, and its job."""
+
+    source: Path
+    job: Job
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the job with its input."""
+        return {"input": str(self.source), **jsonable(self.job)}
 
 
 class _Submission:
@@ -82,18 +102,24 @@ class _Submission:
         self._labels = labels
         self._max_retries = max_retries
         self._errors: list[tuple[Path, DistconvError]] = []
+        self._several = False
 
     async def run(
         self, sources: tuple[Path, ...], profile: str, container: Container | None
-    ) -> list[Job]:
+    ) -> list[_Submitted]:
         """Submit every source that can be."""
+        self._several = len(sources) > 1
         usable = [source for source in sources if self._is_usable(source)]
         if not usable:
             return []
         async with open_client(self._common, note=self._view.note) as client:
             sent, _ = await chosen(client, profile, container)
             jobs = [await self._submit(client, source, sent, container) for source in usable]
-        return [job for job in jobs if job is not None]
+        return [
+            _Submitted(source=source, job=job)
+            for source, job in zip(usable, jobs, strict=True)
+            if job is not None
+        ]
 
     def conclude(self, count: int) -> None:
         """Raise when any input failed."""
@@ -106,7 +132,7 @@ class _Submission:
     def errors(self) -> list[dict[str, str]]:
         """Return what failed and why, an entry for each input."""
         return [
-            {"source": str(source), "reason": error.reason, "message": error.message}
+            {"input": str(source), "reason": error.reason, "message": error.message}
             for source, error in self._errors
         ]
 
@@ -136,7 +162,10 @@ class _Submission:
             self._fail(source, error)
             return None
         if not self._common.as_json:
-            print(job.id, flush=True)
+            if self._several:
+                print_made(job.id, str(source), note=self._view.note)
+            else:
+                print(job.id, flush=True)
         return job
 
     async def _on_stored(

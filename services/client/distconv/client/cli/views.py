@@ -8,6 +8,7 @@ from typing import Protocol, Self
 
 from distconv.client.cli import text
 from distconv.client.cli.jsonable import jsonable
+from distconv.client.cli.unread import print_sample
 from distconv.client.job import Job
 from distconv.client.stored import Direction, Transfer
 from distconv.core.clock import Clock, SystemClock
@@ -90,50 +91,92 @@ class SilentView:
         print(text.printable(message), file=sys.stderr, flush=True)
 
 
+class _Course:
+    """What was last seen of each thing that goes on, to tell its turns from samples of its way."""
+
+    def __init__(self) -> None:
+        self._state: JobState | None = None
+        self._transfers: dict[Direction, Transfer] = {}
+
+    def turns(self, step: Transfer | Job) -> bool:
+        """Take a step; tell whether it is a job's new state, or a transfer's beginning or end."""
+        if isinstance(step, Job):
+            state, self._state = self._state, step.state
+            return step.state is not state
+        last = self._transfers.get(step.direction)
+        self._transfers[step.direction] = step
+        begins = last is None or step.done_bytes < last.done_bytes
+        return begins or (is_over(step) and not (last and is_over(last)))
+
+
 class JsonView(SilentView):
-    """One JSON object a line on stderr: `{"event": "upload" | "job" | "download" | "note", …}`."""
+    """One JSON object a line on stderr: `{"event": "upload" | "job" | "download" | "note", …}`.
+
+    Where the reader is behind, steps in between are left out.
+    """
+
+    def __init__(self) -> None:
+        self._course = _Course()
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step."""
         if isinstance(step, Job):
-            self._print("job", job=jsonable(step))
+            line = _json_line("job", job=jsonable(step))
         else:
-            self._print(
+            line = _json_line(
                 step.direction.value, done_bytes=step.done_bytes, total_bytes=step.total_bytes
             )
+        _print_step(line, turns=self._course.turns(step))
 
     def note(self, message: str) -> None:
         """Print the sentence."""
-        self._print("note", message=message)
+        print(_json_line("note", message=message), file=sys.stderr, flush=True)
 
-    def _print(self, event: str, **fields: object) -> None:
-        line = json.dumps({"event": event, **fields}, ensure_ascii=False)
+
+def _json_line(event: str, **fields: object) -> str:
+    return json.dumps({"event": event, **fields}, ensure_ascii=False)
+
+
+def _print_step(line: str, *, turns: bool) -> None:
+    if turns:
         print(line, file=sys.stderr, flush=True)
+    else:
+        print_sample(line)
 
 
 class LinesView(SilentView):
-    """A plain line on stderr at every change, and now and then in between."""
+    """A plain line on stderr at every change, and now and then in between.
+
+    A job's end is none of them: the command says it itself, as its result or its error.
+    """
 
     def __init__(self, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
         # Of each thing that goes on, since several do at once: its phase, what was said, and when.
         self._last: dict[str, tuple[str, str, float]] = {}
+        self._course = _Course()
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step if it is new enough."""
+        turns = self._course.turns(step)
         if isinstance(step, Job):
-            self._say("job", f"{step.state} {step.wait_reason}", job_line(step), over=False)
+            if not step.state.is_terminal:
+                self._say("job", f"{step.state} {step.wait_reason}", job_line(step), turns=turns)
         elif step.done_bytes:
-            over = step.fraction is not None and step.fraction >= 1.0
-            self._say(step.direction, "", transfer_line(step), over=over)
+            self._say(step.direction, "", transfer_line(step), turns=turns, over=is_over(step))
 
-    def _say(self, what: str, phase: str, line: str, *, over: bool) -> None:
+    def _say(self, what: str, phase: str, line: str, *, turns: bool, over: bool = False) -> None:
         now = self._clock.monotonic()
         last_phase, said, said_at = self._last.get(what, (None, "", 0.0))
         due = phase != last_phase or over or now - said_at >= _LINE_EVERY_S
         if due and line != said:
-            self.note(line)
+            _print_step(text.printable(line), turns=turns)
             self._last[what] = phase, line, now
+
+
+def is_over(transfer: Transfer) -> bool:
+    """Tell whether all of a file has gone."""
+    return transfer.fraction is not None and transfer.fraction >= 1.0
 
 
 def transfer_line(transfer: Transfer) -> str:

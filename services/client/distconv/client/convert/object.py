@@ -2,12 +2,15 @@
 
 from distconv.client.convert.enums import by_name
 from distconv.client.stored import CollectedObject, CollectReason, ObjectState, StoredObject
+from distconv.core.descriptions import JOB_LABEL
+from distconv.core.names import job_name
 from distconv.rpc.convert.times import optional_time
 from distconv.v1 import object_pb2 as pb
 
 
 def to_stored(message: pb.Object) -> StoredObject:
     """Read a stored file."""
+    job = message.labels.get(JOB_LABEL, "")
     return StoredObject(
         name=message.name,
         size_bytes=message.size_bytes,
@@ -18,6 +21,7 @@ def to_stored(message: pb.Object) -> StoredObject:
         create_time=optional_time(message, "create_time"),
         commit_time=optional_time(message, "commit_time"),
         pool=message.pool,
+        job=job_name(job) if job else "",
     )
 
 

@@ -70,6 +70,8 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         upload: FakeUpload | None = None
         async for request in request_iterator:
             upload = upload or self._upload(request.upload)
+            if not request.HasField("chunk"):
+                continue
             start, data = request.chunk.offset, intact_data(request.chunk)
             if data is None:
                 raise DataLossError("a chunk does not match its CRC32C")
@@ -83,7 +85,9 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
             upload.data[start:end] = data
             upload.received.add(start, end)
             upload.sent_bytes += len(data)
-            yield pb.WriteResponse(acknowledged=byte_ranges([(start, end)]))
+            yield pb.WriteResponse(
+                acknowledged=byte_ranges([(start, end)]), written_bytes=len(data)
+            )
 
     async def GetUpload(
         self, request: pb.GetUploadRequest, context: Context

@@ -12,12 +12,16 @@ from distconv.dispatch.store import backup
 
 _log = structlog.get_logger()
 
-# After a failure (a full disk, say) it is tried again so much later, or sooner if it is due.
+# After a failure (a full disk, say), or where there was nothing to keep yet, it is tried again so
+# much later, or sooner if it is due.
 _RETRY = timedelta(minutes=10)
 
 
 class BackupKeeper:
-    """Make a backup whenever the newest is old enough, and delete the oldest ones."""
+    """Make a backup whenever the newest is old enough, and delete the oldest ones.
+
+    Of an empty database none is made: it would only push others out.
+    """
 
     name = "backup_keeper"
 
@@ -35,11 +39,11 @@ class BackupKeeper:
         if now < due:
             return due
         try:
-            await asyncio.to_thread(self._make, now)
+            made = await asyncio.to_thread(self._make, now)
         except DistconvError as error:
             _log.error("backup_failed", database=str(self._database), why=error.message)
-            return now + min(_RETRY, self._interval)
-        return now + self._interval
+            made = False
+        return now + (self._interval if made else min(_RETRY, self._interval))
 
     def _due(self, now: datetime) -> datetime:
         times = [
@@ -50,10 +54,14 @@ class BackupKeeper:
             self._interval
         )
 
-    def _make(self, now: datetime) -> None:
+    def _make(self, now: datetime) -> bool:
+        """Make the backup; return whether there was anything to keep."""
+        if self._database.exists() and backup.is_empty(self._database):
+            return False
         target = backup.folder_of(self._database) / backup.name_at(now)
         size_bytes = backup.make(self._database, target)
         deleted = backup.prune(self._database, keep=self._keep)
         _log.info(
             "backup_made", backup=str(target), size_bytes=size_bytes, deleted_count=len(deleted)
         )
+        return True

@@ -10,6 +10,8 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import sqlalchemy as sa
+
 from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -17,10 +19,12 @@ from distconv.core.errors import (
     NotFoundError,
     UnavailableError,
 )
-from distconv.dispatch.store import sqlite
+from distconv.dispatch.store import sqlite, tables
 
 FOLDER = "backups"
 _NAME = "dispatch-%Y%m%dT%H%M%SZ.db"
+# What a process that runs puts down of itself is worth no backup.
+_KEPT = [t for t in tables.metadata.sorted_tables if t not in (tables.replicas, tables.duties)]
 # What SQLite keeps beside a database: the log of changes not yet in it, and that log's index.
 _BESIDE = ("-wal", "-shm")
 
@@ -59,6 +63,22 @@ def _is_good(path: Path) -> bool:
         return sqlite.damage(path) is None
     except (UnavailableError, DiskFullError):
         return False
+
+
+def is_empty(database: Path) -> bool:
+    """Tell whether there is nothing in a database that a backup would keep.
+
+    Raises UnavailableError or DiskFullError when it cannot be read.
+    """
+    try:
+        with closing(sqlite.connect(database)) as connection:
+            return not any(_has_rows(connection, table) for table in _KEPT)
+    except sqlite3.Error as error:
+        raise sqlite.unusable(database, error) from error
+
+
+def _has_rows(connection: sqlite3.Connection, table: sa.Table) -> bool:
+    return connection.execute(str(sa.select(table))).fetchone() is not None
 
 
 def make(database: Path, target: Path) -> int:

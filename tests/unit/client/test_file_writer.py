@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from distconv.client.keeping import Keeper
+from distconv.client.file_writer import FileWriter
 from distconv.client.partial import PartialFile
 from distconv.core.errors import DiskFullError
 from distconv.rpc.pacing import Pacer
@@ -30,44 +30,44 @@ class _HeldUp(PartialFile):
 
 
 async def test_what_comes_while_one_is_written_goes_together(tmp_path: Path) -> None:
-    kept: list[int] = []
+    seen: list[int] = []
     pacer = Pacer()
-    allowed = pacer.extend()
+    allowed = pacer.grant()
     async with _HeldUp(tmp_path / "out") as target:
-        keeper = Keeper(target, pacer, lambda: kept.append(target.written_bytes))
-        keeper.put(_PART)
+        writer = FileWriter(target, pacer, lambda: seen.append(target.written_bytes))
+        writer.put(_PART)
         await asyncio.sleep(0)
-        keeper.put(_PART)
-        keeper.put(_PART)
-        assert pacer.under_way_bytes == allowed  # nothing counts before it is written
+        writer.put(_PART)
+        writer.put(_PART)
+        assert pacer.in_flight_bytes == allowed  # nothing counts before it is written
         target.may.set()
-        await keeper.moved()
-        await keeper.kept()
+        await writer.progressed()
+        await writer.drained()
         assert target.appended == [1, 2]
-        assert kept == [len(_PART), 3 * len(_PART)]
-        assert pacer.under_way_bytes == allowed - 3 * len(_PART)
+        assert seen == [len(_PART), 3 * len(_PART)]
+        assert pacer.in_flight_bytes == allowed - 3 * len(_PART)
         assert target.path.read_bytes() == 3 * _PART
 
 
 async def test_a_disk_that_is_full_tells_all_who_wait(tmp_path: Path) -> None:
     async with _HeldUp(tmp_path / "out") as target:
         target.error = DiskFullError("the disk is full")
-        keeper = Keeper(target, Pacer(), lambda: None)
-        keeper.put(_PART)
+        writer = FileWriter(target, Pacer(), lambda: None)
+        writer.put(_PART)
         target.may.set()
         with pytest.raises(DiskFullError):
-            await keeper.moved()
+            await writer.progressed()
         with pytest.raises(DiskFullError):
-            keeper.put(_PART)
+            writer.put(_PART)
         with pytest.raises(DiskFullError):
-            await keeper.kept()
+            await writer.drained()
 
 
 async def test_the_end_wakes_who_waits_for_more(tmp_path: Path) -> None:
     async with _HeldUp(tmp_path / "out") as target:
-        keeper = Keeper(target, Pacer(), lambda: None)
-        waiting = asyncio.create_task(keeper.moved())
-        keeper.end()
+        writer = FileWriter(target, Pacer(), lambda: None)
+        waiting = asyncio.create_task(writer.progressed())
+        writer.end()
         await waiting
-        assert keeper.ended
-        await keeper.kept()
+        assert writer.ended
+        await writer.drained()
