@@ -102,11 +102,6 @@ def parse_attempt(name: str) -> AttemptRef:
     return AttemptRef(job=job, task=task, attempt=attempt)
 
 
-def job_of(name: str) -> str:
-    """Return the job's id in the name of a task or an attempt, unchecked."""
-    return name.removeprefix("jobs/").partition("/")[0]
-
-
 def parse_tenant(name: str) -> str:
     """Return the name of a tenant as it is. Raises InvalidArgumentError."""
     if not _TENANT.fullmatch(name):

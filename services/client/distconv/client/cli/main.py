@@ -9,8 +9,8 @@ import click
 from distconv.client.cli.exit_codes import epilog
 from distconv.client.cli.failing import Failing
 from distconv.client.cli.lazy import Lazy, LazyGroup
+from distconv.client.cli.nonblocking_stderr import never_blocked
 from distconv.client.cli.options import common_options
-from distconv.client.cli.unread import never_blocked
 from distconv.core.version import __version__
 
 _HERE = "distconv.client.cli"

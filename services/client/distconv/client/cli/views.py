@@ -8,7 +8,7 @@ from typing import Protocol, Self
 
 from distconv.client.cli import text
 from distconv.client.cli.jsonable import jsonable
-from distconv.client.cli.unread import print_sample
+from distconv.client.cli.nonblocking_stderr import print_sample
 from distconv.client.job import Job
 from distconv.client.stored import Direction, Transfer
 from distconv.core.clock import Clock, SystemClock
@@ -91,14 +91,14 @@ class SilentView:
         print(text.printable(message), file=sys.stderr, flush=True)
 
 
-class _Course:
-    """What was last seen of each thing that goes on, to tell its turns from samples of its way."""
+class _Milestones:
+    """What was last seen of each thing that goes on, to tell milestones from samples."""
 
     def __init__(self) -> None:
         self._state: JobState | None = None
         self._transfers: dict[Direction, Transfer] = {}
 
-    def turns(self, step: Transfer | Job) -> bool:
+    def is_milestone(self, step: Transfer | Job) -> bool:
         """Take a step; tell whether it is a job's new state, or a transfer's beginning or end."""
         if isinstance(step, Job):
             state, self._state = self._state, step.state
@@ -116,7 +116,7 @@ class JsonView(SilentView):
     """
 
     def __init__(self) -> None:
-        self._course = _Course()
+        self._milestones = _Milestones()
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step."""
@@ -126,7 +126,7 @@ class JsonView(SilentView):
             line = _json_line(
                 step.direction.value, done_bytes=step.done_bytes, total_bytes=step.total_bytes
             )
-        _print_step(line, turns=self._course.turns(step))
+        _print_step(line, milestone=self._milestones.is_milestone(step))
 
     def note(self, message: str) -> None:
         """Print the sentence."""
@@ -137,8 +137,8 @@ def _json_line(event: str, **fields: object) -> str:
     return json.dumps({"event": event, **fields}, ensure_ascii=False)
 
 
-def _print_step(line: str, *, turns: bool) -> None:
-    if turns:
+def _print_step(line: str, *, milestone: bool) -> None:
+    if milestone:
         print(line, file=sys.stderr, flush=True)
     else:
         print_sample(line)
@@ -154,23 +154,29 @@ class LinesView(SilentView):
         self._clock = clock or SystemClock()
         # Of each thing that goes on, since several do at once: its phase, what was said, and when.
         self._last: dict[str, tuple[str, str, float]] = {}
-        self._course = _Course()
+        self._milestones = _Milestones()
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step if it is new enough."""
-        turns = self._course.turns(step)
+        milestone = self._milestones.is_milestone(step)
         if isinstance(step, Job):
             if not step.state.is_terminal:
-                self._say("job", f"{step.state} {step.wait_reason}", job_line(step), turns=turns)
+                self._say(
+                    "job", f"{step.state} {step.wait_reason}", job_line(step), milestone=milestone
+                )
         elif step.done_bytes:
-            self._say(step.direction, "", transfer_line(step), turns=turns, over=is_over(step))
+            self._say(
+                step.direction, "", transfer_line(step), milestone=milestone, over=is_over(step)
+            )
 
-    def _say(self, what: str, phase: str, line: str, *, turns: bool, over: bool = False) -> None:
+    def _say(
+        self, what: str, phase: str, line: str, *, milestone: bool, over: bool = False
+    ) -> None:
         now = self._clock.monotonic()
         last_phase, said, said_at = self._last.get(what, (None, "", 0.0))
         due = phase != last_phase or over or now - said_at >= _LINE_EVERY_S
         if due and line != said:
-            _print_step(text.printable(line), turns=turns)
+            _print_step(text.printable(line), milestone=milestone)
             self._last[what] = phase, line, now
 
 

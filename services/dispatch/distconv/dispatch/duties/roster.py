@@ -10,24 +10,17 @@ from distconv.dispatch.changes.signals import Signals, Topic
 from distconv.dispatch.circuit import Circuit
 from distconv.dispatch.duties.database_monitor import DatabaseMonitor
 from distconv.dispatch.duties.duty import Duty
-from distconv.dispatch.duties.engine_reaper import EngineReaper
 from distconv.dispatch.duties.garbage_collector import GarbageCollector
-from distconv.dispatch.duties.heartbeat_keeper import HeartbeatKeeper
 from distconv.dispatch.duties.job_expirer import JobExpirer
 from distconv.dispatch.duties.job_purger import JobPurger
 from distconv.dispatch.duties.lease_rescuer import LeaseRescuer
 from distconv.dispatch.duties.line_pruner import LinePruner
 from distconv.dispatch.duties.object_collector import ObjectCollector
-from distconv.dispatch.duties.outbox_relay import OutboxRelay
-from distconv.dispatch.duties.progress_sampler import ProgressSampler
-from distconv.dispatch.duties.promoter import Promoter
 from distconv.dispatch.duties.quarantine_warden import QuarantineWarden
 from distconv.dispatch.duties.retry_waker import RetryWaker
 from distconv.dispatch.lifecycle.concluding import Concluding
 from distconv.dispatch.lifecycle.leasing import Leasing
 from distconv.dispatch.objects.port import Objects
-from distconv.dispatch.scheduling.benchmarks import Benchmarks
-from distconv.dispatch.scheduling.scheduler import Scheduler
 from distconv.dispatch.sessions.hub import SessionHub
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.steering.collecting import ObjectCollecting
@@ -47,36 +40,29 @@ def all_duties(
     leasing: Leasing,
     concluding: Concluding,
     collecting: ObjectCollecting,
-    scheduler: Scheduler,
-    promoter: Promoter,
-    benchmarks: Benchmarks,
-    relay: OutboxRelay,
-    sampler: ProgressSampler,
-    reaper: EngineReaper,
-    keeper: HeartbeatKeeper,
-    others: Sequence[Duty],
+    woken: Sequence[tuple[Duty, Topic]],
+    timed: Sequence[Duty],
 ) -> Sequence[tuple[Duty, asyncio.Event]]:
-    """Return every duty with what wakes it; `others` look by the clock alone."""
+    """Return every duty with what wakes it.
+
+    `woken` and `timed` are those that others use, too; the latter look by the clock alone.
+    """
     # While the database was away all of them failed: every one looks again.
     monitor = DatabaseMonitor(store, circuit, clock, on_return=signals.wake_all)
     retention = timedelta(seconds=settings.deleted_job_retention_s)
-    woken: Sequence[tuple[Duty, Topic]] = (
-        (scheduler, Topic.WORK),
-        (promoter, Topic.PROMOTIONS),
+    woken = (
+        *woken,
         (QuarantineWarden(changes, hub, signals, clock), Topic.HEALTH),
-        (benchmarks, Topic.IDLENESS),
         (LeaseRescuer(store, leasing, clock, circuit), Topic.LEASES),
         (RetryWaker(store, concluding, clock), Topic.RETRIES),
         (JobExpirer(store, concluding, clock), Topic.EXPIRIES),
         (GarbageCollector(store, changes, objects, clock), Topic.GARBAGE),
         (JobPurger(store, changes, clock, retention=retention), Topic.PURGES),
-        (relay, Topic.OUTBOX),
-        (sampler, Topic.SAMPLES),
     )
     collector = ObjectCollector(
         store, collecting, clock, interval=timedelta(seconds=settings.collect_interval_s)
     )
-    timed: Sequence[Duty] = (LinePruner(changes, clock), collector, reaper, keeper, *others)
+    timed = (LinePruner(changes, clock), collector, *timed)
     return (
         *((duty, signals.event(topic)) for duty, topic in woken),
         (monitor, circuit.doubted),

@@ -10,7 +10,7 @@ from typing import Self
 from distconv.core.attempt import Outcome, Probed, Transcoded
 from distconv.core.clock import SystemClock
 from distconv.core.descriptions import JOB_LABEL
-from distconv.core.names import bare, job_of
+from distconv.core.names import bare, parse_attempt
 from distconv.core.transfer import TransferMode
 from distconv.engine.runner.config import RunnerConfig
 from distconv.engine.runner.intact import damage_told
@@ -75,8 +75,8 @@ class AttemptRunner:
             sink = StorageSink(
                 sink_link,
                 window_bytes=self._config.upload_window_bytes,
+                labels={JOB_LABEL: parse_attempt(assignment.attempt).job},
                 direct=self._config.direct_writes,
-                labels={JOB_LABEL: job_of(assignment.attempt)},
             )
             way = Way(
                 plan=plan,

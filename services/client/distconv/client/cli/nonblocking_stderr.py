@@ -30,7 +30,7 @@ def never_blocked() -> Iterator[None]:
     if descriptor is None:
         yield
         return
-    stream = Stderr(descriptor)
+    stream = NonBlockingStderr(descriptor)
     sys.stderr = stream
     try:
         yield
@@ -42,13 +42,13 @@ def never_blocked() -> Iterator[None]:
 
 def print_sample(line: str) -> None:
     """Print a line on standard error that may be dropped where the reader is behind."""
-    if isinstance(sys.stderr, Stderr):
+    if isinstance(sys.stderr, NonBlockingStderr):
         sys.stderr.sample(line)
     else:
         print(line, file=sys.stderr, flush=True)
 
 
-class Stderr(io.TextIOBase):
+class NonBlockingStderr(io.TextIOBase):
     """Takes lines at once, and writes them to a descriptor from a thread.
 
     A sample, of what goes on for a while, is dropped where the reader is behind:
@@ -88,7 +88,12 @@ class Stderr(io.TextIOBase):
         self._put(line, sample=True)
 
     def finish(self, *, patience_s: float = _PATIENCE_S) -> None:
-        """Wait until all is written; for a reader who takes nothing no longer than `patience_s`."""
+        """Wait until all is written; for a reader who takes nothing no longer than `patience_s`.
+
+        A last line that was not ended is ended.
+        """
+        if self._partial:
+            self.write("\n")
         with self._moved:
             while (self._waiting or self._writing) and self._error is None:
                 if not self._moved.wait(patience_s):

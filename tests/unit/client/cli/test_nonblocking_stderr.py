@@ -8,7 +8,7 @@ from typing import IO
 import click
 import pytest
 
-from distconv.client.cli.unread import Stderr
+from distconv.client.cli.nonblocking_stderr import NonBlockingStderr
 
 
 @dataclass
@@ -16,10 +16,10 @@ class Pipe:
     reader: IO[bytes]
     writer: IO[bytes]
 
-    def stderr(self, *, capacity: int = 0) -> Stderr:
+    def stderr(self, *, capacity: int = 0) -> NonBlockingStderr:
         if capacity:
             fcntl.fcntl(self.writer, fcntl.F_SETPIPE_SZ, capacity)
-        return Stderr(self.writer.fileno())
+        return NonBlockingStderr(self.writer.fileno())
 
     def read_all(self) -> list[str]:
         """Read what was written until now."""
