@@ -33,6 +33,7 @@ class FaultyS3:
         self.fault: Fault | None = None
         self.flips = False
         self.flips_puts = 0
+        self.fault_after_flips: Fault | None = None  # set as `fault` with the last of `flips_puts`
         self.hides_etags = False
         self.gate = threading.Event()
         self.gate.set()
@@ -59,6 +60,8 @@ class FaultyS3:
             if not self.flips_puts:
                 return body
             self.flips_puts -= 1
+            if not self.flips_puts and self.fault_after_flips is not None:
+                self.fault = self.fault_after_flips
         return _flipped(body)
 
 

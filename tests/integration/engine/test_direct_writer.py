@@ -93,7 +93,10 @@ async def _running(folder: Path, settings: dict[str, Any]) -> AsyncIterator[Runn
 
 @asynccontextmanager
 async def _sink(
-    *storages: RunningStorage, window_bytes: int = 4 * MIB, patience_s: float = 30
+    *storages: RunningStorage,
+    window_bytes: int = 4 * MIB,
+    patience_s: float = 30,
+    pause: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[StorageSink]:
     token, _ = storages[0].tokens.sign(
         tenant="local",
@@ -108,7 +111,12 @@ async def _sink(
         object_name=f"objects/{OBJECT_ID}",
     )
     link = StorageLink(grant, patience_s=patience_s)
-    sink = StorageSink(link, window_bytes=window_bytes)
+
+    async def paused(pause_s: float) -> None:  # noqa: ARG001  # no time passes here
+        pause()
+        await asyncio.sleep(0)
+
+    sink = StorageSink(link, window_bytes=window_bytes, pause=paused)
     try:
         async with asyncio.timeout(60):
             await sink.open(Container.MKV)
@@ -295,6 +303,37 @@ async def test_damage_again_and_again_is_an_error(
         between.flips_puts = 1000
         with pytest.raises(DataLossError, match="arrive damaged"):
             await _write(sink, OUTPUT[3 * MIB :])
+
+
+async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_has(
+    storage: RunningStorage, between: FaultyS3
+) -> None:
+    pauses = 0
+
+    def pause() -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses == 8:
+            between.fault = None
+
+    async with _sink(storage, window_bytes=MIB, pause=pause) as sink:
+        await _write(sink, OUTPUT[: 3 * MIB])
+        between.fault_after_flips = Fault(503, "SlowDown", ("PUT",))
+        between.flips_puts = 1
+        await _write(sink, OUTPUT[3 * MIB :])
+        assert _is_whole(await sink.complete())
+        assert pauses >= 8
+
+
+async def test_what_lies_damaged_and_cannot_be_put_again_is_an_error(
+    storage: RunningStorage, between: FaultyS3
+) -> None:
+    async with _sink(storage, window_bytes=MIB) as sink:
+        await _write(sink, OUTPUT[: 3 * MIB])
+        between.fault_after_flips = Fault(503, "SlowDown", ("PUT",))
+        between.flips_puts = 1
+        with pytest.raises(DataLossError, match="cannot be put again"):
+            await _write_whole(sink)
 
 
 @pytest.mark.parametrize("etags", [True, False])

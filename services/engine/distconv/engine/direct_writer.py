@@ -16,6 +16,7 @@ from distconv.core.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from distconv.engine.backoff import Backoff, Pause
 from distconv.engine.http_puts import DamagedPutError, HttpPuts
 from distconv.engine.storage_link import SegmentUrl, StorageLink
 from distconv.engine.write_stream import WriteStream
@@ -56,16 +57,25 @@ class DirectWriter:
     the latest `flush_s` after its first byte: an output is seen to come, however
     slowly it does. From the first failure on that another try does not mend,
     everything goes through storage, with what is not known to have arrived.
+    What is known to have arrived damaged is put again before that, for as long as
+    the link has patience: storage goes by its length, and would count it.
     Memory: `window_bytes`, of which one segment has half at the most.
     """
 
     def __init__(
-        self, link: StorageLink, upload: str, *, window_bytes: int, flush_s: float = _FLUSH_S
+        self,
+        link: StorageLink,
+        upload: str,
+        *,
+        window_bytes: int,
+        flush_s: float = _FLUSH_S,
+        pause: Pause = asyncio.sleep,
     ) -> None:
         self._link = link
         self._upload = upload
         self._window_bytes = window_bytes
         self._flush_s = flush_s
+        self._pause = pause
         self._largest_bytes = min(_LARGEST_BYTES, window_bytes // 2)
         self._next_bytes = min(_FIRST_BYTES, self._largest_bytes)
         self._filling: list[bytes] = []
@@ -75,6 +85,7 @@ class DirectWriter:
         self._waiting: deque[_Segment] = deque()
         self._held: dict[int, _Segment] = {}  # cut and not confirmed, by offset
         self._held_bytes = 0  # of these and what fills
+        self._damaged: dict[int, SegmentUrl] = {}  # where others of these bytes lie, by offset
         self._stream: WriteStream | None = None
         self._handed_over = False
         self._moved = asyncio.Event()
@@ -186,7 +197,7 @@ class DirectWriter:
             try:
                 signed = signed or await self._sign(segment)
                 if signed is not None:
-                    await self._http.put(signed.url, segment.pieces, signed.headers)
+                    await self._put(segment, signed)
                 await self._confirm(segment)
                 break
             except DamagedPutError as error:  # to be put over what lies there, at the same URL
@@ -196,11 +207,35 @@ class DirectWriter:
             except (DataLossError, PermissionDeniedError, UnavailableError):
                 if not left or self._error is not None:
                     raise
-                signed = None
+                # One for bytes that lie there damaged may not be given out again.
+                signed = self._damaged.get(segment.offset)
         del self._held[segment.offset]
         self._held_bytes -= segment.length
         self.direct_bytes += segment.length
         self._moved.set()
+
+    async def _put(self, segment: _Segment, signed: SegmentUrl) -> None:
+        try:
+            await self._http.put(signed.url, segment.pieces, signed.headers)
+        except DamagedPutError:
+            self._damaged[segment.offset] = signed
+            raise
+        self._damaged.pop(segment.offset, None)
+
+    async def _mend(self, offset: int) -> None:
+        """Put a segment over what lies damaged in its place."""
+        backoff = Backoff(self._link.patience_s, self._pause)
+        while True:
+            try:
+                await self._put(self._held[offset], self._damaged[offset])
+            except UnavailableError as error:
+                if not await backoff.wait():
+                    raise DamagedPutError(
+                        f"bytes of {self._link.grant.object_name} lie damaged in the bucket, and "
+                        f"cannot be put again: {error.message}"
+                    ) from error
+            else:
+                return
 
     async def _sign(self, segment: _Segment) -> SegmentUrl | None:
         """Return a URL; None when what seemed to fail before has arrived nevertheless."""
@@ -227,6 +262,8 @@ class DirectWriter:
     async def _hand_over(self, why: str) -> None:
         """Give all that is not known to have arrived to a stream through storage."""
         _log.info("direct_write_given_up", object=self._link.grant.object_name, why=why)
+        for offset in sorted(self._damaged):
+            await self._mend(offset)
         self._http.close()
         self._waiting.clear()
         self._stream = WriteStream(self._link, self._upload, window_bytes=self._window_bytes)

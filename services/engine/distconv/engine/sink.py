@@ -1,5 +1,6 @@
 """Write an output to storage: open its upload, bring the bytes there, have it committed."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Protocol
 from distconv.core.errors import DistconvError, InternalError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
+from distconv.engine.backoff import Pause
 from distconv.engine.direct_writer import DirectWriter
 from distconv.engine.storage_link import StorageLink
 from distconv.engine.write_stream import WriteStream
@@ -72,12 +74,14 @@ class StorageSink:
         window_bytes: int,
         direct: bool = True,
         labels: Mapping[str, str] = _NO_LABELS,
+        pause: Pause = asyncio.sleep,
     ) -> None:
-        """`labels` are those of the object that is written."""
+        """`labels` are those of the object that is written; `pause` is between direct tries."""
         self._link = link
         self._labels = labels
         self._window_bytes = window_bytes
         self._direct = direct
+        self._pause = pause
         self._upload = ""
         self._offset = 0
         self._digest = hashlib.sha256()
@@ -104,8 +108,10 @@ class StorageSink:
             lambda: self._link.stub.CreateUpload(request, metadata=self._link.metadata)
         )
         self._upload = answer.upload.name
-        kind = DirectWriter if self._direct and answer.signs_segments else WriteStream
-        self._carrier = kind(self._link, self._upload, window_bytes=self._window_bytes)
+        if self._direct and answer.signs_segments:
+            self._carrier = DirectWriter(self._link, self._upload, window_bytes=self._window_bytes)
+        else:
+            self._carrier = WriteStream(self._link, self._upload, window_bytes=self._window_bytes)
 
     async def write(self, data: Buffer) -> None:
         """Take `data`, waiting while the window is full. Raises the tree's errors."""
