@@ -96,7 +96,7 @@ async def _sink(
     *storages: RunningStorage,
     window_bytes: int = 4 * MIB,
     patience_s: float = 30,
-    pause: Callable[[], None] = lambda: None,
+    pause: Callable[[float], None] = lambda _: None,
 ) -> AsyncIterator[StorageSink]:
     token, _ = storages[0].tokens.sign(
         tenant="local",
@@ -112,8 +112,8 @@ async def _sink(
     )
     link = StorageLink(grant, patience_s=patience_s)
 
-    async def paused(pause_s: float) -> None:  # noqa: ARG001  # no time passes here
-        pause()
+    async def paused(pause_s: float) -> None:  # no time passes here
+        pause(pause_s)
         await asyncio.sleep(0)
 
     sink = StorageSink(link, window_bytes=window_bytes, pause=paused)
@@ -207,6 +207,25 @@ async def test_a_bucket_that_fails_in_the_middle_costs_nothing_but_the_way(
         await _write(sink, OUTPUT[3 * MIB :])
         assert _is_whole(await sink.complete())
         assert MIB < _direct_bytes(sink) < len(OUTPUT)
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+async def test_a_bucket_that_is_busy_for_a_moment_is_waited_for(
+    storage: RunningStorage, between: FaultyS3, status: int
+) -> None:
+    pauses: list[float] = []
+
+    def pause(pause_s: float) -> None:
+        pauses.append(pause_s)
+        if len(pauses) == 6:
+            between.fault = None
+
+    between.fault = Fault(status, "SlowDown", ("PUT",))
+    async with _sink(storage, pause=pause) as sink:
+        await _write(sink)
+        assert _is_whole(await sink.complete())
+        assert _direct_bytes(sink) == len(OUTPUT)
+        assert pauses[0] == 0.1
 
 
 class Restartable:
@@ -310,7 +329,7 @@ async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_ha
 ) -> None:
     pauses = 0
 
-    def pause() -> None:
+    def pause(_: float) -> None:
         nonlocal pauses
         pauses += 1
         if pauses == 8:

@@ -17,6 +17,7 @@ from distconv.core.errors import (
     UnavailableError,
 )
 from distconv.engine.backoff import Backoff, Pause
+from distconv.engine.http_pool import BusyError
 from distconv.engine.http_puts import DamagedPutError, HttpPuts
 from distconv.engine.storage_link import SegmentUrl, StorageLink
 from distconv.engine.write_stream import WriteStream
@@ -34,6 +35,9 @@ _LARGEST_BYTES = 8 * 1024 * 1024
 _FLUSH_S = 1.0
 # What is refused, breaks off or arrives damaged is tried once more.
 _TRIES = 2
+# A bucket that asks to slow down is given so long, for each segment: S3 does while it grows with
+# its load, and storage has to put what is not put here into the same bucket.
+_BUSY_S = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +60,8 @@ class DirectWriter:
     A segment is cut when it is large enough, when the window is full, and at
     the latest `flush_s` after its first byte: an output is seen to come, however
     slowly it does. From the first failure on that another try does not mend,
-    everything goes through storage, with what is not known to have arrived.
+    everything goes through storage, with what is not known to have arrived. A
+    bucket that asks to slow down is given some seconds.
     What is known to have arrived damaged is put again before that, for as long as
     the link has patience: storage goes by its length, and would count it.
     Memory: `window_bytes`, of which one segment has half at the most.
@@ -197,7 +202,7 @@ class DirectWriter:
             try:
                 signed = signed or await self._sign(segment)
                 if signed is not None:
-                    await self._put(segment, signed)
+                    await self._put_patiently(segment, signed)
                 await self._confirm(segment)
                 break
             except DamagedPutError as error:  # to be put over what lies there, at the same URL
@@ -221,6 +226,18 @@ class DirectWriter:
             self._damaged[segment.offset] = signed
             raise
         self._damaged.pop(segment.offset, None)
+
+    async def _put_patiently(self, segment: _Segment, signed: SegmentUrl) -> None:
+        """Put it, pausing while the bucket has too much to do."""
+        backoff = Backoff(_BUSY_S, self._pause)
+        while True:
+            try:
+                await self._put(segment, signed)
+            except BusyError:
+                if not await backoff.wait():
+                    raise
+            else:
+                return
 
     async def _mend(self, offset: int) -> None:
         """Put a segment over what lies damaged in its place."""

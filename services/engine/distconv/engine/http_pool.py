@@ -21,6 +21,16 @@ Ask = Callable[[http.client.HTTPConnection, str], T]
 # A host that cannot be reached from here says nothing at all: that has to be told soon.
 _CONNECT_TIMEOUT_S = 5.0
 _REFUSALS = (http.client.UNAUTHORIZED, http.client.FORBIDDEN)
+# What object stores ask with to slow down, or say of a moment's trouble of their own.
+_BUSY = (
+    http.client.TOO_MANY_REQUESTS,
+    http.client.INTERNAL_SERVER_ERROR,
+    http.client.SERVICE_UNAVAILABLE,
+)
+
+
+class BusyError(UnavailableError):
+    """The object store is there and has too much to do, or says so: to be asked again later."""
 
 
 class HttpPool:
@@ -129,8 +139,11 @@ def require(response: http.client.HTTPResponse, *statuses: int) -> None:
     """Raise unless the answer has one of these statuses.
 
     PermissionDeniedError says that the URL is refused (it has expired, say),
-    UnavailableError anything else.
+    BusyError that it may do later, UnavailableError anything else.
     """
-    if response.status not in statuses:
-        kind = PermissionDeniedError if response.status in _REFUSALS else UnavailableError
-        raise kind(f"the object store answered {response.status} at a signed URL")
+    if response.status in statuses:
+        return
+    said = f"the object store answered {response.status} at a signed URL"
+    if response.status in _REFUSALS:
+        raise PermissionDeniedError(said)
+    raise BusyError(said) if response.status in _BUSY else UnavailableError(said)

@@ -109,7 +109,9 @@ class StorageSink:
         )
         self._upload = answer.upload.name
         if self._direct and answer.signs_segments:
-            self._carrier = DirectWriter(self._link, self._upload, window_bytes=self._window_bytes)
+            self._carrier = DirectWriter(
+                self._link, self._upload, window_bytes=self._window_bytes, pause=self._pause
+            )
         else:
             self._carrier = WriteStream(self._link, self._upload, window_bytes=self._window_bytes)
 
