@@ -14,6 +14,7 @@ import pytest
 from tests.faulty_s3 import faulty_s3
 
 from distconv.core.errors import DataLossError, NotFoundError, UnimplementedError
+from distconv.rpc.convert.object import chunk
 from distconv.rpc.errors import translated
 from distconv.rpc.tokens import MediaAction
 from distconv.storage.collector import CollectReason
@@ -158,6 +159,40 @@ async def test_an_output_is_read_once_to_be_completed(
                 r for r in between.requests[before:] if r.startswith("GET") and "/staging/" in r
             ]
             assert len(read) == 3
+
+
+@pytest.mark.parametrize("put", [b"x" * 10, bytes(2000), bytes(1000)])
+@pytest.mark.parametrize("at_other", [False, True])
+@pytest.mark.parametrize("finishes", [False, True])
+async def test_an_acknowledged_segment_that_is_overwritten_ends_the_upload(
+    two: tuple[RunningStorage, RunningStorage], put: bytes, at_other: bool, finishes: bool
+) -> None:
+    one, other = two
+    finish = object_pb2.FinishSpec(container=profile_pb2.CONTAINER_MKV) if finishes else None
+    async with one.caller() as here, other.caller() as there:
+        upload = await here.create(finish=finish)
+        signed = await _sign(here, upload, 0, 1000)
+        await _put(signed.url, CONTENT[:1000])
+        completing = there if at_other else here
+        await _confirm(completing, upload, 0, 1000)
+        await _put(signed.url, put)
+        for _ in range(2):  # the verdict stays
+            with pytest.raises(DataLossError, match="not what was sent"):
+                await completing.complete(upload, CONTENT[:1000])
+        with pytest.raises(NotFoundError):
+            await _sign(there if completing is here else here, upload, 0, 1000)
+
+
+async def test_bytes_that_came_by_write_and_were_overwritten_since_end_the_upload(
+    two: tuple[RunningStorage, RunningStorage],
+) -> None:
+    async with two[0].caller() as caller:
+        upload = await caller.create()
+        signed = await _sign(caller, upload, 0, 1000)
+        await caller.write(upload, [chunk(0, CONTENT[:1000])])
+        await _put(signed.url, bytes(1000))
+        with pytest.raises(DataLossError, match="not what was sent"):
+            await caller.complete(upload, CONTENT[:1000])
 
 
 async def test_a_url_holds_for_minutes_and_no_longer_than_the_token(

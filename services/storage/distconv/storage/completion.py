@@ -58,6 +58,15 @@ def check_size(upload: Upload, size_bytes: int) -> None:
         )
 
 
+def _require_unspoiled(upload: Upload) -> None:
+    """Raise when a segment was put again, with another length, after it was acknowledged."""
+    for start, end in upload.staging.spoiled:
+        raise DataLossError(
+            f"bytes {start} to {end - 1} of {upload.id.name} were overwritten with more or fewer "
+            "after they had arrived: what is there is not what was sent; upload it again"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """An object that is ready: its record, and how to publish its content."""
@@ -93,17 +102,29 @@ class Completion:
         Raises DataLossError when the digest does not match, and what finishing
         raises; the upload is as it was then.
         """
+        _require_unspoiled(upload)
         container = upload.record.container
         if container is None:
             await self._check_digest(upload, size_bytes, sha256)
             blocks = await self._threads.run(upload.digest.blocks)
             record = self._record(upload, size_bytes, sha256, blocks=blocks)
             key = upload.place.data_key(record.version)
-            publish = partial(upload.staging.publish, key, size_bytes)
+            publish = partial(self._publish, upload, key, size_bytes, sha256)
             yield Prepared(record=record, publish=publish)
             return
         async with self._finish_turns, self._provider.scratch() as folder:
             yield await self._finish(upload, folder, container, (size_bytes, sha256))
+
+    async def _publish(self, upload: Upload, key: str, size_bytes: int, sha256: str) -> Published:
+        published = await upload.staging.publish(key, size_bytes)
+        if published.sha256 not in (None, sha256):
+            await self._check_again(upload, size_bytes, sha256)
+        return published
+
+    async def _check_again(self, upload: Upload, size_bytes: int, sha256: str) -> None:
+        """Hash what lies there, not what came: others may have put other bytes since."""
+        upload.digest.reset()
+        await self._check_digest(upload, size_bytes, sha256)
 
     async def _check_digest(self, upload: Upload, size_bytes: int, sha256: str) -> None:
         staging, digest = upload.staging, upload.digest
@@ -152,7 +173,7 @@ class Completion:
         try:
             return await upload.staging.path(folder, sha256=sha256)
         except UnavailableError:
-            await self._check_digest(upload, size_bytes, sha256)
+            await self._check_again(upload, size_bytes, sha256)
             raise
 
     async def _hash_file(self, path: Path) -> tuple[int, str, Blocks]:

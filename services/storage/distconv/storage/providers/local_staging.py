@@ -28,6 +28,7 @@ class LocalStaging:
     """Implement `Staging` with two files; made by `LocalProvider.stage`."""
 
     signs = False
+    spoiled: Sequence[Range] = ()
     copies = False
 
     def __init__(self, *, key: str, base: Path, root: Path, threads: Threads) -> None:

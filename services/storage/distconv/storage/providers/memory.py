@@ -16,7 +16,7 @@ from distconv.core.errors import (
     NotFoundError,
     UnimplementedError,
 )
-from distconv.core.ranges import RangeSet
+from distconv.core.ranges import Range, RangeSet
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.port import Piece, Published, SignedPut, Stat, total
 
@@ -44,6 +44,7 @@ class MemoryStaging:
     """Implement `Staging` in memory; survives `close`, as on disk."""
 
     copies = False
+    spoiled: Sequence[Range] = ()
 
     def __init__(self, provider: "MemoryProvider", key: str) -> None:
         self._provider = provider

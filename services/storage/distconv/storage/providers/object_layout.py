@@ -72,6 +72,10 @@ class Layout:
             self._insert(Part(start=start, end=end, segment=segment))
         return gaps
 
+    def uses(self, segment: Segment) -> bool:
+        """Say whether any bytes are to be fetched from that segment."""
+        return any(part.segment == segment for part in self._within(segment.start, segment.end))
+
     def _insert(self, part: Part) -> None:
         at = bisect_left(self._starts, part.start)
         self._starts.insert(at, part.start)

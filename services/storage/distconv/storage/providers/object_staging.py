@@ -23,7 +23,7 @@ from distconv.core.errors import (
     UnavailableError,
     UnimplementedError,
 )
-from distconv.core.ranges import RangeSet, pieces
+from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.media.child import uncancelled
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.ledger import Ledger
@@ -52,6 +52,7 @@ class ObjectStaging:
         self._threads = threads
         self._layout = Layout()
         self._ledger = Ledger()
+        self._spoiled: set[Segment] = set()
         self._readers = 0
         self._discarded = False
 
@@ -64,6 +65,11 @@ class ObjectStaging:
     def durable(self) -> RangeSet:
         """Return what lies in the bucket."""
         return self._ledger.durable
+
+    @property
+    def spoiled(self) -> Sequence[Range]:
+        """Return the segments that have another length now than when they were counted."""
+        return sorted((segment.start, segment.end) for segment in self._spoiled)
 
     @property
     def unsynced_bytes(self) -> int:
@@ -84,9 +90,14 @@ class ObjectStaging:
         found = await self._bucket.list(self._folder)
         for each in found:
             segment = Segment.parse(each.path.rpartition("/")[2])
+            if segment is None:
+                continue
             # Who was given a URL may put anything there: a segment holds what its name says.
-            if segment is not None and segment.size_bytes == each.size_bytes:
+            if segment.size_bytes == each.size_bytes:
                 self._note(segment)
+                self._spoiled.discard(segment)
+            elif self._layout.uses(segment):
+                self._spoiled.add(segment)
         return bool(found)
 
     def _note(self, segment: Segment) -> None:

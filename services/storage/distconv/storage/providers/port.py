@@ -116,6 +116,14 @@ class Staging(Protocol):
         ...
 
     @property
+    def spoiled(self) -> Sequence[Range]:
+        """Return what was counted as arrived and is known to have changed its length since.
+
+        What others may put past this process they may put again.
+        """
+        ...
+
+    @property
     def signs(self) -> bool:
         """Say whether others may put segments of it past this process (`sign`, `confirm`)."""
         ...
