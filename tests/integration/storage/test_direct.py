@@ -13,7 +13,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from tests.faulty_s3 import faulty_s3
 
-from distconv.core.errors import DataLossError, NotFoundError, UnimplementedError
+from distconv.core.errors import (
+    DataLossError,
+    NotFoundError,
+    QuotaExceededError,
+    UnimplementedError,
+)
 from distconv.rpc.convert.object import chunk
 from distconv.rpc.errors import translated
 from distconv.rpc.tokens import MediaAction
@@ -193,6 +198,24 @@ async def test_bytes_that_came_by_write_and_were_overwritten_since_end_the_uploa
         await _put(signed.url, bytes(1000))
         with pytest.raises(DataLossError, match="not what was sent"):
             await caller.complete(upload, CONTENT[:1000])
+
+
+async def test_what_another_process_took_counts_against_the_quota(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    settings["tenant_quota_bytes"] = 1000
+    async with AsyncExitStack() as stack:
+        one, other = [
+            await stack.enter_async_context(running_storage(tmp_path, **settings)) for _ in range(2)
+        ]
+        async with one.caller() as here, other.caller() as there:
+            upload = await here.create()
+            await there.get_upload(upload)  # open there while it is empty
+            await _put((await _sign(here, upload, 0, 1000)).url, CONTENT[:1000])
+            await _confirm(here, upload, 0, 1000)
+            with pytest.raises(QuotaExceededError):
+                await _sign(there, upload, 1000, 2000)
+            await here.complete(upload, CONTENT[:1000])
 
 
 async def test_a_url_holds_for_minutes_and_no_longer_than_the_token(

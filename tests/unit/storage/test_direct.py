@@ -21,6 +21,7 @@ from distconv.core.errors import (
 )
 from distconv.core.profile import Container
 from distconv.rpc.limits import MAX_SEGMENT_BYTES
+from distconv.storage import claims
 from distconv.storage.completion import Completion
 from distconv.storage.direct import DirectAccess
 from distconv.storage.limits import Limits
@@ -220,6 +221,26 @@ async def test_an_upload_of_many_pieces_takes_no_more(storage: Storage) -> None:
         await storage.sign(upload, 4000, 10)
 
 
+async def test_urls_of_many_pieces_are_not_given_out(storage: Storage) -> None:
+    upload = await storage.create()
+    for at in range(0, 4000, 1000):
+        await storage.sign(upload, at, 10)
+    with pytest.raises(ResourceExhaustedError, match="separate pieces"):
+        await storage.sign(upload, 4000, 10)
+
+
+async def test_small_segments_are_bounded(
+    storage: Storage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "MAX_SMALL_SEGMENTS", 3)
+    upload = await storage.create()
+    for at in range(3):
+        await storage.sign(upload, at, 1)
+    with pytest.raises(ResourceExhaustedError, match="put larger ones"):
+        await storage.sign(upload, 3, 65_535)
+    await storage.sign(upload, 3, 65_536)
+
+
 async def test_an_upload_that_has_ended_takes_nothing(storage: Storage) -> None:
     given_up = await storage.create()
     await storage.uploads.abort("t1", given_up)
@@ -286,6 +307,37 @@ async def test_room_is_needed_when_it_is_signed(
     with pytest.raises(QuotaExceededError):
         await storage.sign(upload, 3000, 1)
     await storage.uploads.stop()
+
+
+async def test_what_another_process_took_counts_against_the_quota(
+    tmp_path: Path, clock: SteppedClock, threads: Threads
+) -> None:
+    provider = MemoryProvider(tmp_path, clock=clock, shared=True, signs=True)
+    quotas = QuotaLimits(other_tenants=1000)
+    here, there = (Storage(provider, clock, threads, quotas) for _ in range(2))
+    upload = await here.create()
+    await there.uploads.get("t1", upload)  # open there while it is empty
+    await here.take(upload, 0, CONTENT[:1000])
+    with pytest.raises(QuotaExceededError):
+        await there.sign(upload, 1000, 1000)
+    await here.uploads.stop()
+    await there.uploads.stop()
+
+
+async def test_the_quota_is_looked_at_again_at_the_end(
+    tmp_path: Path, clock: SteppedClock, threads: Threads
+) -> None:
+    provider = MemoryProvider(tmp_path, clock=clock, shared=True, signs=True)
+    here, there = (
+        Storage(provider, clock, threads, QuotaLimits(other_tenants=quota))
+        for quota in (1000, 5000)
+    )
+    upload = await here.create()
+    await there.take(upload, 0, CONTENT)
+    with pytest.raises(QuotaExceededError):
+        await here.uploads.complete("t1", upload, size_bytes=5000, sha256=DIGEST)
+    await here.uploads.stop()
+    await there.uploads.stop()
 
 
 async def test_a_url_ends_with_the_token_and_soon(storage: Storage) -> None:

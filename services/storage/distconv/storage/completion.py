@@ -99,10 +99,12 @@ class Completion:
     ) -> AsyncIterator[Prepared]:
         """Prepare a sealed upload; what was prepared is gone when the context ends.
 
-        Raises DataLossError when the digest does not match, and what finishing
-        raises; the upload is as it was then.
+        Raises DataLossError when the digest does not match, QuotaExceededError when
+        several processes took more of it together than there is room for, and what
+        finishing raises; the upload is as it was then.
         """
         _require_unspoiled(upload)
+        await upload.cover(size_bytes)
         container = upload.record.container
         if container is None:
             await self._check_digest(upload, size_bytes, sha256)

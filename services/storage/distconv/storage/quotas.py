@@ -69,10 +69,17 @@ class Quotas:
 
         Raises QuotaExceededError; what was reserved stays.
         """
+        if self.is_covered(record, size_bytes):
+            return
+        await self._cover(record, size_bytes)
+
+    def is_covered(self, record: UploadRecord, size_bytes: int) -> bool:
+        """Say whether this process knows that an upload may have `size_bytes`."""
         if record.size_bytes or not self._is_limited(record):
-            return
-        if size_bytes <= self._covered.get((_place(record), record.nonce), 0):
-            return
+            return True
+        return size_bytes <= self._covered.get((_place(record), record.nonce), 0)
+
+    async def _cover(self, record: UploadRecord, size_bytes: int) -> None:
         ahead = -(-size_bytes // STEP_BYTES) * STEP_BYTES
         try:
             await self._claim(record, ahead, wanted_bytes=size_bytes)

@@ -20,13 +20,13 @@ from distconv.core.errors import (
     DistconvError,
     FailedPreconditionError,
     InternalError,
-    InvalidArgumentError,
     NotFoundError,
     ResourceExhaustedError,
 )
 from distconv.core.ranges import RangeSet
 from distconv.media.child import uncancelled
-from distconv.rpc.limits import MAX_CHUNK_BYTES, MAX_SEGMENT_BYTES
+from distconv.storage.bounds import Bounds
+from distconv.storage.claims import Claims
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
@@ -42,6 +42,11 @@ async def _have_room(size_bytes: int) -> None:
     """Reserve nothing: there is no quota."""
 
 
+def _is_covered(size_bytes: int) -> bool:  # noqa: ARG001
+    """Say yes: there is no quota."""
+    return True
+
+
 class Upload:
     """An open upload; made by `Uploads`, which alone creates, completes and aborts it."""
 
@@ -55,8 +60,12 @@ class Upload:
         clock: Clock,
         active_time: datetime,
         cover: Callable[[int], Awaitable[None]] = _have_room,
+        is_covered: Callable[[int], bool] = _is_covered,
     ) -> None:
-        """`cover` is asked for room for so many bytes in all before more are written."""
+        """`cover` is asked for room for so many bytes in all before more are written.
+
+        `is_covered` says whether this process has found room for so many already.
+        """
         self.record = record
         self.staging = staging
         self.digest = digest
@@ -66,6 +75,7 @@ class Upload:
         self.followers = 0  # streams that read it as it comes
         self._limits = limits
         self._cover = cover
+        self._is_covered = is_covered
         self._clock = clock
         self._turn = asyncio.Lock()
         self._hurry = asyncio.Event()
@@ -73,7 +83,10 @@ class Upload:
         self._watchers: set[asyncio.Event] = set()
         self._writes = 0  # finished writes, and how many of them a sync has covered
         self._synced_writes = 0
-        self._signed = RangeSet()  # what others were given URLs for
+        self._bounds = Bounds(
+            self.id.name, declared_bytes=record.size_bytes, largest_bytes=limits.max_object_bytes
+        )
+        self._claims = Claims(self.id.name, staging.written, max_fragments=limits.max_fragments)
         self._losses = 0
         self._loss: DistconvError | None = None
         self._gone: DistconvError | None = None
@@ -118,33 +131,7 @@ class Upload:
 
     def check_piece(self, offset: int, length: int) -> None:
         """Raise InvalidArgumentError unless a chunk may lie there."""
-        if not 1 <= length <= MAX_CHUNK_BYTES:
-            raise InvalidArgumentError(
-                f"a chunk at byte {offset} of {self.id.name} has {length} bytes; "
-                f"send 1 to {MAX_CHUNK_BYTES}",
-                field="chunk.data",
-            )
-        self._check_within(offset, length, "a chunk", field="chunk.offset")
-
-    def _check_segment(self, offset: int, length: int) -> None:
-        if not 1 <= length <= MAX_SEGMENT_BYTES:
-            raise InvalidArgumentError(
-                f"a segment at byte {offset} of {self.id.name} has {length} bytes; "
-                f"put 1 to {MAX_SEGMENT_BYTES}",
-                field="range.length",
-            )
-        self._check_within(offset, length, "a segment", field="range.offset")
-
-    def _check_within(self, offset: int, length: int, what: str, *, field: str) -> None:
-        declared = self.record.size_bytes
-        end = declared or self._limits.max_object_bytes
-        if offset < 0 or offset + length > end:
-            bound = f"the declared size of {end}" if declared else f"the largest size of {end}"
-            raise InvalidArgumentError(
-                f"{what} at byte {offset} with {length} bytes does not lie within {bound} bytes "
-                f"of {self.id.name}; correct its offset, or open an upload of the right size",
-                field=field,
-            )
+        self._bounds.check_piece(offset, length)
 
     def require_open(self) -> None:
         """Raise unless it takes bytes."""
@@ -189,11 +176,14 @@ class Upload:
             self.digest.reset()
             raise
         await hashing
+        self._claims.note((offset, offset + len(data)) for offset, data in fresh)
         self._writes += 1
         if self.staging.unsynced_bytes >= self._limits.sync_bytes:
             self._hurry.set()
         self._start_syncer()
-        if not self._signed:  # else most of it never passed here: read once, by the completion
+        if (
+            not self._claims.any_signed
+        ):  # else most of it never passed here: read once, by the completion
             await self.digest.catch_up(
                 self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
             )
@@ -222,32 +212,40 @@ class Upload:
 
         Raises AlreadyExistsError when some of it has arrived, and what `write` raises.
         """
-        self._check_segment(offset, length)
+        self._bounds.check_segment(offset, length)
         end = offset + length
         async with self._turn:
             self.require_open()
-            self._check_fragments()
+            if not self._is_covered(self._claims.size_with(offset, end)):
+                await self.refresh()  # what others took counts too
             if list(self.staging.written.gaps(offset, end)) != [(offset, end)]:
                 raise AlreadyExistsError(
                     f"some of the bytes {offset} to {end - 1} of {self.id.name} are there already; "
                     "ask GetUpload what is missing"
                 )
-            wanted = self.staging.written.copy()
-            wanted.update([*self._signed, (offset, end)])
+            self._claims.check(offset, end)
             signed = await self.staging.sign(offset, end, ttl)
-            await self._cover(wanted.size_bytes)
-            self._signed.add(offset, end)
+            await self._cover(self._claims.size_with(offset, end))
+            self._claims.sign(offset, end)
         return signed
+
+    async def cover(self, size_bytes: int) -> None:
+        """See once more that it may have so many bytes: others may have taken some of them.
+
+        Raises QuotaExceededError.
+        """
+        await self._cover(size_bytes)
 
     async def confirm(self, offset: int, length: int) -> None:
         """Count a segment that was put at its URL as arrived; harmless when repeated.
 
         Raises DataLossError when it is not there, or has another length.
         """
-        self._check_segment(offset, length)
+        self._bounds.check_segment(offset, length)
         self.require_open()
         if not self.staging.durable.covers(offset, offset + length):
             await self.staging.confirm(offset, offset + length)
+            self._claims.note([(offset, offset + length)])
         self.active_time = self._clock.now()
         self._tell()
 
@@ -255,6 +253,7 @@ class Upload:
         """Learn what other processes took of it, where the place is shared."""
         known_bytes = self.staging.durable.size_bytes
         await self.staging.refresh()
+        self._claims.note(self.staging.durable)
         if self.staging.durable.size_bytes != known_bytes:
             self.active_time = self._clock.now()
             self._tell()
@@ -303,6 +302,7 @@ class Upload:
             error = InternalError(f"{self.id.name} could not be made durable; send it again")
         self._loss = error
         self._losses += 1
+        self._claims.forget_lost(self.staging.written)
         self.digest.reset()
 
     def _tell(self) -> None:

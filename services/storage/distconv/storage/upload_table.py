@@ -117,6 +117,7 @@ class UploadTable:
                 clock=self._clock,
                 active_time=now,
                 cover=partial(self._quotas.cover, record),
+                is_covered=partial(self._quotas.is_covered, record),
             )
         elif look:
             await self.open[place].refresh()
