@@ -218,6 +218,24 @@ async def test_what_another_process_took_counts_against_the_quota(
             await here.complete(upload, CONTENT[:1000])
 
 
+async def test_a_segment_of_another_length_is_removed_once_its_url_has_ended(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    bucket = _bucket(settings)
+    async with running_storage(tmp_path, **settings) as storage, storage.caller() as caller:
+        upload = await caller.create()
+        await _put((await _sign(caller, upload, 0, 1)).url, bytes(100_000))
+        await caller.get_upload(upload)  # it may be put right yet
+        assert [f.size_bytes for f in await bucket.list("staging")] == [100_000, 0]
+    later = SteppedClock()
+    async with (
+        running_storage(tmp_path, clock=later, **settings) as storage,
+        storage.caller() as caller,
+    ):
+        await caller.get_upload(upload)
+        assert [f.size_bytes for f in await bucket.list("staging")] == [0]
+
+
 async def test_a_url_holds_for_minutes_and_no_longer_than_the_token(
     two: tuple[RunningStorage, RunningStorage],
 ) -> None:

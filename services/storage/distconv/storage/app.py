@@ -44,7 +44,7 @@ class StorageApp:
         self._settings = settings
         self._threads = Threads(settings.io_threads)
         pooled = PooledProvider(
-            provider or _provider(settings, self._threads),
+            provider or _provider(settings, self._threads, clock),
             {
                 name: LocalProvider(path, self._threads)
                 for name, path in settings.pool_folders.items()
@@ -124,7 +124,7 @@ def _main_folder(settings: StorageSettings) -> Path:
     return settings.data_dir / "storage"
 
 
-def _provider(settings: StorageSettings, threads: Threads) -> Provider:
+def _provider(settings: StorageSettings, threads: Threads, clock: Clock) -> Provider:
     if not settings.bucket_url:
         return LocalProvider(_main_folder(settings), threads)
     # An extra, which only those install who have a bucket.
@@ -150,7 +150,7 @@ def _provider(settings: StorageSettings, threads: Threads) -> Provider:
         patience=timedelta(seconds=settings.bucket_patience_s),
         segment_bytes=settings.segment_bytes,
     )
-    return ObjectStoreProvider(connect(options), settings.data_dir / "scratch", threads)
+    return ObjectStoreProvider(connect(options), settings.data_dir / "scratch", threads, clock)
 
 
 def _media_finisher(settings: StorageSettings) -> MediaFinisher:

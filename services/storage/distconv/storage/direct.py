@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from distconv.core.clock import Clock
 from distconv.core.errors import InvalidArgumentError
+from distconv.storage.limits import SEGMENT_URL_TTL
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider, SignedPut
@@ -13,8 +14,6 @@ from distconv.storage.uploads import Uploads
 
 _MAX_FETCH_TTL = timedelta(days=7)
 _SHORTEST = timedelta(seconds=1)
-# A segment is put at once, and what is put after the upload's end lies about until it is collected.
-_SEGMENT_TTL = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +59,7 @@ class DirectAccess:
     ) -> SegmentUrl:
         """Make a URL of a segment of an open upload. Raises as `Upload.sign` does."""
         upload = await self._uploads.get(tenant, upload_id, look=False)
-        ttl = self._within(_SEGMENT_TTL, token_end)
+        ttl = self._within(SEGMENT_URL_TTL, token_end)
         expire_time = self._clock.now() + ttl
         put = await upload.sign(offset, length, ttl)
         return SegmentUrl(put=put, expire_time=expire_time)

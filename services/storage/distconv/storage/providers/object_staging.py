@@ -15,6 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
+from distconv.core.clock import Clock
 from distconv.core.errors import (
     DataLossError,
     DistconvError,
@@ -25,6 +26,7 @@ from distconv.core.errors import (
 )
 from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.media.child import uncancelled
+from distconv.storage.limits import SEGMENT_URL_TTL
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.object_bucket import Bucket
@@ -44,12 +46,15 @@ class ObjectStaging:
 
     copies = True
 
-    def __init__(self, *, key: str, folder: str, bucket: Bucket, threads: Threads) -> None:
+    def __init__(
+        self, *, key: str, folder: str, bucket: Bucket, threads: Threads, clock: Clock
+    ) -> None:
         """`folder` is the path that the segments lie below; `key` is for messages."""
         self._key = key
         self._folder = folder
         self._bucket = bucket
         self._threads = threads
+        self._clock = clock
         self._layout = Layout()
         self._ledger = Ledger()
         self._spoiled: set[Segment] = set()
@@ -88,6 +93,7 @@ class ObjectStaging:
 
     async def _find(self) -> bool:
         found = await self._bucket.list(self._folder)
+        stale: list[str] = []
         for each in found:
             segment = Segment.parse(each.path.rpartition("/")[2])
             if segment is None:
@@ -98,6 +104,10 @@ class ObjectStaging:
                 self._spoiled.discard(segment)
             elif self._layout.uses(segment):
                 self._spoiled.add(segment)
+            elif each.modified_time + SEGMENT_URL_TTL < self._clock.now():
+                stale.append(each.path)  # nobody is about to put the right bytes there any more
+        if stale:
+            await self._bucket.delete(stale)
         return bool(found)
 
     def _note(self, segment: Segment) -> None:
