@@ -47,7 +47,7 @@ class Farm:
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
         engine_config = folder / "engine.toml"
-        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\n")
+        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\ndirect_writes = true\n")
         self.engine = Daemon(
             "distconv-engine",
             folder / "engine",

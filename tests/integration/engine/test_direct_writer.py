@@ -116,7 +116,7 @@ async def _sink(
         pause(pause_s)
         await asyncio.sleep(0)
 
-    sink = StorageSink(link, window_bytes=window_bytes, pause=paused)
+    sink = StorageSink(link, window_bytes=window_bytes, direct=True, pause=paused)
     try:
         async with asyncio.timeout(60):
             await sink.open(Container.MKV)

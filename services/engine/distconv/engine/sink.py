@@ -72,7 +72,7 @@ class StorageSink:
         link: StorageLink,
         *,
         window_bytes: int,
-        direct: bool = True,
+        direct: bool = False,
         labels: Mapping[str, str] = _NO_LABELS,
         pause: Pause = asyncio.sleep,
     ) -> None:
