@@ -93,8 +93,8 @@ class Quotas:
                 await self._provider.delete(key)
 
     async def used_by_pool(self) -> Mapping[str, int]:
-        """Return the bytes that every pool has in use and reserved; costs a listing of all keys."""
-        return _sums(await self._provider.keys())
+        """Return the bytes that every pool has in use and reserved; lists all keys twice."""
+        return _sums(await self._counted())
 
     def _is_limited(self, record: UploadRecord) -> bool:
         return (
@@ -119,7 +119,7 @@ class Quotas:
     async def _check(self, record: UploadRecord, size_bytes: int, wanted_bytes: int) -> None:
         quota = self._limits.of_tenant(record.tenant)
         if quota is not None:
-            used = sum(_sums(await self._tenant_keys(record.tenant)).values())
+            used = sum(_sums(await self._counted(record.tenant)).values())
             if used > quota:
                 raise _exceeded(
                     f"the quota of the tenant '{record.tenant}'",
@@ -138,22 +138,35 @@ class Quotas:
                     wanted=wanted_bytes,
                 )
 
-    async def _tenant_keys(self, tenant: str) -> list[str]:
-        # In the order in which an upload goes from one to the other: none slips through between.
+    async def _counted(self, tenant: str | None = None) -> list[str]:
+        """Return the keys of what is reserved, then of what is committed, of a tenant or of all.
+
+        An upload goes from the one to the other, so that none slips through between two listings.
+        Within one it could: `contents` come first there, and a listing has several pages.
+        """
+        if tenant is not None:
+            return [
+                *await self._provider.keys(reserved_prefix(tenant)),
+                *await self._provider.keys(tenant_contents_prefix(tenant)),
+            ]
         return [
-            *await self._provider.keys(reserved_prefix(tenant)),
-            *await self._provider.keys(tenant_contents_prefix(tenant)),
+            *(key for key in await self._provider.keys() if _kind(key) == "reserved"),
+            *(key for key in await self._provider.keys() if _kind(key) == "contents"),
         ]
 
 
 def is_reservation(key: str) -> bool:
     """Tell whether a key is a reservation."""
-    return key.split("/")[1] == "reserved"
+    return _kind(key) == "reserved"
 
 
 def reserved_place(key: str) -> Place:
     """Return the object whose upload a reservation is of."""
     return _parse_reservation(key).place
+
+
+def _kind(key: str) -> str:
+    return key.split("/")[1]
 
 
 def _parse_reservation(key: str) -> _Claim:
@@ -167,7 +180,7 @@ def _sums(keys: Iterable[str]) -> Mapping[str, int]:
     claims: dict[Place, _Claim] = {}
     committed: set[Place] = set()
     for key in keys:
-        kind = key.split("/")[1]
+        kind = _kind(key)
         if kind == "contents":
             entry = parse_content(key)
             claim = _Claim(place=entry.place, pool=entry.pool, size_bytes=entry.size_bytes)
