@@ -4,13 +4,13 @@ What counts lies at the provider, so that it holds for any number of storage
 processes: the entries of `contents` for what is committed, and a reservation for
 each upload under way, which is the key itself:
 
-    TENANT/reserved/OBJECT.NONCE.POOL.SIZE.CLAIM
+    TENANT/reserved/OBJECT.NONCE.POOL.SIZE.TICKET
 
 A reservation is put first and what is used is added up after it: of two uploads
 that begin at once and do not fit together, each sees the other, so that at most
-one is let in. Processes that grow the same upload claim apart, so that one which
-is refused takes back nothing but its own. Where there is no quota, nothing is put
-and nothing is counted.
+one is let in. Processes that grow the same upload draw a ticket each, so that one
+that is refused takes back nothing but its own. Where there is no quota, nothing is
+put and nothing is counted.
 """
 
 import secrets
@@ -62,7 +62,7 @@ class Quotas:
     async def reserve(self, record: UploadRecord) -> None:
         """Reserve an upload's declared size. Raises QuotaExceededError, having reserved nothing."""
         if self._is_limited(record):
-            await self._claim(record, record.size_bytes, wanted_bytes=record.size_bytes)
+            await self._put_reservation(record, record.size_bytes, wanted_bytes=record.size_bytes)
 
     async def cover(self, record: UploadRecord, size_bytes: int) -> None:
         """See that an upload may have `size_bytes`; one of unknown size reserves as it grows.
@@ -75,9 +75,9 @@ class Quotas:
             return
         ahead = -(-size_bytes // STEP_BYTES) * STEP_BYTES
         try:
-            await self._claim(record, ahead, wanted_bytes=size_bytes)
+            await self._put_reservation(record, ahead, wanted_bytes=size_bytes)
         except QuotaExceededError:  # what is left may be less than a step
-            await self._claim(record, size_bytes, wanted_bytes=size_bytes)
+            await self._put_reservation(record, size_bytes, wanted_bytes=size_bytes)
 
     async def release(self, place: Place, nonce: str) -> None:
         """Give back what an upload of the object had reserved; harmless when that is nothing.
@@ -101,10 +101,13 @@ class Quotas:
             self._limits.of_tenant(record.tenant) is not None or record.pool in self._limits.by_pool
         )
 
-    async def _claim(self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int) -> None:
+    async def _put_reservation(
+        self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int
+    ) -> None:
         """Put a reservation in place of smaller ones, unless it exceeds a quota."""
         own = f"{reserved_prefix(record.tenant)}{record.object_id}.{record.nonce}.{record.pool}."
-        key = f"{own}{size_bytes}.{secrets.token_hex(4)}"
+        ticket = secrets.token_hex(4)
+        key = f"{own}{size_bytes}.{ticket}"
         await self._provider.put(key, b"")
         try:
             await self._check(record, size_bytes, wanted_bytes)
@@ -171,7 +174,7 @@ def _kind(key: str) -> str:
 
 def _parse_reservation(key: str) -> _Claim:
     tenant, _, name = key.split("/")
-    object_id, _, pool, size, *_ = name.split(".")  # earlier versions put no claim
+    object_id, _nonce, pool, size, _ticket = name.split(".")
     return _Claim(place=Place(tenant=tenant, object_id=object_id), pool=pool, size_bytes=int(size))
 
 
