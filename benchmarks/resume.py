@@ -125,6 +125,7 @@ class Dying:
         begun.set()
         if not reached.wait(_REACHED_S):
             raise RuntimeError(f"byte {offset} of the {transfer} did not come by")
+        anew = daemon is None
         if daemon is None:
             run.communicate()
             run = self._start(transfer)
@@ -137,7 +138,8 @@ class Dying:
             victim=victim,
             way=way,
             offset=offset,
-            again_bytes=max(0, more_bytes - self._fixed.get(transfer, 0)),
+            # A client that is started again costs what any does; one that goes on does not.
+            again_bytes=max(0, more_bytes - (self._fixed.get(transfer, 0) if anew else 0)),
             intact=found == self._expected[transfer],
         )
 

@@ -1,6 +1,6 @@
+import random
 from collections import deque
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -8,75 +8,98 @@ from distconv.core.credit import Credit
 
 CHUNK = 256 * 1024
 MOST = 32 * 1024 * 1024
+GIGABIT = 118e6
 
 
-def _transfer(credit: Credit, *, round_trip_s: float, rate: float, duration_s: float) -> float:
-    """Send chunks over a line of `rate` bytes/s as the credit allows; return the speed, bytes/s."""
-    now, line_free, arrived = 0.0, 0.0, 0
-    under_way: deque[float] = deque()
+def _transfer(
+    credit: Credit,
+    *,
+    round_trip_s: float,
+    rate: float,
+    duration_s: float,
+    delay_s: float = 0.0,
+) -> float:
+    """Send chunks over a line of `rate` bytes/s as the credit allows; return the speed, bytes/s.
+
+    What is written is known up to `delay_s` late, in order: a busy machine, a disk.
+    """
+    randomness = random.Random(1)  # noqa: S311  # guards nothing
+    now, line_free, known, written = 0.0, 0.0, 0.0, 0
+    in_flight: deque[float] = deque()
     while now < duration_s:
         while credit.allows(CHUNK):
-            credit.sent(CHUNK, now)
+            credit.sent(CHUNK)
             line_free = max(line_free, now) + CHUNK / rate
-            under_way.append(line_free + round_trip_s)
-        now = under_way.popleft()
+            known = max(known, line_free + round_trip_s + randomness.uniform(0, delay_s))
+            in_flight.append(known)
+        now = in_flight.popleft()
         credit.written(CHUNK, now)
-        arrived += CHUNK
-    return arrived / now
+        written += CHUNK
+    return written / now
 
 
-@given(
-    round_trip_s=st.floats(0, 0.002),
-    rate=st.floats(200e6, 5e9),
-)
-def test_a_short_line_holds_two_chunks(round_trip_s: float, rate: float) -> None:
+@given(round_trip_s=st.floats(0, 0.001), rate=st.floats(1e6, GIGABIT))
+def test_a_line_that_two_chunks_fill_is_given_no_more(round_trip_s: float, rate: float) -> None:
     credit = Credit(CHUNK, most_bytes=MOST)
-    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=1)
+    speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    # A trial that is under way at the end apart.
+    assert credit.limit_bytes <= 4 * CHUNK
+    assert speed > 0.99 * rate
+
+
+@given(round_trip_s=st.floats(0, 0.1), rate=st.floats(10e6, 1e9))
+def test_a_line_is_filled_whatever_its_round_trip(round_trip_s: float, rate: float) -> None:
+    credit = Credit(CHUNK, most_bytes=MOST)
+    speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    # 32 MiB are the most, and what two chunks more would carry is no gain worth them.
+    assert speed > 0.7 * min(rate, MOST / (round_trip_s + CHUNK / rate))
+
+
+@given(round_trip_s=st.floats(0, 0.02), delay_s=st.floats(0, 0.03))
+def test_a_gigabit_line_is_filled_though_the_receiver_is_busy(
+    round_trip_s: float, delay_s: float
+) -> None:
+    credit = Credit(CHUNK, most_bytes=MOST)
+    speed = _transfer(
+        credit, round_trip_s=round_trip_s, rate=GIGABIT, duration_s=30, delay_s=delay_s
+    )
+    assert speed > 0.7 * GIGABIT
+
+
+@given(round_trip_s=st.floats(0.005, 0.1), rate=st.floats(5e6, GIGABIT))
+def test_a_long_line_is_given_little_more_than_it_holds(round_trip_s: float, rate: float) -> None:
+    credit = Credit(CHUNK, most_bytes=MOST)
+    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    held = rate * round_trip_s + 2 * CHUNK
+    assert credit.limit_bytes <= 4 * held  # twice, and twice that in a trial
+
+
+def test_a_sender_that_has_little_to_send_learns_nothing() -> None:
+    credit = Credit(CHUNK, most_bytes=MOST)
+    for second in range(1000):
+        credit.sent(1000)
+        credit.written(1000, float(second))
     assert credit.limit_bytes == 2 * CHUNK
 
 
-@given(round_trip_s=st.floats(0, 0.1), rate=st.floats(1e6, 110e6))
-def test_a_gigabit_line_is_filled(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
-    speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=30)
-    assert speed > 0.85 * rate
-
-
-@given(round_trip_s=st.floats(0.0001, 0.002), rate=st.floats(1e9, 5e9))
-def test_a_short_line_that_is_faster_carries_two_chunks_a_round_trip(
-    round_trip_s: float, rate: float
-) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
-    speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=1)
-    assert speed == pytest.approx(min(rate, 2 * CHUNK / (round_trip_s + CHUNK / rate)), rel=0.05)
-
-
-@given(round_trip_s=st.floats(0.01, 0.3), rate=st.floats(1e6, 110e6))
-def test_a_long_line_is_given_little_more_than_it_holds(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
-    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=30)
-    held = rate * round_trip_s + CHUNK
-    assert credit.limit_bytes <= max(2 * CHUNK, 2 * held + 2 * CHUNK)
-
-
-@given(steps=st.lists(st.tuples(st.integers(1, CHUNK), st.floats(0, 2)), max_size=60))
-def test_the_limit_stays_within_its_bounds_whatever_arrives(
+@given(steps=st.lists(st.tuples(st.integers(1, CHUNK), st.floats(0, 2)), max_size=200))
+def test_the_limit_stays_within_its_bounds_whatever_comes(
     steps: list[tuple[int, float]],
 ) -> None:
     credit, now = Credit(CHUNK, most_bytes=MOST), 0.0
-    for count, pause_s in steps:
-        if credit.allows(count):
-            credit.sent(count, now)
+    for size_bytes, pause_s in steps:
+        if credit.allows(size_bytes):
+            credit.sent(size_bytes)
         now += pause_s
-        credit.written(count, now)  # more than was sent, too
+        credit.written(size_bytes, now)  # more than was sent, too
         assert 2 * CHUNK <= credit.limit_bytes <= MOST
 
 
-def test_nothing_goes_while_nothing_arrives() -> None:
+def test_nothing_goes_while_nothing_is_written() -> None:
     credit = Credit(CHUNK, most_bytes=MOST)
     sent = 0
     while credit.allows(CHUNK):
-        credit.sent(CHUNK, 0.0)
+        credit.sent(CHUNK)
         sent += CHUNK
     assert sent == credit.in_flight_bytes == 2 * CHUNK
 

@@ -1,48 +1,46 @@
-"""How much of a stream may be in flight: a little, or what a long line holds. Pure.
+"""How much of a stream may be in flight: as little as carries what its line does. Pure.
 
-What is in flight when either end dies has to be sent again, and what buffers hold beyond what
-the line needs only makes that more. So the sender is paced by what the receiver has written: on a
-short line two chunks, of which one travels while the other is written; on a longer one twice what
-was written in one round trip, so that it grows at every round trip until the line, and not the
-credit, is the bound.
+What is in flight when either end dies has to be sent again, and what buffers hold beyond what the
+line needs only makes that more. So a sender is paced by what the receiver has written. It begins
+with two chunks, of which one travels while the other is written. Then twice as much is tried, and
+kept only if it carries more, again and again until it does not: what holds the stream then is not
+the credit but the line, a disk, a processor. A round trip is not looked at: what a busy machine
+adds to it is no sign of a queue, and what a queue adds is no sign of a long line.
 """
 
-from collections import deque
-from typing import Final, NamedTuple
+from typing import Final
 
-# Within so short a round trip two chunks of 256 KiB are 100 MB/s and more; what is measured there
-# is the processes and not the line.
-SHORT_S: Final = 0.005
-# Twice, as what may be sent is known at the sender only half a round trip after it was decided.
-_GAIN: Final = 2
-# A pause of the sender, or one slow write to a disk, does not undo what was learnt of the line.
-_SHRINK: Final = 7 / 8
-
-
-class _Mark(NamedTuple):
-    """What had been sent and written in all when something was sent, bytes, and when that was."""
-
-    sent_bytes: int
-    written_bytes: int
-    time_s: float
+# A trial has brought more when it carries so many times what was carried before. Speeds of epochs
+# on one line and a busy machine differ by less.
+_GAIN: Final = 1.2
+# Speeds are taken of so many chunks, and of all that is in flight at least twice.
+_EPOCH_CHUNKS: Final = 16
+# A trial that brought nothing may have met a bad moment, and a line may change: s until the next,
+# twice as long after each.
+_FIRST_REST_S: Final = 3.0
+_LONGEST_REST_S: Final = 60.0
 
 
 class Credit:
-    """Decide how many bytes may be in flight, from when they were sent and when written.
+    """Decide how many bytes may be in flight, from how fast they are written.
 
-    It starts at two chunks and never falls below. Times are seconds of any monotonic clock. The
-    shortest round trip is that of the whole stream: a later one may have waited in buffers that
-    this very credit has filled, and a stream that breaks measures anew.
+    It starts at two chunks and never falls below. Times are seconds of any monotonic clock.
     """
 
     def __init__(self, chunk_bytes: int, *, most_bytes: int) -> None:
         """`chunk_bytes` is the size of a full chunk; `most_bytes` bounds what a line is given."""
+        self._chunk = chunk_bytes
         self._least = 2 * chunk_bytes
         self._most = max(most_bytes, self._least)
         self._sent = 0
         self._written = 0
-        self._marks: deque[_Mark] = deque()
-        self._shortest_s = float("inf")
+        self._held = False  # the credit was all used in this epoch
+        self._begin: tuple[int, float] | None = None  # written then, and when the epoch began
+        # What is in flight at the beginning, and behind a change, says little of the speed.
+        self._settled_bytes = 2 * self._least
+        self._kept: tuple[int, float] | None = None  # the limit before the trial, and its speed
+        self._rests_until = 0.0
+        self._rest_s = _FIRST_REST_S
         self.limit_bytes = self._least
 
     @property
@@ -54,25 +52,40 @@ class Credit:
         """Say whether so much may be sent now; beyond the limit only when nothing is in flight."""
         return self.in_flight_bytes <= 0 or self.in_flight_bytes + size_bytes <= self.limit_bytes
 
-    def sent(self, size_bytes: int, now_s: float) -> None:
+    def sent(self, size_bytes: int) -> None:
         """Count so much as sent."""
         self._sent += size_bytes
-        self._marks.append(_Mark(self._sent, self._written, now_s))
+        if self.in_flight_bytes + self._chunk > self.limit_bytes:
+            self._held = True
 
     def written(self, size_bytes: int, now_s: float) -> None:
-        """Count so much as written, and learn from when it was sent."""
+        """Count so much as written, and learn how fast that goes."""
         self._written += size_bytes
-        mark: _Mark | None = None
-        while self._marks and self._marks[0].sent_bytes <= self._written:
-            mark = self._marks.popleft()
-        if mark is None:
+        if self._begin is None:
+            if self._written >= self._settled_bytes:
+                self._begin = self._written, now_s
+                self._held = False
             return
-        took_s = max(now_s - mark.time_s, 0.0)
-        self._shortest_s = min(self._shortest_s, took_s)
-        wanted = self._least
-        if self._shortest_s > SHORT_S:
-            # By the shortest round trip and not this one: what waited in buffers needs no credit.
-            rate = (self._written - mark.written_bytes) / took_s
-            wanted = int(_GAIN * rate * self._shortest_s)
-        slowest = int(self.limit_bytes * _SHRINK)
-        self.limit_bytes = min(self._most, max(self._least, wanted, slowest))
+        begin_bytes, begin_s = self._begin
+        done_bytes = self._written - begin_bytes
+        if done_bytes < max(_EPOCH_CHUNKS * self._chunk, 2 * self.limit_bytes):
+            return
+        self._begin = None
+        self._settled_bytes = self._written
+        if self._held and now_s > begin_s:
+            self._learn(done_bytes / (now_s - begin_s), now_s)
+
+    def _learn(self, speed: float, now_s: float) -> None:
+        """Take the speed of an epoch, bytes/s: end a trial that brings nothing, or begin one."""
+        if self._kept is not None:
+            limit_bytes, speed_before = self._kept
+            self._kept = None
+            if speed < _GAIN * speed_before:
+                self.limit_bytes = limit_bytes
+                self._rests_until = now_s + self._rest_s
+                self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
+                return
+        if now_s >= self._rests_until and self.limit_bytes < self._most:
+            self._kept = self.limit_bytes, speed
+            self.limit_bytes = min(2 * self.limit_bytes, self._most)
+            self._settled_bytes = self._written + 2 * self.limit_bytes

@@ -26,7 +26,7 @@ class Pacer:
         while not self._credit.allows(size_bytes):
             self._moved.clear()
             await self._moved.wait()
-        self._credit.sent(size_bytes, asyncio.get_running_loop().time())
+        self._credit.sent(size_bytes)
 
     def written(self, size_bytes: int) -> None:
         """Count so much as written by the receiver."""
@@ -42,7 +42,5 @@ class Pacer:
         free = self._credit.limit_bytes - self._credit.in_flight_bytes
         if free < max(CHUNK_BYTES, self._credit.limit_bytes // 8):
             return 0
-        now = asyncio.get_running_loop().time()
-        for start in range(0, free, CHUNK_BYTES):  # as it will come: each is measured
-            self._credit.sent(min(CHUNK_BYTES, free - start), now)
+        self._credit.sent(free)
         return free
