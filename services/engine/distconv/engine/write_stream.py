@@ -19,6 +19,9 @@ from distconv.v1 import storage_service_pb2 as pb
 if TYPE_CHECKING:
     WriteCall = grpc.aio.StreamStreamCall[bytes, pb.WriteResponse]
 
+# Storage tells of every chunk that it has written: one that does not has lost a word, or is dead.
+_SILENCE_S = 60.0
+
 
 class _Chunk(NamedTuple):
     offset: int
@@ -96,25 +99,31 @@ class WriteStream:
     async def _stream(self, patience: Patience) -> None:
         pacer = Pacer()
         call = self._link.write_method(metadata=self._link.metadata)
-        sending = asyncio.create_task(self._send(call, pacer))
         try:
-            with translated(self._link.address):
-                while isinstance(response := await call.read(), pb.WriteResponse):
-                    patience.reset()
-                    pacer.written(response.written_bytes)
-                    self._acknowledge(response.acknowledged)
-            with translated(self._link.address):
-                await sending
+            async with asyncio.timeout(None) as silence:
+                sending = asyncio.create_task(self._send(call, pacer, silence))
+                try:
+                    with translated(self._link.address):
+                        while isinstance(response := await call.read(), pb.WriteResponse):
+                            patience.reset()
+                            pacer.written(response.written_bytes)
+                            self._acknowledge(response.acknowledged)
+                            _expect(silence, something=bool(self._held))
+                        await sending
+                finally:
+                    sending.cancel()
+                    call.cancel()
+                    await asyncio.gather(sending, return_exceptions=True)
+        except TimeoutError as error:
+            raise UnavailableError(
+                f"storage at {self._link.address} said nothing for {_SILENCE_S:g} s"
+            ) from error
         except asyncio.InvalidStateError as error:
             raise UnavailableError(f"storage at {self._link.address} ended the stream") from error
-        finally:
-            sending.cancel()
-            call.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
         if self._held or not self._finished:
             raise UnavailableError(f"storage at {self._link.address} ended the stream early")
 
-    async def _send(self, call: "WriteCall", pacer: Pacer) -> None:
+    async def _send(self, call: "WriteCall", pacer: Pacer, silence: asyncio.Timeout) -> None:
         first = pb.WriteRequest(upload=self._upload, report_written=True)
         await call.write(first.SerializeToString())
         while True:
@@ -123,6 +132,7 @@ class WriteStream:
                 await pacer.acquire(len(held.data))
                 self._next += 1
                 await call.write(write_request(held.offset, held.data, held.crc32c))
+                _expect(silence, something=True)
             if self._finished:
                 await call.done_writing()
                 return
@@ -151,3 +161,9 @@ class WriteStream:
     def _raise_error(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def _expect(silence: asyncio.Timeout, *, something: bool) -> None:
+    """Say whether storage owes a word from now on."""
+    now = asyncio.get_running_loop().time()
+    silence.reschedule(now + _SILENCE_S if something else None)
