@@ -3,7 +3,7 @@
 import http.client
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,64 +24,97 @@ class Fault:
 class FaultyS3:
     """Set `fault` to have it answer an error, None to have it forward.
 
-    `flips` has it turn one bit of every content that it forwards.
+    `flips` has it turn one bit of every content that it forwards, `flips_puts` of so many that are
+    put by way of signed URLs; `hides_etags` keeps to itself what the S3 says of those.
+    `gate` is waited for before such a PUT is forwarded.
     """
 
     def __init__(self, behind: str) -> None:
         self.fault: Fault | None = None
         self.flips = False
+        self.flips_puts = 0
+        self.fault_after_flips: Fault | None = None  # set as `fault` with the last of `flips_puts`
+        self.hides_etags = False
+        self.gate = threading.Event()
+        self.gate.set()
+        self.put_bytes = 0  # by way of signed URLs
+        self._lock = threading.Lock()
         self.requests: list[str] = []
         self._behind = behind
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        handler = type("Handler", (_Handler,), {"proxy": self})
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def run(self) -> None:
         self._server.serve_forever(poll_interval=0.01)
 
     def close(self) -> None:
+        self.gate.set()
         self._server.shutdown()
         self._server.server_close()
 
-    def _handler(proxy) -> type[BaseHTTPRequestHandler]:  # noqa: N805  # `self` is the handler
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+    def _put(self, body: bytes) -> bytes:
+        self.gate.wait()
+        with self._lock:
+            self.put_bytes += len(body)
+            if not self.flips_puts:
+                return body
+            self.flips_puts -= 1
+            if not self.flips_puts and self.fault_after_flips is not None:
+                self.fault = self.fault_after_flips
+        return _flipped(body)
 
-            def _serve(self) -> None:
-                body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                proxy.requests.append(f"{self.command} {self.path}")
-                fault = proxy.fault
-                if fault is not None and (not fault.methods or self.command in fault.methods):
-                    text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"
-                    self._answer(fault.status, [], text.encode())
-                    return
-                behind = http.client.HTTPConnection(proxy._behind)
-                behind.request(self.command, self.path, body, dict(self.headers))
-                answer = behind.getresponse()
-                content = answer.read()
-                if proxy.flips and self.command == "GET" and content:
-                    content = bytes([content[0] ^ 1]) + content[1:]
-                kept = [h for h in answer.getheaders() if h[0].lower() not in _HEADERS_OF_A_HOP]
-                if self.command == "HEAD":
-                    kept.append(("Content-Length", answer.getheader("Content-Length") or "0"))
-                self._answer(answer.status, kept, content)
-                behind.close()
 
-            def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
-                self.send_response(status)
-                for name, value in headers:
-                    self.send_header(name, value)
-                if self.command != "HEAD":
-                    self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                if self.command != "HEAD":
-                    self.wfile.write(body)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    proxy: FaultyS3
 
-            do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
+    def _serve(self) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        proxy = self.proxy
+        proxy.requests.append(f"{self.command} {self.path}")
+        fault = proxy.fault
+        if fault is not None and (not fault.methods or self.command in fault.methods):
+            text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"
+            self._answer(fault.status, [], text.encode())
+            return
+        is_signed_put = self.command == "PUT" and "X-Amz-Signature" in self.path
+        if is_signed_put:
+            body = proxy._put(body)
+        behind = http.client.HTTPConnection(proxy._behind)
+        behind.request(self.command, self.path, body, dict(self.headers))
+        answer = behind.getresponse()
+        content = answer.read()
+        if proxy.flips and self.command == "GET":
+            content = _flipped(content)
+        dropped = _HEADERS_OF_A_HOP
+        if is_signed_put and proxy.hides_etags:
+            dropped = dropped | {"etag"}
+        kept = [h for h in answer.getheaders() if h[0].lower() not in dropped]
+        if self.command == "HEAD":
+            kept.append(("Content-Length", answer.getheader("Content-Length") or "0"))
+        behind.close()
+        with suppress(OSError):  # whoever asked has gone
+            self._answer(answer.status, kept, content)
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-                pass
+    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.send_response(status)
+        for name, value in headers:
+            self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
-        return Handler
+    do_GET = do_PUT = do_POST = do_DELETE = do_HEAD = _serve  # noqa: N815
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        pass
+
+
+def _flipped(content: bytes) -> bytes:
+    return bytes([content[0] ^ 1]) + content[1:] if content else content
 
 
 @contextmanager

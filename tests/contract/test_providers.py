@@ -5,12 +5,14 @@ import urllib.request
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from obstore.store import MemoryStore
 
 from distconv.core.errors import (
     AlreadyExistsError,
+    DataLossError,
     InternalError,
     NotFoundError,
     UnavailableError,
@@ -255,6 +257,72 @@ def _fetch(url: str) -> bytes:
     request = urllib.request.Request(url, headers={"Range": "bytes=100-199"})  # noqa: S310
     with urllib.request.urlopen(request) as response:  # noqa: S310  # our own server's
         return bytes(response.read())
+
+
+async def test_a_segment_is_put_at_a_url_or_there_are_none(
+    provider: Provider, request: pytest.FixtureRequest
+) -> None:
+    staging = await provider.stage(STAGING)
+    minute = timedelta(minutes=1)
+    if "[s3]" not in request.node.name:
+        assert not staging.signs
+        with pytest.raises(UnimplementedError, match="use Write"):
+            await staging.sign(0, 3000, minute)
+        with pytest.raises(UnimplementedError, match="use Write"):
+            await staging.confirm(0, 3000)
+        await staging.discard()
+        return
+    assert staging.signs
+    await staging.write([(3000, CONTENT[3000:])])
+    url = (await staging.sign(0, 3000, minute)).url
+    with pytest.raises(DataLossError, match="not in the bucket"):
+        await staging.confirm(0, 3000)
+    for wrong in (b"", CONTENT[:2999], CONTENT[:3001]):
+        await asyncio.to_thread(_put, url, wrong)
+        await staging.refresh()
+        assert list(staging.durable) == []
+        with pytest.raises(DataLossError, match=f"{len(wrong)} bytes were put"):
+            await staging.confirm(0, 3000)
+        with pytest.raises(DataLossError, match="not in the bucket"):  # it was removed
+            await staging.confirm(0, 3000)
+    await asyncio.to_thread(_put, url, CONTENT[:3000])
+    await staging.confirm(0, 3000)
+    await staging.confirm(0, 3000)
+    assert list(staging.durable) == [(0, 3000)]
+    assert list(staging.written) == [(0, 10_000)]
+    assert await staging.read(2990, 20) == CONTENT[2990:3010]
+    await staging.sync()
+    again = await provider.stage(STAGING)
+    assert list(again.durable) == [(0, 10_000)]
+    assert (await again.publish(KEY, 10_000)).sha256 == hashlib.sha256(CONTENT).hexdigest()
+    await again.discard()
+    # The URL holds, but nothing of what is put there any more is of anything.
+    await asyncio.to_thread(_put, url, bytes(3000))
+    assert await _read(provider, KEY) == CONTENT
+    assert [stat.key for stat in await provider.stagings()] == [STAGING]
+    await provider.discard_staging(STAGING)
+    assert list(await provider.stagings()) == []
+
+
+def _put(url: str, data: bytes) -> None:
+    headers = {"Content-Type": "application/octet-stream"}  # moto takes urllib's own for a form
+    request = urllib.request.Request(url, data, headers, method="PUT")  # noqa: S310  # our own
+    with urllib.request.urlopen(request):  # noqa: S310
+        pass
+
+
+async def test_a_url_that_puts_a_segment_puts_nothing_else(
+    provider: Provider, request: pytest.FixtureRequest
+) -> None:
+    if "[s3]" not in request.node.name:
+        pytest.skip("there are no URLs")
+    staging = await provider.stage(STAGING)
+    parts = urlsplit((await staging.sign(0, 3000, timedelta(seconds=77))).url)
+    assert parts.path.endswith(f"/some/prefix/staging/{STAGING}/{0:016x}-{3000:016x}")
+    query = parse_qs(parts.query)
+    assert query["X-Amz-Expires"] == ["77"]
+    assert query["X-Amz-SignedHeaders"] == ["host"]
+    await staging.discard()
 
 
 async def test_other_processes_see_what_is_durable(provider: Provider) -> None:

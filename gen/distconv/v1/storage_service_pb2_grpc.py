@@ -54,6 +54,16 @@ class StorageServiceStub(object):
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.WriteRequest.SerializeToString,
                 response_deserializer=distconv_dot_v1_dot_storage__service__pb2.WriteResponse.FromString,
                 _registered_method=True)
+        self.SignSegment = channel.unary_unary(
+                '/distconv.v1.StorageService/SignSegment',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.SignSegmentRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.SignSegmentResponse.FromString,
+                _registered_method=True)
+        self.ConfirmSegment = channel.unary_unary(
+                '/distconv.v1.StorageService/ConfirmSegment',
+                request_serializer=distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentRequest.SerializeToString,
+                response_deserializer=distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentResponse.FromString,
+                _registered_method=True)
         self.GetUpload = channel.unary_unary(
                 '/distconv.v1.StorageService/GetUpload',
                 request_serializer=distconv_dot_v1_dot_storage__service__pb2.GetUploadRequest.SerializeToString,
@@ -153,6 +163,34 @@ class StorageServiceServicer(object):
         DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
         separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
         QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SignSegment(self, request, context):
+        """Make a short-lived URL at which plain HTTP can put one segment of an open upload, a range of it,
+        into the bucket and past storage. It counts against the quotas from then on. PUT exactly the
+        range's bytes there with the headers of the answer, then call ConfirmSegment. May be called again
+        for the same range, as after the URL's end; Write may send the same bytes instead at any time.
+
+        Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+        beyond the declared size), ALREADY_EXISTS (some of the range has arrived: GetUpload tells what),
+        FAILED_PRECONDITION (the upload is not open), RESOURCE_EXHAUSTED (as for Write), UNIMPLEMENTED
+        (storage lies on a disk, or its settings allow no URLs: use Write).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmSegment(self, request, context):
+        """Say that a segment was put at the URL of SignSegment. Storage looks whether it is there and as long
+        as its range; once it has answered, the range is as safe as one that Write has acknowledged, and
+        those who follow the upload get it. Its content is checked by CompleteUpload. Idempotent.
+
+        Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+        beyond the declared size), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (it is not
+        there, or has another length, and is removed then: put it again), UNIMPLEMENTED (as SignSegment).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -313,6 +351,16 @@ def add_StorageServiceServicer_to_server(servicer, server):
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.WriteRequest.FromString,
                     response_serializer=distconv_dot_v1_dot_storage__service__pb2.WriteResponse.SerializeToString,
             ),
+            'SignSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.SignSegment,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.SignSegmentRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.SignSegmentResponse.SerializeToString,
+            ),
+            'ConfirmSegment': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmSegment,
+                    request_deserializer=distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentRequest.FromString,
+                    response_serializer=distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentResponse.SerializeToString,
+            ),
             'GetUpload': grpc.unary_unary_rpc_method_handler(
                     servicer.GetUpload,
                     request_deserializer=distconv_dot_v1_dot_storage__service__pb2.GetUploadRequest.FromString,
@@ -438,6 +486,60 @@ class StorageService(object):
             '/distconv.v1.StorageService/Write',
             distconv_dot_v1_dot_storage__service__pb2.WriteRequest.SerializeToString,
             distconv_dot_v1_dot_storage__service__pb2.WriteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SignSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/SignSegment',
+            distconv_dot_v1_dot_storage__service__pb2.SignSegmentRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.SignSegmentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmSegment(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distconv.v1.StorageService/ConfirmSegment',
+            distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentRequest.SerializeToString,
+            distconv_dot_v1_dot_storage__service__pb2.ConfirmSegmentResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -64,6 +64,26 @@ class StorageServiceStub:
     separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
     QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
     """
+    SignSegment: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.SignSegmentRequest, _storage_service_pb2.SignSegmentResponse]
+    """Make a short-lived URL at which plain HTTP can put one segment of an open upload, a range of it,
+    into the bucket and past storage. It counts against the quotas from then on. PUT exactly the
+    range's bytes there with the headers of the answer, then call ConfirmSegment. May be called again
+    for the same range, as after the URL's end; Write may send the same bytes instead at any time.
+
+    Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+    beyond the declared size), ALREADY_EXISTS (some of the range has arrived: GetUpload tells what),
+    FAILED_PRECONDITION (the upload is not open), RESOURCE_EXHAUSTED (as for Write), UNIMPLEMENTED
+    (storage lies on a disk, or its settings allow no URLs: use Write).
+    """
+    ConfirmSegment: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.ConfirmSegmentRequest, _storage_service_pb2.ConfirmSegmentResponse]
+    """Say that a segment was put at the URL of SignSegment. Storage looks whether it is there and as long
+    as its range; once it has answered, the range is as safe as one that Write has acknowledged, and
+    those who follow the upload get it. Its content is checked by CompleteUpload. Idempotent.
+
+    Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+    beyond the declared size), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (it is not
+    there, or has another length, and is removed then: put it again), UNIMPLEMENTED (as SignSegment).
+    """
     GetUpload: _grpc.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]
     """Tell what has arrived.
 
@@ -194,6 +214,26 @@ class StorageServiceAsyncStub(StorageServiceStub):
     DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
     separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
     QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
+    """
+    SignSegment: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.SignSegmentRequest, _storage_service_pb2.SignSegmentResponse]  # type: ignore[assignment]
+    """Make a short-lived URL at which plain HTTP can put one segment of an open upload, a range of it,
+    into the bucket and past storage. It counts against the quotas from then on. PUT exactly the
+    range's bytes there with the headers of the answer, then call ConfirmSegment. May be called again
+    for the same range, as after the URL's end; Write may send the same bytes instead at any time.
+
+    Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+    beyond the declared size), ALREADY_EXISTS (some of the range has arrived: GetUpload tells what),
+    FAILED_PRECONDITION (the upload is not open), RESOURCE_EXHAUSTED (as for Write), UNIMPLEMENTED
+    (storage lies on a disk, or its settings allow no URLs: use Write).
+    """
+    ConfirmSegment: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.ConfirmSegmentRequest, _storage_service_pb2.ConfirmSegmentResponse]  # type: ignore[assignment]
+    """Say that a segment was put at the URL of SignSegment. Storage looks whether it is there and as long
+    as its range; once it has answered, the range is as safe as one that Write has acknowledged, and
+    those who follow the upload get it. Its content is checked by CompleteUpload. Idempotent.
+
+    Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+    beyond the declared size), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (it is not
+    there, or has another length, and is removed then: put it again), UNIMPLEMENTED (as SignSegment).
     """
     GetUpload: _aio.UnaryUnaryMultiCallable[_storage_service_pb2.GetUploadRequest, _storage_service_pb2.GetUploadResponse]  # type: ignore[assignment]
     """Tell what has arrived.
@@ -334,6 +374,38 @@ class StorageServiceServicer(metaclass=_abc_1.ABCMeta):
         DATA_LOSS (a chunk does not match its CRC32C: send it again), RESOURCE_EXHAUSTED (too many
         separate pieces: fill the gaps first; with reason DISK_FULL: no room; with reason
         QUOTA_EXCEEDED: an upload of unknown size has grown beyond what is left of a quota).
+        """
+
+    @_abc_1.abstractmethod
+    def SignSegment(
+        self,
+        request: _storage_service_pb2.SignSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.SignSegmentResponse, _abc.Awaitable[_storage_service_pb2.SignSegmentResponse]]:
+        """Make a short-lived URL at which plain HTTP can put one segment of an open upload, a range of it,
+        into the bucket and past storage. It counts against the quotas from then on. PUT exactly the
+        range's bytes there with the headers of the answer, then call ConfirmSegment. May be called again
+        for the same range, as after the URL's end; Write may send the same bytes instead at any time.
+
+        Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+        beyond the declared size), ALREADY_EXISTS (some of the range has arrived: GetUpload tells what),
+        FAILED_PRECONDITION (the upload is not open), RESOURCE_EXHAUSTED (as for Write), UNIMPLEMENTED
+        (storage lies on a disk, or its settings allow no URLs: use Write).
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmSegment(
+        self,
+        request: _storage_service_pb2.ConfirmSegmentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_storage_service_pb2.ConfirmSegmentResponse, _abc.Awaitable[_storage_service_pb2.ConfirmSegmentResponse]]:
+        """Say that a segment was put at the URL of SignSegment. Storage looks whether it is there and as long
+        as its range; once it has answered, the range is as safe as one that Write has acknowledged, and
+        those who follow the upload get it. Its content is checked by CompleteUpload. Idempotent.
+
+        Errors: NOT_FOUND (no such upload), INVALID_ARGUMENT (a range that is negative, empty, too long or
+        beyond the declared size), FAILED_PRECONDITION (the upload is not open), DATA_LOSS (it is not
+        there, or has another length, and is removed then: put it again), UNIMPLEMENTED (as SignSegment).
         """
 
     @_abc_1.abstractmethod

@@ -47,7 +47,7 @@ class Farm:
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
         engine_config = folder / "engine.toml"
-        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\n")
+        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\ndirect_writes = true\n")
         self.engine = Daemon(
             "distconv-engine",
             folder / "engine",
@@ -66,6 +66,12 @@ class Farm:
 
     def bucket(self) -> Bucket:
         return connect(BucketOptions(url=self.url, endpoint=self.endpoint))
+
+    def written_through_storage(self) -> set[str]:
+        """Return the objects of which any byte came to a storage process by Write."""
+        ended = [one for storage in self.storages for one in storage.logged("write_ended")]
+        uploads = [one["upload"] for one in ended if one["taken_bytes"]]
+        return {f"objects/{name.removeprefix('uploads/').partition('.')[0]}" for name in uploads}
 
     def close(self) -> None:
         for daemon in (self.engine, self.dispatch, *self.storages):
@@ -108,6 +114,13 @@ async def test_what_is_stored_through_one_is_served_and_transcoded_through_the_o
         assert out.stat().st_size > 0
         storage.start()
     assert await farm.bucket().list("staging") == []
+    outputs = {one["object"]: one["direct_bytes"] for one in farm.engine.logged("output_arrived")}
+    assert len(outputs) >= 2
+    assert min(outputs.values()) > 0
+    through_storage = farm.written_through_storage()
+    assert through_storage & {f"objects/{name}" for name in stored}
+    assert not through_storage & {*outputs}  # no byte of them passed by Write
+    assert farm.engine.log_count("direct_write_given_up") == 0
 
 
 def _put(path: Path, *server: str) -> str:

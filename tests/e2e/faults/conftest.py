@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, aclosing
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import psutil
 import pytest
@@ -144,6 +144,11 @@ class Daemon:
     def log_tail(self, lines: int = 40) -> str:
         """Return the last lines that it logged."""
         return "\n".join(self._log.read_text().splitlines()[-lines:])
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """Return what it logged of an event."""
+        lines = [line for line in self._log.read_text().splitlines() if f'"{event}"' in line]
+        return [said for said in map(json.loads, lines) if said["event"] == event]
 
     def log_count(self, event: str) -> int:
         """Count an event in its log."""

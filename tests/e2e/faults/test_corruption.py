@@ -29,6 +29,7 @@ def test_a_bit_that_flips_anywhere_harms_nothing(corrupting: Corrupting) -> None
 
 
 @pytest.mark.parametrize("way", Way)
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("offset", [3, 40, 700])
 def test_nor_one_in_what_the_connection_begins_with(
     corrupting: Corrupting, way: Way, offset: int

@@ -35,6 +35,8 @@ from distconv.v1 import job_pb2, media_pb2, object_pb2
 
 from .conftest import Storage
 
+ATTEMPT = "jobs/0000000000000000/tasks/0000000000000001/attempts/0000000000000002"
+
 
 @asynccontextmanager
 async def started_runner(scratch: Path, *shared: Path) -> AsyncIterator[RunnerProcess]:
@@ -50,6 +52,7 @@ async def started_runner(scratch: Path, *shared: Path) -> AsyncIterator[RunnerPr
         upload_window_bytes=1 << 20,
         direct_reads=True,
         direct_read_bytes=16 << 20,
+        direct_writes=True,
         read_ahead_bytes=1 << 20,
         scratch_folder=str(scratch),
         shared_folders=[str(folder) for folder in shared],
@@ -73,7 +76,7 @@ def access(grant: MediaGrant) -> object_pb2.MediaAccess:
 
 def assignment(**work) -> bytes:
     return pb.Assignment(
-        attempt="jobs/j/tasks/t/attempts/a",
+        attempt=ATTEMPT,
         fencing_token=7,
         lease_expire_time=timestamp(datetime.now(UTC) + timedelta(minutes=1)),
         **work,
@@ -136,7 +139,7 @@ async def media_of(path: Path, storage: Storage) -> tuple[str, media_pb2.MediaIn
 
 async def test_a_probe_says_what_the_source_is(storage, runner, index_last_mp4):
     result = await probed(index_last_mp4.read_bytes(), storage, runner)
-    assert (result.attempt, result.fencing_token) == ("jobs/j/tasks/t/attempts/a", 7)
+    assert (result.attempt, result.fencing_token) == (ATTEMPT, 7)
     assert result.probe.media.index_last
     assert [s.codec for s in result.probe.media.streams] == ["h264", "aac"]
     assert (await runner.wait()).code == 0

@@ -16,8 +16,10 @@ from distconv.engine.sink import StorageSink
 from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import StorageLink
 from distconv.engine.work import MediaGrant
+from distconv.engine.write_stream import WriteStream
 from distconv.rpc.auth import LocalAuthenticator
 from distconv.rpc.embedding import EmbedContext, find_embeddable
+from distconv.rpc.limits import CHUNK_BYTES
 from distconv.rpc.server import Server, ServerSettings, Service, start_server
 from distconv.rpc.tokens import KEY_BYTES, MediaAction, MediaTokens
 from distconv.v1 import object_pb2
@@ -215,7 +217,54 @@ async def test_a_sink_holds_no_more_than_its_window(storage):
     held = 0
     for _ in range(40):
         await sink.write(os.urandom(256 * 1024))
-        held = max(held, sink._held_bytes)
+        held = max(held, sink.held_bytes)
     await sink.abort()
     await link.close()
     assert held <= MIB
+
+
+class Silent(pb_grpc.StorageServiceServicer):
+    """A storage that takes all and says nothing of it, on the first stream."""
+
+    def __init__(self) -> None:
+        self.streams = 0
+        self.received = bytearray()
+
+    async def GetUpload(self, request, context):  # noqa: N802
+        return pb.GetUploadResponse(upload=object_pb2.Upload(name=request.name))
+
+    async def Write(self, request_iterator, context):  # noqa: N802
+        self.streams += 1
+        silent = self.streams == 1
+        async for request in request_iterator:
+            size_bytes = len(request.chunk.data)
+            if not size_bytes or silent:
+                continue
+            self.received += request.chunk.data
+            durable = object_pb2.ByteRange(offset=request.chunk.offset, length=size_bytes)
+            yield pb.WriteResponse(acknowledged=[durable], written_bytes=size_bytes)
+
+
+async def test_a_storage_that_says_nothing_of_what_it_took_is_asked_anew(monkeypatch):
+    monkeypatch.setattr("distconv.engine.write_stream._SILENCE_S", 0.2)
+    silent = Silent()  # type: ignore[abstract]
+    service = Service(
+        name="distconv.v1.StorageService",
+        authenticator=LocalAuthenticator(),
+        register=lambda s: pb_grpc.add_StorageServiceServicer_to_server(silent, s),
+    )
+    server = await start_server(ServerSettings(bind="127.0.0.1:0"), [service])
+    grant = MediaGrant(addresses=(server.address,), token="t", object_name="objects/o")
+    link = StorageLink(grant, patience_s=10)
+    data = os.urandom(MIB)
+    try:
+        stream = WriteStream(link, "uploads/u", window_bytes=2 * MIB)
+        async with asyncio.timeout(20):
+            for start in range(0, len(data), CHUNK_BYTES):
+                await stream.put(start, data[start : start + CHUNK_BYTES])
+            await stream.finish()
+        assert silent.received == data
+        assert silent.streams == 2
+    finally:
+        await link.close()
+        await server.stop()

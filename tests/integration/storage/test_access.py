@@ -24,11 +24,13 @@ from distconv.storage.testing import (
     cut,
     running_storage,
 )
+from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
 
 NAME = f"objects/{OBJECT_ID}"
 UPLOAD = f"uploads/{OBJECT_ID}.0123456789ab"
+_RANGE = object_pb2.ByteRange(offset=0, length=1)
 
 
 async def _all(stub: StorageServiceStub, method: str, metadata: object) -> object:
@@ -36,6 +38,8 @@ async def _all(stub: StorageServiceStub, method: str, metadata: object) -> objec
     requests: dict[str, object] = {
         "CreateUpload": pb.CreateUploadRequest(object=NAME),
         "Write": pb.WriteRequest(upload=UPLOAD),
+        "SignSegment": pb.SignSegmentRequest(upload=UPLOAD, range=_RANGE),
+        "ConfirmSegment": pb.ConfirmSegmentRequest(upload=UPLOAD, range=_RANGE),
         "GetUpload": pb.GetUploadRequest(name=UPLOAD),
         "CompleteUpload": pb.CompleteUploadRequest(name=UPLOAD, sha256="0" * 64),
         "AbortUpload": pb.AbortUploadRequest(name=UPLOAD),
@@ -63,6 +67,8 @@ async def _all(stub: StorageServiceStub, method: str, metadata: object) -> objec
 METHODS = {
     "CreateUpload": MediaAction.WRITE,
     "Write": MediaAction.WRITE,
+    "SignSegment": MediaAction.WRITE,
+    "ConfirmSegment": MediaAction.WRITE,
     "GetUpload": MediaAction.WRITE,
     "CompleteUpload": MediaAction.WRITE,
     "AbortUpload": MediaAction.WRITE,

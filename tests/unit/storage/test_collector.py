@@ -106,7 +106,7 @@ async def test_what_no_record_refers_to_goes_once_it_is_old(
     kept = list(await provider.keys())
     await provider.put(place.data_key("0" * 12), b"another version")
     await provider.put(alone.data_key("1" * 12), b"of no record")
-    await provider.put("t1/reserved/0c.000000000000.main.5", b"")
+    await provider.put("t1/reserved/0c.000000000000.main.5.00000000", b"")
     await provider.delete(kept[0])  # the entry of the index
     found = await collector.collect("t1", dry_run=False)
     # A completion in another process may be about to put the record of either.

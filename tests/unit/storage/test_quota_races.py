@@ -165,6 +165,43 @@ async def test_an_object_counts_all_the_while_it_is_being_committed(
         await other
 
 
+class TwoPages(MemoryProvider):
+    """Lists all keys in two pages, as a bucket does, and halts once between them: at `reserved`."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder, clock=CLOCK)
+        self.halted = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def keys(self, prefix: str = "") -> Sequence[str]:
+        """Return the keys under a prefix."""
+        page = [key for key in await super().keys(prefix) if key < reserved_prefix("t1")]
+        if not prefix and not self.halted.is_set():
+            self.halted.set()
+            await self.go.wait()
+        return [
+            *page,
+            *(key for key in await super().keys(prefix) if key >= reserved_prefix("t1")),
+        ]
+
+
+async def test_a_pool_counts_an_object_that_is_committed_between_two_pages(tmp_path: Path) -> None:
+    provider = TwoPages(tmp_path)
+    quotas = Quotas(provider, QuotaLimits(by_pool={"main": QUOTA}))
+    first, place = _upload("0a", QUOTA), Place(tenant="t1", object_id="0a")
+    provider.halted.set()  # not yet
+    await quotas.reserve(first)
+    provider.halted.clear()
+    other = asyncio.create_task(quotas.reserve(_upload("0b", 1)))
+    await provider.halted.wait()
+    await Objects(provider).commit(place, _record(first))
+    await quotas.release(place, first.nonce)
+    provider.go.set()
+    with pytest.raises(QuotaExceededError):
+        await other
+    assert await quotas.used_by_pool() == {"main": QUOTA}
+
+
 def _record(upload: UploadRecord) -> ObjectRecord:
     return ObjectRecord(
         object_id=upload.object_id,

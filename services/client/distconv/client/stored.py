@@ -21,7 +21,9 @@ class StoredObject:
 
     While it is UPLOADING its size is the declared one, 0 when none was, and it
     has no digest. `file_name` and `labels` are what its owner calls it. `job` is
-    the job that an output was made for, `jobs/{id}`; empty for what was uploaded.
+    what the label `distconv.job` says, as `jobs/{id}`, empty without one: engines set
+    it on outputs, to the job that they made them for. Nothing keeps others who
+    upload from setting it, too.
     """
 
     name: str

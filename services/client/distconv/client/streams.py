@@ -11,9 +11,9 @@ from distconv.core.errors import DeadlineExceededError, DistconvError, Unauthent
 
 R = TypeVar("R")
 
-# A dead peer is found by keepalive within 30 s; this is for one that lives and does nothing.
-# Long, because on a slow line acknowledgements are far apart.
-STALL_S = 120.0
+# A dead peer is found by keepalive within 30 s; this is for one that lives and does nothing, and
+# for a word that was lost. Long, because on a slow line two chunks take their time.
+STALL_S = 60.0
 # A chunk that arrives damaged is sent again; a path that damages every one is given up.
 MAX_DAMAGED = 5
 # How long a careful start waits to be refused as a whole.

@@ -60,6 +60,7 @@ async def _serve(
         tls_ca=None if tls_ca is None else tls_ca.decode("ascii", errors="replace"),
         direct_reads=settings.direct_reads,
         direct_read_bytes=settings.direct_read_bytes,
+        direct_writes=settings.direct_writes,
         scratch_folder=str(scratch.folder),
         shared_folders=list(settings.shared_folders),
     ).to_bytes()

@@ -77,7 +77,8 @@ class EngineSettings(ProcessSettings):
         default=4 * 1024 * 1024,
         ge=1024 * 1024,
         le=1024**3,
-        description="output kept in memory until storage has acknowledged it, bytes",
+        description="output kept in memory until storage has acknowledged it, bytes; half of "
+        "it, at most 8 MiB, makes a segment that is put into a bucket",
     )
     read_ahead_bytes: int = Field(
         default=1024 * 1024,
@@ -89,6 +90,11 @@ class EngineSettings(ProcessSettings):
         default=True,
         description="whether sources that lie in a bucket are read from there, by signed URLs, as "
         "long as that works; otherwise through storage",
+    )
+    direct_writes: bool = Field(
+        default=False,
+        description="whether outputs are put into the bucket in which storage keeps objects, by "
+        "signed URLs, as long as that works; otherwise through storage",
     )
     direct_read_bytes: int = Field(
         default=16 * 1024 * 1024,

@@ -1,31 +1,25 @@
-"""Write an output to storage: a bounded window of what is not yet acknowledged, resumable."""
+"""Write an output to storage: open its upload, bring the bytes there, have it committed."""
 
 import asyncio
 import hashlib
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Protocol
 
-import google_crc32c
-import grpc.aio
-
-from distconv.core.errors import DistconvError, InternalError, UnavailableError
+from distconv.core.errors import DistconvError, InternalError
 from distconv.core.media import MediaCensus, MediaInfo
 from distconv.core.profile import Container
-from distconv.engine.storage_link import Patience, StorageLink
+from distconv.engine.backoff import Pause
+from distconv.engine.direct_writer import DirectWriter
+from distconv.engine.storage_link import StorageLink
+from distconv.engine.write_stream import WriteStream
 from distconv.media.ports import Buffer
-from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert import media, profile
 from distconv.rpc.errors import translated
 from distconv.rpc.limits import CHUNK_BYTES
-from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
-
-if TYPE_CHECKING:
-    WriteCall = grpc.aio.StreamStreamCall[bytes, pb.WriteResponse]
 
 # Finishing copies the whole file; even a slow disk moves 10 MB/s, and this is 360 GB of it.
 _COMPLETE_TIMEOUT_S = 10 * 3600.0
@@ -45,41 +39,63 @@ class Committed:
     census: MediaCensus
 
 
-class _Chunk(NamedTuple):
-    offset: int
-    data: bytes
-    crc32c: int
+class Carrier(Protocol):
+    """Bring pieces of an output to its open upload; holds a bounded window of them."""
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much was taken and is not known to have arrived."""
+        ...
+
+    async def put(self, offset: int, data: bytes) -> None:
+        """Take a piece, waiting while the window is full. Raises the tree's errors."""
+        ...
+
+    async def finish(self) -> None:
+        """Wait until all has arrived; nothing is put any more. Raises the tree's errors."""
+        ...
+
+    async def close(self) -> None:
+        """Let go, whatever is under way; harmless when repeated."""
+        ...
 
 
 class StorageSink:
-    """A ByteSink over StorageService.Write; `open` first, then `write`, then `complete` or `abort`.
+    """A ByteSink to storage; `open` first, then `write`, then `complete` or `abort`.
 
-    Holds at most `window_bytes` that storage has not acknowledged, and sends
-    them again after a break.
+    Holds at most `window_bytes` that have not arrived. With `direct` they go into
+    storage's bucket itself where storage has one and lets them.
     """
 
     def __init__(
-        self, link: StorageLink, *, window_bytes: int, labels: Mapping[str, str] = _NO_LABELS
+        self,
+        link: StorageLink,
+        *,
+        window_bytes: int,
+        direct: bool = False,
+        labels: Mapping[str, str] = _NO_LABELS,
+        pause: Pause = asyncio.sleep,
     ) -> None:
-        """`labels` are those of the object that is written."""
+        """`labels` are those of the object that is written; `pause` is between direct tries."""
         self._link = link
         self._labels = labels
         self._window_bytes = window_bytes
+        self._direct = direct
+        self._pause = pause
         self._upload = ""
         self._offset = 0
         self._digest = hashlib.sha256()
-        self._held: deque[_Chunk] = deque()  # in order, not acknowledged
-        self._held_bytes = 0
-        self._next = 0  # index in _held of the next chunk to send on this stream
-        self._moved = asyncio.Event()
-        self._finished = False
-        self._error: DistconvError | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._carrier: Carrier | None = None
 
     @property
     def written_bytes(self) -> int:
         """Return how much was written so far."""
         return self._offset
+
+    @property
+    def held_bytes(self) -> int:
+        """Return how much was written and is not known to have arrived."""
+        return 0 if self._carrier is None else self._carrier.held_bytes
 
     async def open(self, container: Container) -> None:
         """Open the upload. Raises the tree's errors."""
@@ -92,31 +108,30 @@ class StorageSink:
             lambda: self._link.stub.CreateUpload(request, metadata=self._link.metadata)
         )
         self._upload = answer.upload.name
-        self._pump = asyncio.create_task(self._run(), name="storage write")
+        if self._direct and answer.signs_segments:
+            self._carrier = DirectWriter(
+                self._link, self._upload, window_bytes=self._window_bytes, pause=self._pause
+            )
+        else:
+            self._carrier = WriteStream(self._link, self._upload, window_bytes=self._window_bytes)
 
     async def write(self, data: Buffer) -> None:
         """Take `data`, waiting while the window is full. Raises the tree's errors."""
         view = memoryview(data)
         for start in range(0, len(view), CHUNK_BYTES):
-            await self._hold(bytes(view[start : start + CHUNK_BYTES]))
+            piece = bytes(view[start : start + CHUNK_BYTES])
+            await self._opened().put(self._offset, piece)
+            self._digest.update(piece)
+            self._offset += len(piece)
 
-    async def _hold(self, piece: bytes) -> None:
-        while self._held and self._held_bytes + len(piece) > self._window_bytes:
-            await self._wait_moved()
-        self._raise_error()
-        self._digest.update(piece)
-        self._held.append(_Chunk(self._offset, piece, google_crc32c.value(piece)))
-        self._offset += len(piece)
-        self._held_bytes += len(piece)
-        self._moved.set()
+    def _opened(self) -> Carrier:
+        if self._carrier is None:
+            raise InternalError("an output was written before its upload was opened")
+        return self._carrier
 
     async def complete(self) -> Committed:
         """Send the rest, have it finished and committed. Raises the tree's errors."""
-        self._finished = True
-        self._moved.set()
-        if self._pump is not None:
-            await self._pump
-        self._raise_error()
+        await self._opened().finish()
         request = pb.CompleteUploadRequest(
             name=self._upload, size_bytes=self._offset, sha256=self._digest.hexdigest()
         )
@@ -136,9 +151,8 @@ class StorageSink:
 
     async def abort(self) -> None:
         """Give the upload up; what cannot be told to storage expires there."""
-        if self._pump is not None:
-            self._pump.cancel()
-            await asyncio.gather(self._pump, return_exceptions=True)
+        if self._carrier is not None:
+            await self._carrier.close()
         if self._upload:
             try:
                 with translated(self._link.address):
@@ -149,86 +163,3 @@ class StorageSink:
                     )
             except DistconvError:
                 pass
-
-    async def _run(self) -> None:
-        patience = Patience(self._link)
-        try:
-            while not (self._finished and not self._held):
-                try:
-                    await self._forget_received()
-                    await self._stream(patience)
-                except DistconvError as error:
-                    await patience.lose(error)
-        except DistconvError as error:
-            self._error = error
-        finally:
-            self._moved.set()
-
-    async def _forget_received(self) -> None:
-        if not self._held:
-            return
-        with translated(self._link.address):
-            answer = await self._link.stub.GetUpload(
-                pb.GetUploadRequest(name=self._upload), metadata=self._link.metadata, timeout=20
-            )
-        self._acknowledge(answer.upload.received)
-        self._next = 0
-
-    async def _stream(self, patience: Patience) -> None:
-        pacer = Pacer()
-        call = self._link.write_method(metadata=self._link.metadata)
-        sending = asyncio.create_task(self._send(call, pacer))
-        try:
-            with translated(self._link.address):
-                while isinstance(response := await call.read(), pb.WriteResponse):
-                    patience.reset()
-                    pacer.written(response.written_bytes)
-                    self._acknowledge(response.acknowledged)
-            with translated(self._link.address):
-                await sending
-        except asyncio.InvalidStateError as error:
-            raise UnavailableError(f"storage at {self._link.address} ended the stream") from error
-        finally:
-            sending.cancel()
-            call.cancel()
-            await asyncio.gather(sending, return_exceptions=True)
-        if self._held or not self._finished:
-            raise UnavailableError(f"storage at {self._link.address} ended the stream early")
-
-    async def _send(self, call: "WriteCall", pacer: Pacer) -> None:
-        first = pb.WriteRequest(upload=self._upload, report_written=True)
-        await call.write(first.SerializeToString())
-        while True:
-            while self._next < len(self._held):
-                held = self._held[self._next]
-                await pacer.acquire(len(held.data))
-                self._next += 1
-                await call.write(write_request(held.offset, held.data, held.crc32c))
-            if self._finished:
-                await call.done_writing()
-                return
-            await self._wait_moved()
-
-    def _acknowledge(self, ranges: Sequence[object_pb2.ByteRange]) -> None:
-        if not ranges:
-            return
-        kept: deque[_Chunk] = deque()
-        sent = 0
-        for position, held in enumerate(self._held):
-            end = held.offset + len(held.data)
-            if any(r.offset <= held.offset and end <= r.offset + r.length for r in ranges):
-                self._held_bytes -= len(held.data)
-            else:
-                kept.append(held)
-                sent += position < self._next
-        self._held, self._next = kept, sent
-        self._moved.set()
-
-    async def _wait_moved(self) -> None:
-        self._moved.clear()
-        await self._moved.wait()
-        self._raise_error()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error

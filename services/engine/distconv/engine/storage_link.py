@@ -1,10 +1,12 @@
 """What reading and writing at storage have in common: the channel, patience, and tokens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
+
+import grpc.aio
 
 from distconv.core.errors import (
     DamagedObjectError,
@@ -45,6 +47,14 @@ class SignedUrl:
     block_crc32c: bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentUrl:
+    """Where plain HTTP can put a segment, with what headers."""
+
+    url: str
+    headers: Mapping[str, str]
+
+
 class StorageLink:
     """A channel to the storage of one grant; use as a context manager."""
 
@@ -56,22 +66,29 @@ class StorageLink:
         self.patience_s = patience_s
         self.metadata = bearer_metadata(grant.token)
         self._turn = 0
+        self._channels: dict[str, grpc.aio.Channel] = {}
         self._connect(grant.addresses[0])
 
     def _connect(self, address: str) -> None:
         self.address = address
-        self._channel = open_channel(address, tls_ca=self._tls_ca)
-        self.stub = StorageServiceStub(self._channel)
-        self.write_method = write_method(self._channel)
+        if address not in self._channels:
+            self._channels[address] = open_channel(address, tls_ca=self._tls_ca)
+        channel = self._channels[address]
+        self.stub = StorageServiceStub(channel)
+        self.write_method = write_method(channel)
 
     async def close(self) -> None:
-        """Close the channel."""
-        await self._channel.close()
+        """Close the channels."""
+        for channel in self._channels.values():
+            await channel.close()
 
-    async def next_address(self) -> None:
-        """Go on with the next storage server of the grant, if there are several."""
-        if len(self.grant.addresses) > 1:
-            await self._channel.close()
+    def leave(self, address: str) -> None:
+        """Go on with the next storage server of the grant, if there are several.
+
+        Of several calls that fail at `address` at once the first alone does. Calls
+        that are under way there go on.
+        """
+        if self.address == address:
             self._turn += 1
             self._connect(self.grant.addresses[self._turn % len(self.grant.addresses)])
 
@@ -84,16 +101,18 @@ class StorageLink:
         """
         patience = Patience(self)
         while True:
+            address = self.address
             try:
-                with translated(self.address):
+                with translated(address):
                     async with asyncio.timeout(timeout_s):
                         return await call()
             except TimeoutError:
                 await patience.lose(
-                    DeadlineExceededError(f"storage at {self.address} gave no answer in time")
+                    DeadlineExceededError(f"storage at {address} gave no answer in time"),
+                    at=address,
                 )
             except DistconvError as error:
-                await patience.lose(error)
+                await patience.lose(error, at=address)
 
     async def committed(self) -> tuple[int, str] | None:
         """Return size and SHA-256 of the object, None while it is uploaded. See `unary`."""
@@ -134,6 +153,21 @@ class StorageLink:
             block_crc32c=answer.block_crc32c,
         )
 
+    async def sign_segment(self, upload: str, offset: int, length: int) -> SegmentUrl:
+        """Ask for a URL at which a segment of an upload can be put. See `unary`."""
+        request = pb.SignSegmentRequest(
+            upload=upload, range=object_pb2.ByteRange(offset=offset, length=length)
+        )
+        answer = await self.unary(lambda: self.stub.SignSegment(request, metadata=self.metadata))
+        return SegmentUrl(url=answer.url, headers=dict(answer.headers))
+
+    async def confirm_segment(self, upload: str, offset: int, length: int) -> None:
+        """Say that a segment was put. See `unary`."""
+        request = pb.ConfirmSegmentRequest(
+            upload=upload, range=object_pb2.ByteRange(offset=offset, length=length)
+        )
+        await self.unary(lambda: self.stub.ConfirmSegment(request, metadata=self.metadata))
+
 
 class Patience:
     """Count how long storage has been away and pause between tries."""
@@ -150,8 +184,12 @@ class Patience:
         self._pause_s = _FIRST_PAUSE_S
         self._damaged = 0
 
-    async def lose(self, error: DistconvError) -> None:
-        """Pause before another try; raise `error` when it does not pass or patience has ended."""
+    async def lose(self, error: DistconvError, *, at: str | None = None) -> None:
+        """Pause before another try; raise `error` when it does not pass or patience has ended.
+
+        `at` is the address that failed, where it may not be the link's any more.
+        """
+        at = at or self._link.address
         now = asyncio.get_running_loop().time()
         if self._away_since is None:
             self._away_since = now
@@ -163,4 +201,4 @@ class Patience:
             raise error
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
-        await self._link.next_address()
+        self._link.leave(at)

@@ -9,6 +9,7 @@ from distconv.core.errors import InvalidArgumentError
 from distconv.media.sandbox import RlimitSandbox
 from distconv.storage.collector import Collector
 from distconv.storage.completion import Completion
+from distconv.storage.direct import DirectAccess
 from distconv.storage.expirer import expire_uploads
 from distconv.storage.finish import Finisher, MediaFinisher
 from distconv.storage.limits import Limits
@@ -43,7 +44,7 @@ class StorageApp:
         self._settings = settings
         self._threads = Threads(settings.io_threads)
         pooled = PooledProvider(
-            provider or _provider(settings, self._threads),
+            provider or _provider(settings, self._threads, clock),
             {
                 name: LocalProvider(path, self._threads)
                 for name, path in settings.pool_folders.items()
@@ -86,6 +87,9 @@ class StorageApp:
             grace=self.limits.upload_ttl,
             clock=clock,
         )
+        self.direct = DirectAccess(
+            provider=self.provider, objects=self.objects, uploads=self.uploads, clock=clock
+        )
         self._duties: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
@@ -120,7 +124,7 @@ def _main_folder(settings: StorageSettings) -> Path:
     return settings.data_dir / "storage"
 
 
-def _provider(settings: StorageSettings, threads: Threads) -> Provider:
+def _provider(settings: StorageSettings, threads: Threads, clock: Clock) -> Provider:
     if not settings.bucket_url:
         return LocalProvider(_main_folder(settings), threads)
     # An extra, which only those install who have a bucket.
@@ -146,7 +150,7 @@ def _provider(settings: StorageSettings, threads: Threads) -> Provider:
         patience=timedelta(seconds=settings.bucket_patience_s),
         segment_bytes=settings.segment_bytes,
     )
-    return ObjectStoreProvider(connect(options), settings.data_dir / "scratch", threads)
+    return ObjectStoreProvider(connect(options), settings.data_dir / "scratch", threads, clock)
 
 
 def _media_finisher(settings: StorageSettings) -> MediaFinisher:

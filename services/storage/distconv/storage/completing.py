@@ -61,14 +61,14 @@ class Completing:
         self._running: dict[tuple[Place, str], _Running] = {}  # by upload: place and nonce
         self._verdicts: dict[Place, _Verdict] = {}
 
-    async def get(self, place: Place, upload_id: UploadId) -> Upload:
-        """Return an open upload; the caller owns its place.
+    async def get(self, place: Place, upload_id: UploadId, *, look: bool = True) -> Upload:
+        """Return an open upload; the caller owns its place. See `UploadTable.opened`.
 
         Raises NotFoundError, and FailedPreconditionError when it has failed.
         """
         record = await self._table.current(place)
         if record is not None and record.nonce == upload_id.nonce:
-            return await self._table.opened(place, record)
+            return await self._table.opened(place, record, look=look)
         if (verdict := self.verdict(place, upload_id)) is not None:
             raise FailedPreconditionError(
                 f"{upload_id.name} has failed and takes no more bytes: {verdict.message}"

@@ -17,6 +17,7 @@ from distconv.core.errors import (
     FailedPreconditionError,
     InternalError,
     InvalidArgumentError,
+    UnavailableError,
 )
 from distconv.core.profile import Container
 from distconv.storage.blocks import Blocks, BlockSums
@@ -57,6 +58,15 @@ def check_size(upload: Upload, size_bytes: int) -> None:
         )
 
 
+def _require_unspoiled(upload: Upload) -> None:
+    """Raise when a segment was put again, with another length, after it was acknowledged."""
+    for start, end in upload.staging.spoiled:
+        raise DataLossError(
+            f"bytes {start} to {end - 1} of {upload.id.name} were overwritten with more or fewer "
+            "after they had arrived: what is there is not what was sent; upload it again"
+        )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prepared:
     """An object that is ready: its record, and how to publish its content."""
@@ -89,20 +99,34 @@ class Completion:
     ) -> AsyncIterator[Prepared]:
         """Prepare a sealed upload; what was prepared is gone when the context ends.
 
-        Raises DataLossError when the digest does not match, and what finishing
-        raises; the upload is as it was then.
+        Raises DataLossError when the digest does not match, QuotaExceededError when
+        several processes took more of it together than there is room for, and what
+        finishing raises; the upload is as it was then.
         """
-        await self._check_digest(upload, size_bytes, sha256)
+        _require_unspoiled(upload)
+        await upload.cover(size_bytes)
         container = upload.record.container
         if container is None:
+            await self._check_digest(upload, size_bytes, sha256)
             blocks = await self._threads.run(upload.digest.blocks)
             record = self._record(upload, size_bytes, sha256, blocks=blocks)
             key = upload.place.data_key(record.version)
-            publish = partial(upload.staging.publish, key, size_bytes)
+            publish = partial(self._publish, upload, key, size_bytes, sha256)
             yield Prepared(record=record, publish=publish)
             return
         async with self._finish_turns, self._provider.scratch() as folder:
-            yield await self._finish(upload, folder, container, sha256)
+            yield await self._finish(upload, folder, container, (size_bytes, sha256))
+
+    async def _publish(self, upload: Upload, key: str, size_bytes: int, sha256: str) -> Published:
+        published = await upload.staging.publish(key, size_bytes)
+        if published.sha256 not in (None, sha256):
+            await self._check_again(upload, size_bytes, sha256)
+        return published
+
+    async def _check_again(self, upload: Upload, size_bytes: int, sha256: str) -> None:
+        """Hash what lies there, not what came: others may have put other bytes since."""
+        upload.digest.reset()
+        await self._check_digest(upload, size_bytes, sha256)
 
     async def _check_digest(self, upload: Upload, size_bytes: int, sha256: str) -> None:
         staging, digest = upload.staging, upload.digest
@@ -120,10 +144,10 @@ class Completion:
             )
 
     async def _finish(
-        self, upload: Upload, folder: Path, container: Container, sha256: str
+        self, upload: Upload, folder: Path, container: Container, received: tuple[int, str]
     ) -> Prepared:
         target = folder / f"finished.{container.value}"
-        source = await upload.staging.path(folder, sha256=sha256)
+        source = await self._checked_path(upload, folder, *received)
         finished = await self._finisher.finish(source, target, container)
         size_bytes, target_sha256, blocks = await self._hash_file(target)
         record = self._record(
@@ -132,10 +156,27 @@ class Completion:
             target_sha256,
             blocks=blocks,
             finished=finished,
-            received=(upload.digest.frontier, sha256),
+            received=received,
         )
         publish = partial(self._provider.adopt, target, upload.place.data_key(record.version))
         return Prepared(record=record, publish=publish)
+
+    async def _checked_path(
+        self, upload: Upload, folder: Path, size_bytes: int, sha256: str
+    ) -> Path:
+        """Return a file of what arrived, compared with the digest while it is read but once.
+
+        A file that is made is compared as it is made. Only one that differs takes
+        another look: have the bytes changed on their way from where they lie, or before?
+        """
+        hashed = upload.digest.frontier == size_bytes
+        if hashed or not upload.staging.copies:
+            await self._check_digest(upload, size_bytes, sha256)
+        try:
+            return await upload.staging.path(folder, sha256=sha256)
+        except UnavailableError:
+            await self._check_again(upload, size_bytes, sha256)
+            raise
 
     async def _hash_file(self, path: Path) -> tuple[int, str, Blocks]:
         size_bytes = (await self._threads.run(path.stat)).st_size

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import google_crc32c
+import structlog
 
 from distconv.core.errors import DataLossError
 from distconv.core.ranges import Range, RangeSet
@@ -12,6 +13,7 @@ from distconv.rpc.limits import CHUNK_BYTES
 from distconv.storage.providers.port import Piece, total
 from distconv.storage.upload import Upload
 
+_log = structlog.get_logger()
 # Chunks of a few bytes cost more than their bytes: this bounds what a batch of them holds.
 _BATCH_CHUNKS = 1024
 # A hop to a thread costs the loop about as much as writing a chunk: chunks wait
@@ -62,6 +64,7 @@ class Intake:
         )
         self._gathered: list[Piece] = []
         self._gathered_bytes = 0
+        self._taken_bytes = 0
         self._unacknowledged: list[Range] = []
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
@@ -91,6 +94,7 @@ class Intake:
         finally:
             self._upload.users -= 1
             self._upload.unwatch(self._wake)
+            _log.info("write_ended", upload=self._upload.id.name, taken_bytes=self._taken_bytes)
             reader.cancel()
             await asyncio.gather(reader, return_exceptions=True)
 
@@ -146,6 +150,7 @@ class Intake:
         self._room.set()
         if batch:
             await self._upload.write(batch)
+            self._taken_bytes += total(batch)
             self._unacknowledged += ((offset, offset + len(data)) for offset, data in batch)
         return total(batch) if self._report_taken else 0
 

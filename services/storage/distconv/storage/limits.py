@@ -6,6 +6,9 @@ from datetime import timedelta
 from distconv.rpc.limits import CHUNK_BYTES
 
 MIB = 1024 * 1024
+# How long a URL of a segment holds: it is put at once, and what is put after the upload's end lies
+# about until it is collected.
+SEGMENT_URL_TTL = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,7 +47,7 @@ class Pools:
         return wanted or self._by_tenant.get(tenant, MAIN_POOL)
 
     async def list(self) -> list[Pool]:
-        """Describe every pool; costs a listing of all keys."""
+        """Describe every pool; costs two listings of all keys."""
         used = await self._quotas.used_by_pool()
         return [await self._describe(name, used.get(name, 0)) for name in self._names]
 

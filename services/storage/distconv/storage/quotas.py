@@ -4,13 +4,13 @@ What counts lies at the provider, so that it holds for any number of storage
 processes: the entries of `contents` for what is committed, and a reservation for
 each upload under way, which is the key itself:
 
-    TENANT/reserved/OBJECT.NONCE.POOL.SIZE.CLAIM
+    TENANT/reserved/OBJECT.NONCE.POOL.SIZE.TICKET
 
 A reservation is put first and what is used is added up after it: of two uploads
 that begin at once and do not fit together, each sees the other, so that at most
-one is let in. Processes that grow the same upload claim apart, so that one which
-is refused takes back nothing but its own. Where there is no quota, nothing is put
-and nothing is counted.
+one is let in. Processes that grow the same upload draw a ticket each, so that one
+that is refused takes back nothing but its own. Where there is no quota, nothing is
+put and nothing is counted.
 """
 
 import secrets
@@ -62,22 +62,29 @@ class Quotas:
     async def reserve(self, record: UploadRecord) -> None:
         """Reserve an upload's declared size. Raises QuotaExceededError, having reserved nothing."""
         if self._is_limited(record):
-            await self._claim(record, record.size_bytes, wanted_bytes=record.size_bytes)
+            await self._put_reservation(record, record.size_bytes, wanted_bytes=record.size_bytes)
 
     async def cover(self, record: UploadRecord, size_bytes: int) -> None:
         """See that an upload may have `size_bytes`; one of unknown size reserves as it grows.
 
         Raises QuotaExceededError; what was reserved stays.
         """
+        if self.is_covered(record, size_bytes):
+            return
+        await self._cover(record, size_bytes)
+
+    def is_covered(self, record: UploadRecord, size_bytes: int) -> bool:
+        """Say whether this process knows that an upload may have `size_bytes`."""
         if record.size_bytes or not self._is_limited(record):
-            return
-        if size_bytes <= self._covered.get((_place(record), record.nonce), 0):
-            return
+            return True
+        return size_bytes <= self._covered.get((_place(record), record.nonce), 0)
+
+    async def _cover(self, record: UploadRecord, size_bytes: int) -> None:
         ahead = -(-size_bytes // STEP_BYTES) * STEP_BYTES
         try:
-            await self._claim(record, ahead, wanted_bytes=size_bytes)
+            await self._put_reservation(record, ahead, wanted_bytes=size_bytes)
         except QuotaExceededError:  # what is left may be less than a step
-            await self._claim(record, size_bytes, wanted_bytes=size_bytes)
+            await self._put_reservation(record, size_bytes, wanted_bytes=size_bytes)
 
     async def release(self, place: Place, nonce: str) -> None:
         """Give back what an upload of the object had reserved; harmless when that is nothing.
@@ -93,18 +100,21 @@ class Quotas:
                 await self._provider.delete(key)
 
     async def used_by_pool(self) -> Mapping[str, int]:
-        """Return the bytes that every pool has in use and reserved; costs a listing of all keys."""
-        return _sums(await self._provider.keys())
+        """Return the bytes that every pool has in use and reserved; lists all keys twice."""
+        return _sums(await self._counted())
 
     def _is_limited(self, record: UploadRecord) -> bool:
         return (
             self._limits.of_tenant(record.tenant) is not None or record.pool in self._limits.by_pool
         )
 
-    async def _claim(self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int) -> None:
+    async def _put_reservation(
+        self, record: UploadRecord, size_bytes: int, *, wanted_bytes: int
+    ) -> None:
         """Put a reservation in place of smaller ones, unless it exceeds a quota."""
         own = f"{reserved_prefix(record.tenant)}{record.object_id}.{record.nonce}.{record.pool}."
-        key = f"{own}{size_bytes}.{secrets.token_hex(4)}"
+        ticket = secrets.token_hex(4)
+        key = f"{own}{size_bytes}.{ticket}"
         await self._provider.put(key, b"")
         try:
             await self._check(record, size_bytes, wanted_bytes)
@@ -119,7 +129,7 @@ class Quotas:
     async def _check(self, record: UploadRecord, size_bytes: int, wanted_bytes: int) -> None:
         quota = self._limits.of_tenant(record.tenant)
         if quota is not None:
-            used = sum(_sums(await self._tenant_keys(record.tenant)).values())
+            used = sum(_sums(await self._counted(record.tenant)).values())
             if used > quota:
                 raise _exceeded(
                     f"the quota of the tenant '{record.tenant}'",
@@ -138,17 +148,26 @@ class Quotas:
                     wanted=wanted_bytes,
                 )
 
-    async def _tenant_keys(self, tenant: str) -> list[str]:
-        # In the order in which an upload goes from one to the other: none slips through between.
+    async def _counted(self, tenant: str | None = None) -> list[str]:
+        """Return the keys of what is reserved, then of what is committed, of a tenant or of all.
+
+        An upload goes from the one to the other, so that none slips through between two listings.
+        Within one it could: `contents` come first there, and a listing has several pages.
+        """
+        if tenant is not None:
+            return [
+                *await self._provider.keys(reserved_prefix(tenant)),
+                *await self._provider.keys(tenant_contents_prefix(tenant)),
+            ]
         return [
-            *await self._provider.keys(reserved_prefix(tenant)),
-            *await self._provider.keys(tenant_contents_prefix(tenant)),
+            *(key for key in await self._provider.keys() if _kind(key) == "reserved"),
+            *(key for key in await self._provider.keys() if _kind(key) == "contents"),
         ]
 
 
 def is_reservation(key: str) -> bool:
     """Tell whether a key is a reservation."""
-    return key.split("/")[1] == "reserved"
+    return _kind(key) == "reserved"
 
 
 def reserved_place(key: str) -> Place:
@@ -156,9 +175,13 @@ def reserved_place(key: str) -> Place:
     return _parse_reservation(key).place
 
 
+def _kind(key: str) -> str:
+    return key.split("/")[1]
+
+
 def _parse_reservation(key: str) -> _Claim:
     tenant, _, name = key.split("/")
-    object_id, _, pool, size, *_ = name.split(".")  # earlier versions put no claim
+    object_id, _nonce, pool, size, _ticket = name.split(".")
     return _Claim(place=Place(tenant=tenant, object_id=object_id), pool=pool, size_bytes=int(size))
 
 
@@ -167,7 +190,7 @@ def _sums(keys: Iterable[str]) -> Mapping[str, int]:
     claims: dict[Place, _Claim] = {}
     committed: set[Place] = set()
     for key in keys:
-        kind = key.split("/")[1]
+        kind = _kind(key)
         if kind == "contents":
             entry = parse_content(key)
             claim = _Claim(place=entry.place, pool=entry.pool, size_bytes=entry.size_bytes)

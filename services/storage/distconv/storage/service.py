@@ -15,22 +15,22 @@ from distconv.core.errors import (
     FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
-    UnauthenticatedError,
 )
 from distconv.core.names import object_name
-from distconv.rpc.auth import MediaTokenAuthenticator, principal
+from distconv.rpc.auth import MediaTokenAuthenticator
 from distconv.rpc.chunk_messages import serve_read
 from distconv.rpc.convert.object import byte_ranges
 from distconv.rpc.convert.profile import to_container
 from distconv.rpc.convert.times import timestamp, to_timedelta
 from distconv.rpc.server import Service
-from distconv.rpc.tokens import MediaAction, MediaClaims, MediaTokens
+from distconv.rpc.tokens import MediaAction, MediaTokens
 from distconv.storage import packing, streaming
+from distconv.storage.access import allowed_place, allowed_upload, claims
 from distconv.storage.app import StorageApp
 from distconv.storage.following import Follower
 from distconv.storage.intake import Intake
 from distconv.storage.listing import Listing
-from distconv.storage.names import Place, UploadId, parse_object, shown
+from distconv.storage.names import Place, shown
 from distconv.storage.objects import Opened, missing
 from distconv.storage.proving import range_digests
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
@@ -49,7 +49,6 @@ if TYPE_CHECKING:
     _Context = grpc.aio.ServicerContext[Any, Any]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_MAX_URL_TTL = timedelta(days=7)
 
 
 def storage_service(app: StorageApp, tokens: MediaTokens) -> Service:
@@ -78,13 +77,14 @@ class StorageServicer(StorageServiceServicer):
         self._clock = app.clock
         self._listing = Listing(app.objects, app.uploads)
         self._collector = app.collector
+        self._direct = app.direct
         self._pools = app.pools
 
     async def CreateUpload(
         self, request: pb.CreateUploadRequest, context: _Context
     ) -> pb.CreateUploadResponse:
         """Open an upload for the object that the token names."""
-        place = _place(request.object, MediaAction.WRITE, field="object")
+        place = allowed_place(request.object, MediaAction.WRITE, field="object")
         upload = await self._uploads.create(
             place,
             size_bytes=request.size_bytes,
@@ -95,10 +95,12 @@ class StorageServicer(StorageServiceServicer):
                 else "",
                 labels=check_labels(request.labels, field="labels"),
             ),
-            pool=self._pools.chosen(place.tenant, _claims().pool),
+            pool=self._pools.chosen(place.tenant, claims().pool),
         )
         await upload.flush()
-        return pb.CreateUploadResponse(upload=packing.open_upload(upload))
+        return pb.CreateUploadResponse(
+            upload=packing.open_upload(upload), signs_segments=upload.staging.signs
+        )
 
     async def Write(
         self, request_iterator: AsyncIterator[pb.WriteRequest], context: _Context
@@ -107,7 +109,7 @@ class StorageServicer(StorageServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidArgumentError("the stream is empty; name the upload first", field="upload")
-        tenant, upload_id = _upload(first.upload, field="upload")
+        tenant, upload_id = allowed_upload(first.upload, field="upload")
         upload = await self._uploads.get(tenant, upload_id)
         upload.require_open()
         intake = Intake(
@@ -122,11 +124,38 @@ class StorageServicer(StorageServiceServicer):
                     acknowledged=byte_ranges(progress.durable), written_bytes=progress.written_bytes
                 )
 
+    async def SignSegment(
+        self, request: pb.SignSegmentRequest, context: _Context
+    ) -> pb.SignSegmentResponse:
+        """Make a URL for a segment, where the provider has any."""
+        signed = await self._direct.segment(
+            *allowed_upload(request.upload, field="upload"),
+            request.range.offset,
+            request.range.length,
+            token_end=claims().expire_time,
+        )
+        return pb.SignSegmentResponse(
+            url=signed.put.url,
+            headers=signed.put.headers,
+            expire_time=timestamp(signed.expire_time),
+        )
+
+    async def ConfirmSegment(
+        self, request: pb.ConfirmSegmentRequest, context: _Context
+    ) -> pb.ConfirmSegmentResponse:
+        """Take note of a segment."""
+        await self._direct.confirm(
+            *allowed_upload(request.upload, field="upload"),
+            request.range.offset,
+            request.range.length,
+        )
+        return pb.ConfirmSegmentResponse()
+
     async def GetUpload(
         self, request: pb.GetUploadRequest, context: _Context
     ) -> pb.GetUploadResponse:
         """Tell what has arrived."""
-        tenant, upload_id = _upload(request.name)
+        tenant, upload_id = allowed_upload(request.name)
         done = await self._uploads.find_completed(tenant, upload_id)
         if done is not None:
             return pb.GetUploadResponse(upload=packing.completed_upload(done))
@@ -138,7 +167,7 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.CompleteUploadRequest, context: _Context
     ) -> pb.CompleteUploadResponse:
         """Check, finish and commit."""
-        tenant, upload_id = _upload(request.name)
+        tenant, upload_id = allowed_upload(request.name)
         if request.size_bytes < 0:
             raise InvalidArgumentError("a size is at least 0 bytes", field="size_bytes")
         _check_sha256(request.sha256)
@@ -153,7 +182,7 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.AbortUploadRequest, context: _Context
     ) -> pb.AbortUploadResponse:
         """Give the upload up."""
-        await self._uploads.abort(*_upload(request.name))
+        await self._uploads.abort(*allowed_upload(request.name))
         return pb.AbortUploadResponse()
 
     async def Read(  # type: ignore[override]  # encoded already, which serve_read sees to
@@ -163,7 +192,7 @@ class StorageServicer(StorageServiceServicer):
         first = await anext(request_iterator, None)
         if first is None:
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
-        place = _place(first.object, MediaAction.READ, field="object")
+        place = allowed_place(first.object, MediaAction.READ, field="object")
         found = await self._find(place, follow=first.follow)
         async with streaming.read_requests(first, request_iterator) as requests:
             ranges = requests.ranges()
@@ -242,7 +271,7 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.GetObjectRequest, context: _Context
     ) -> pb.GetObjectResponse:
         """Describe an object."""
-        place = _place(request.name, _claims().action, field="name")
+        place = allowed_place(request.name, claims().action, field="name")
         record = await self._listing.describe(place)
         if record is None:
             raise missing(place)
@@ -253,15 +282,15 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.FindObjectRequest, context: _Context
     ) -> pb.FindObjectResponse:
         """Find an object by its content."""
-        claims = _claims()
-        claims.require(MediaAction.LIST, "")
+        token = claims()
+        token.require(MediaAction.LIST, "")
         self._uploads.check_size(request.size_bytes)
         contents = self._objects.contents
         if not request.sha256:
-            known = await contents.is_size_known(claims.tenant, request.size_bytes)
+            known = await contents.is_size_known(token.tenant, request.size_bytes)
             return pb.FindObjectResponse(size_known=known)
         _check_sha256(request.sha256)
-        record = await contents.find(claims.tenant, request.size_bytes, request.sha256)
+        record = await contents.find(token.tenant, request.size_bytes, request.sha256)
         if record is None:
             raise NotFoundError(
                 f"no object has {request.size_bytes} bytes of SHA-256 {request.sha256}; upload it"
@@ -272,10 +301,10 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.ListObjectsRequest, context: _Context
     ) -> pb.ListObjectsResponse:
         """List the tenant's objects."""
-        claims = _claims()
-        claims.require(MediaAction.LIST, "")
+        token = claims()
+        token.require(MediaAction.LIST, "")
         records, next_token = await self._listing.page(
-            claims.tenant,
+            token.tenant,
             size=request.page_size,
             token=request.page_token,
             wanted=packing.wanted(request),
@@ -288,48 +317,43 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.DeleteObjectRequest, context: _Context
     ) -> pb.DeleteObjectResponse:
         """Delete an object."""
-        await self._uploads.delete_object(_place(request.name, MediaAction.DELETE, field="name"))
+        await self._uploads.delete_object(
+            allowed_place(request.name, MediaAction.DELETE, field="name")
+        )
         return pb.DeleteObjectResponse()
 
     async def ListPools(
         self, request: pb.ListPoolsRequest, context: _Context
     ) -> pb.ListPoolsResponse:
         """List the storage pools."""
-        _claims().require(MediaAction.LIST, "")
+        claims().require(MediaAction.LIST, "")
         return pb.ListPoolsResponse(pools=map(packing.pool, await self._pools.list()))
 
     async def CollectLeftovers(
         self, request: pb.CollectLeftoversRequest, context: _Context
     ) -> pb.CollectLeftoversResponse:
         """Collect what nobody can use any more."""
-        claims = _claims()
-        claims.require(MediaAction.COLLECT, "")
-        found = await self._collector.collect(claims.tenant, dry_run=request.dry_run)
+        token = claims()
+        token.require(MediaAction.COLLECT, "")
+        found = await self._collector.collect(token.tenant, dry_run=request.dry_run)
         return pb.CollectLeftoversResponse(collected=map(packing.collected, found))
 
     async def GetUrl(self, request: pb.GetUrlRequest, context: _Context) -> pb.GetUrlResponse:
         """Make a URL, where the provider has any."""
-        place = _place(request.name, MediaAction.READ, field="name")
+        place = allowed_place(request.name, MediaAction.READ, field="name")
         ttl = to_timedelta(request.ttl) if request.HasField("ttl") else timedelta(minutes=15)
-        if not timedelta(seconds=1) <= ttl <= _MAX_URL_TTL:
-            raise InvalidArgumentError("a URL holds for 1 s to 7 days", field="ttl")
-        record = await self._objects.get(place)
-        # A URL cannot be taken back: it opens nothing for longer than the token does.
-        remaining = _claims().expire_time - self._clock.now()
-        ttl = min(ttl, max(remaining, timedelta(seconds=1)))
-        expire_time = self._clock.now() + ttl
-        url = await self._provider.url(place.data_key(record.version), ttl)
-        response = pb.GetUrlResponse(url=url, expire_time=timestamp(expire_time))
-        if record.blocks is not None:
-            response.block_size_bytes = record.blocks.block_bytes
-            response.block_crc32c = record.blocks.packed
+        found = await self._direct.fetch(place, ttl, token_end=claims().expire_time)
+        response = pb.GetUrlResponse(url=found.url, expire_time=timestamp(found.expire_time))
+        if (blocks := found.record.blocks) is not None:
+            response.block_size_bytes = blocks.block_bytes
+            response.block_crc32c = blocks.packed
         return response
 
     async def LocateObject(
         self, request: pb.LocateObjectRequest, context: _Context
     ) -> pb.LocateObjectResponse:
         """Tell where an object lies as a file, and prove what it holds."""
-        place = _place(request.name, MediaAction.READ, field="name")
+        place = allowed_place(request.name, MediaAction.READ, field="name")
         found = await self._find(place, follow=False)
         assert isinstance(found, Opened)  # noqa: S101  # an upload is not followed
         try:
@@ -341,29 +365,6 @@ class StorageServicer(StorageServiceServicer):
         return pb.LocateObjectResponse(
             path=path, object=packing.committed_object(found.record), range_sha256=digests
         )
-
-
-def _claims() -> MediaClaims:
-    claims = principal().media
-    if claims is None:
-        raise UnauthenticatedError("storage takes media access tokens alone")
-    return claims
-
-
-def _place(name: str, action: MediaAction, *, field: str) -> Place:
-    """Return the named object of the token's tenant, if the token allows that action on it."""
-    claims = _claims()
-    object_id = parse_object(name, field=field)
-    claims.require(action, object_id)
-    return Place(tenant=claims.tenant, object_id=object_id)
-
-
-def _upload(name: str, *, field: str = "name") -> tuple[str, UploadId]:
-    """Return the tenant and the upload, if the token allows to write its object."""
-    claims = _claims()
-    upload_id = UploadId.parse(name, field=field)
-    claims.require(MediaAction.WRITE, upload_id.object_id)
-    return claims.tenant, upload_id
 
 
 def _check_sha256(text: str) -> None:

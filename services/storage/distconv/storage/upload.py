@@ -10,26 +10,27 @@ one sync. A writer that gets `unsynced_limit_bytes` ahead of the disk waits.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from distconv.core.clock import Clock
 from distconv.core.errors import (
+    AlreadyExistsError,
     DistconvError,
     FailedPreconditionError,
     InternalError,
-    InvalidArgumentError,
     NotFoundError,
     ResourceExhaustedError,
 )
 from distconv.core.ranges import RangeSet
 from distconv.media.child import uncancelled
-from distconv.rpc.limits import MAX_CHUNK_BYTES
+from distconv.storage.bounds import Bounds
+from distconv.storage.claims import Claims
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
-from distconv.storage.providers.port import Piece, Staging, total
+from distconv.storage.providers.port import Piece, SignedPut, Staging, total
 from distconv.storage.records import UploadRecord
 
 _log = structlog.get_logger()
@@ -39,6 +40,11 @@ _CATCH_UP_BYTES = 8 * MIB
 
 async def _have_room(size_bytes: int) -> None:
     """Reserve nothing: there is no quota."""
+
+
+def _is_covered(size_bytes: int) -> bool:  # noqa: ARG001
+    """Say yes: there is no quota."""
+    return True
 
 
 class Upload:
@@ -54,8 +60,12 @@ class Upload:
         clock: Clock,
         active_time: datetime,
         cover: Callable[[int], Awaitable[None]] = _have_room,
+        is_covered: Callable[[int], bool] = _is_covered,
     ) -> None:
-        """`cover` is asked for room for so many bytes in all before more are written."""
+        """`cover` is asked for room for so many bytes in all before more are written.
+
+        `is_covered` says whether this process has found room for so many already.
+        """
         self.record = record
         self.staging = staging
         self.digest = digest
@@ -65,6 +75,7 @@ class Upload:
         self.followers = 0  # streams that read it as it comes
         self._limits = limits
         self._cover = cover
+        self._is_covered = is_covered
         self._clock = clock
         self._turn = asyncio.Lock()
         self._hurry = asyncio.Event()
@@ -72,6 +83,10 @@ class Upload:
         self._watchers: set[asyncio.Event] = set()
         self._writes = 0  # finished writes, and how many of them a sync has covered
         self._synced_writes = 0
+        self._bounds = Bounds(
+            self.id.name, declared_bytes=record.size_bytes, largest_bytes=limits.max_object_bytes
+        )
+        self._claims = Claims(self.id.name, staging.written, max_fragments=limits.max_fragments)
         self._losses = 0
         self._loss: DistconvError | None = None
         self._gone: DistconvError | None = None
@@ -116,21 +131,7 @@ class Upload:
 
     def check_piece(self, offset: int, length: int) -> None:
         """Raise InvalidArgumentError unless a chunk may lie there."""
-        declared = self.record.size_bytes
-        end = declared or self._limits.max_object_bytes
-        if not 1 <= length <= MAX_CHUNK_BYTES:
-            raise InvalidArgumentError(
-                f"a chunk at byte {offset} of {self.id.name} has {length} bytes; "
-                f"send 1 to {MAX_CHUNK_BYTES}",
-                field="chunk.data",
-            )
-        if offset < 0 or offset + length > end:
-            bound = f"the declared size of {end}" if declared else f"the largest size of {end}"
-            raise InvalidArgumentError(
-                f"a chunk at byte {offset} with {length} bytes does not lie within {bound} bytes "
-                f"of {self.id.name}; correct its offset, or open an upload of the right size",
-                field="chunk.offset",
-            )
+        self._bounds.check_piece(offset, length)
 
     def require_open(self) -> None:
         """Raise unless it takes bytes."""
@@ -175,21 +176,28 @@ class Upload:
             self.digest.reset()
             raise
         await hashing
+        self._claims.note((offset, offset + len(data)) for offset, data in fresh)
         self._writes += 1
         if self.staging.unsynced_bytes >= self._limits.sync_bytes:
             self._hurry.set()
         self._start_syncer()
-        await self.digest.catch_up(
-            self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
-        )
+        if (
+            not self._claims.any_signed
+        ):  # else most of it never passed here: read once, by the completion
+            await self.digest.catch_up(
+                self.staging.written, self.staging.read, limit_bytes=_CATCH_UP_BYTES
+            )
 
-    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
-        written, taken = self.staging.written, RangeSet()
-        if len(written) > self._limits.max_fragments:
+    def _check_fragments(self) -> None:
+        if len(self.staging.written) > self._limits.max_fragments:
             raise ResourceExhaustedError(
                 f"{self.id.name} has arrived in more than {self._limits.max_fragments} separate "
                 "pieces; fill the gaps between them first"
             )
+
+    def _fresh(self, pieces: Sequence[Piece]) -> list[Piece]:
+        written, taken = self.staging.written, RangeSet()
+        self._check_fragments()
         fresh: list[Piece] = []
         for offset, data in pieces:
             for gap in written.gaps(offset, offset + len(data)):
@@ -199,10 +207,53 @@ class Upload:
                     fresh.append((start, data if whole else data[start - offset : end - offset]))
         return fresh
 
+    async def sign(self, offset: int, length: int, ttl: timedelta) -> SignedPut:
+        """Make a URL at which somebody else may put a segment; it needs room from now on.
+
+        Raises AlreadyExistsError when some of it has arrived, and what `write` raises.
+        """
+        self._bounds.check_segment(offset, length)
+        end = offset + length
+        async with self._turn:
+            self.require_open()
+            if not self._is_covered(self._claims.size_with(offset, end)):
+                await self.refresh()  # what others took counts too
+            if list(self.staging.written.gaps(offset, end)) != [(offset, end)]:
+                raise AlreadyExistsError(
+                    f"some of the bytes {offset} to {end - 1} of {self.id.name} are there already; "
+                    "ask GetUpload what is missing"
+                )
+            self._claims.check(offset, end)
+            signed = await self.staging.sign(offset, end, ttl)
+            await self._cover(self._claims.size_with(offset, end))
+            self._claims.sign(offset, end)
+        return signed
+
+    async def cover(self, size_bytes: int) -> None:
+        """See once more that it may have so many bytes: others may have taken some of them.
+
+        Raises QuotaExceededError.
+        """
+        await self._cover(size_bytes)
+
+    async def confirm(self, offset: int, length: int) -> None:
+        """Count a segment that was put at its URL as arrived; harmless when repeated.
+
+        Raises DataLossError when it is not there, or has another length.
+        """
+        self._bounds.check_segment(offset, length)
+        self.require_open()
+        if not self.staging.durable.covers(offset, offset + length):
+            await self.staging.confirm(offset, offset + length)
+            self._claims.note([(offset, offset + length)])
+        self.active_time = self._clock.now()
+        self._tell()
+
     async def refresh(self) -> None:
         """Learn what other processes took of it, where the place is shared."""
         known_bytes = self.staging.durable.size_bytes
         await self.staging.refresh()
+        self._claims.note(self.staging.durable)
         if self.staging.durable.size_bytes != known_bytes:
             self.active_time = self._clock.now()
             self._tell()
@@ -251,6 +302,7 @@ class Upload:
             error = InternalError(f"{self.id.name} could not be made durable; send it again")
         self._loss = error
         self._losses += 1
+        self._claims.forget_lost(self.staging.written)
         self.digest.reset()
 
     def _tell(self) -> None:

@@ -97,11 +97,14 @@ class UploadTable:
         record = await self.find(place)
         return record is None or record.nonce != nonce
 
-    async def opened(self, place: Place, record: UploadRecord, *, goes_on: bool = True) -> Upload:
+    async def opened(
+        self, place: Place, record: UploadRecord, *, goes_on: bool = True, look: bool = True
+    ) -> Upload:
         """Return the upload of a record, with what an earlier process took of it.
 
         `goes_on` says that it is asked for by who fills it, which keeps it
-        alive; one who only reads it does not.
+        alive; one who only reads it does not. Without `look` what other
+        processes took since it was opened here may be unknown, and costs nothing.
         """
         now = self._clock.now()
         if place not in self.open:
@@ -114,8 +117,9 @@ class UploadTable:
                 clock=self._clock,
                 active_time=now,
                 cover=partial(self._quotas.cover, record),
+                is_covered=partial(self._quotas.is_covered, record),
             )
-        else:
+        elif look:
             await self.open[place].refresh()
         upload = self.open[place]
         if goes_on:

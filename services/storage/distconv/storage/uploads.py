@@ -127,13 +127,12 @@ class Uploads:
 
     async def _require_room(self, place: Place, record: UploadRecord) -> None:
         upload_id = UploadId(object_id=place.object_id, nonce=record.nonce)
-        size_bytes = record.size_bytes
         free = await self._provider.free_bytes(place.staging_key(upload_id))
-        if free is not None and free - size_bytes < self._limits.min_free_bytes:
+        if free is not None and free - record.size_bytes < self._limits.min_free_bytes:
             raise DiskFullError(
                 f"the disk of the storage pool '{record.pool}' has {free} bytes left, "
-                f"{self._limits.min_free_bytes} of them kept free: an upload of {size_bytes} bytes "
-                "finds no room; free space there and try again",
+                f"{self._limits.min_free_bytes} of them kept free: an upload of "
+                f"{record.size_bytes} bytes finds no room; free space there and try again",
                 metadata={"free_bytes": str(free)},
             )
 
@@ -141,14 +140,15 @@ class Uploads:
         """Return the record of the object's upload under way, None when there is none."""
         return await self._table.find(place)
 
-    async def get(self, tenant: str, upload_id: UploadId) -> Upload:
+    async def get(self, tenant: str, upload_id: UploadId, *, look: bool = True) -> Upload:
         """Return an open upload, from disk when an earlier process took its bytes.
 
-        Raises NotFoundError, and FailedPreconditionError when it has failed.
+        For `look` see `UploadTable.opened`. Raises NotFoundError, and
+        FailedPreconditionError when it has failed.
         """
         place = Place(tenant=tenant, object_id=upload_id.object_id)
         async with self._table.owners.own(place):
-            return await self._completing.get(place, upload_id)
+            return await self._completing.get(place, upload_id, look=look)
 
     async def find_open(self, place: Place) -> Upload | None:
         """Return the object's upload under way to read it, None when there is none."""

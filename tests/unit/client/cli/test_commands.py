@@ -1,4 +1,6 @@
 import json
+import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +122,22 @@ def test_the_answer_to_a_question_about_an_output_is_no_without_a_terminal(
     arguments = ["transcode", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out.mp4")]
     assert main([*arguments, "-p", "h264"]) == 7
     assert "--overwrite" in capsys.readouterr().err
+
+
+def test_nobody_is_asked_about_an_output_whose_terminal_does_not_show_the_question(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "in.mp4").write_bytes(b"x")
+    (tmp_path / "out.mp4").write_bytes(b"x")
+    ours, theirs = pty.openpty()
+    os.write(ours, b"n\n")  # whoever asks all the same has an answer
+    with os.fdopen(ours, "wb"), os.fdopen(theirs) as terminal:
+        monkeypatch.setattr("sys.stdin", terminal)
+        arguments = ["transcode", str(tmp_path / "in.mp4"), "-o", str(tmp_path / "out.mp4")]
+        assert main([*arguments, "-p", "h264"]) == 7
+    said = capsys.readouterr().err
+    assert "--overwrite" in said
+    assert "Replace it?" not in said
 
 
 @pytest.mark.parametrize("command", ["transcode", "download", "objects"])

@@ -1,4 +1,5 @@
 import fcntl
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -26,6 +27,10 @@ class Pipe:
         self.writer.close()
         return self.reader.read().decode().splitlines()
 
+    def read(self, text: str) -> str:
+        """Read as much as a text is long, while more may come."""
+        return self.reader.read(len(text.encode())).decode()
+
     def read_until(self, last: str) -> list[str]:
         """Read lines up to one, while more is being written."""
         lines: list[str] = []
@@ -48,6 +53,19 @@ def test_all_that_is_said_arrives_in_order(pipe: Pipe) -> None:
     stream.sample("four")
     stream.finish()
     assert pipe.read_all() == ["one", "two", "three", "four"]
+
+
+def test_a_question_is_seen_before_its_line_ends(pipe: Pipe) -> None:
+    stream = pipe.stderr()
+    question = "first\nReplace it? [y/N]: "
+    stream.write(question)
+    stream.flush()
+    assert pipe.read(question) == question
+    stream.flush()  # nothing is said twice
+    print("the end", file=stream)
+    stream.write("but for")
+    stream.finish()
+    assert pipe.read_all() == ["the end", "but for"]
 
 
 def test_samples_nobody_reads_leave_room_for_the_end(pipe: Pipe) -> None:
@@ -109,3 +127,11 @@ def test_click_writes_to_it(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None
     click.echo("f\u00fcr alle", err=True)
     stream.finish(patience_s=60.0)
     assert pipe.read_all() == ["f\u00fcr alle"]
+
+
+def test_click_asks_on_it(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", pipe.stderr())
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n"))
+    assert click.confirm("Replace it?", err=True)
+    question = "Replace it? [y/N]: "
+    assert pipe.read(question) == question

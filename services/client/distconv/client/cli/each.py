@@ -109,6 +109,11 @@ def _full(name: str, plural: str) -> str:
     return f"{plural}/{bare(name, plural)}"
 
 
+def can_ask() -> bool:
+    """Tell whether somebody reads questions, which go to standard error, and can answer them."""
+    return not Common.current().as_json and sys.stdin.isatty() and sys.stderr.isatty()
+
+
 def confirm(question: str, *, yes: bool) -> None:
     """Ask before what cannot be undone, unless `yes` was said.
 
@@ -116,7 +121,7 @@ def confirm(question: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if Common.current().as_json or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    if not can_ask():
         raise click.UsageError(f"{question} Say --yes: there is no terminal to ask on")
     if not click.confirm(question, err=True):
         click.echo("nothing was changed", err=True)

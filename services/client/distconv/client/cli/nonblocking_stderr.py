@@ -49,7 +49,7 @@ def print_sample(line: str) -> None:
 
 
 class NonBlockingStderr(io.TextIOBase):
-    """Takes lines at once, and writes them to a descriptor from a thread.
+    """Takes text at once, and writes it to a descriptor from a thread: lines, and what is flushed.
 
     A sample, of what goes on for a while, is dropped where the reader is behind:
     an unread pipe is filled to a quarter with them, so that all else, an error and
@@ -59,7 +59,7 @@ class NonBlockingStderr(io.TextIOBase):
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._partial = ""
-        self._waiting: deque[tuple[str, bool]] = deque()  # lines, and whether they are samples
+        self._waiting: deque[tuple[str, bool]] = deque()  # texts, and whether they are samples
         self._writing = False
         self._moved = threading.Condition()
         self._error: OSError | None = None
@@ -75,37 +75,45 @@ class NonBlockingStderr(io.TextIOBase):
         return True
 
     def write(self, text: str, /) -> int:
-        """Take text; whole lines go on. Raises BrokenPipeError when the reader has gone."""
+        """Take text; whole lines go on, the rest with its end or with `flush`.
+
+        Raises BrokenPipeError when the reader has gone.
+        """
         if not isinstance(text, str):  # click finds out so what kind of stream this is
             raise TypeError("this stream takes text")
         *lines, self._partial = (self._partial + text).split("\n")
         for line in lines:
-            self._put(line, sample=False)
+            self._put(f"{line}\n", sample=False)
         return len(text)
+
+    def flush(self) -> None:
+        """Have what is no whole line yet go on, such as a question.
+
+        Raises BrokenPipeError when the reader has gone.
+        """
+        text, self._partial = self._partial, ""
+        if text:
+            self._put(text, sample=False)
 
     def sample(self, line: str) -> None:
         """Take a line that may be dropped. Raises BrokenPipeError when the reader has gone."""
-        self._put(line, sample=True)
+        self._put(f"{line}\n", sample=True)
 
     def finish(self, *, patience_s: float = _PATIENCE_S) -> None:
-        """Wait until all is written; for a reader who takes nothing no longer than `patience_s`.
-
-        A last line that was not ended is ended.
-        """
-        if self._partial:
-            self.write("\n")
+        """Wait until all is written; for a reader who takes nothing no longer than `patience_s`."""
+        self.flush()
         with self._moved:
             while (self._waiting or self._writing) and self._error is None:
                 if not self._moved.wait(patience_s):
                     return
 
-    def _put(self, line: str, *, sample: bool) -> None:
+    def _put(self, text: str, *, sample: bool) -> None:
         with self._moved:
             if isinstance(self._error, BrokenPipeError):
                 raise BrokenPipeError(*self._error.args)
-            if self._error is not None:  # a line that cannot be written is no reason to stop
+            if self._error is not None:  # a text that cannot be written is no reason to stop
                 return
-            self._waiting.append((line, sample))
+            self._waiting.append((text, sample))
             samples = [waiting for waiting in self._waiting if waiting[1]]
             if len(samples) > _SAMPLES:
                 self._waiting.remove(samples[0])
@@ -119,10 +127,10 @@ class NonBlockingStderr(io.TextIOBase):
         while self._error is None:
             with self._moved:
                 self._moved.wait_for(lambda: self._waiting)
-                line, sample = self._waiting.popleft()
+                text, sample = self._waiting.popleft()
                 self._writing = True
             try:
-                self._write_line(f"{line}\n".encode(errors="backslashreplace"), sample=sample)
+                self._write_text(text.encode(errors="backslashreplace"), sample=sample)
             except OSError as error:
                 self._error = error
             finally:
@@ -130,7 +138,7 @@ class NonBlockingStderr(io.TextIOBase):
                     self._writing = False
                     self._moved.notify_all()
 
-    def _write_line(self, data: bytes, *, sample: bool) -> None:
+    def _write_text(self, data: bytes, *, sample: bool) -> None:
         if sample and not _has_room(self._descriptor, len(data)):
             return
         left = memoryview(data)

@@ -1,7 +1,6 @@
 """dcctl transcode: from file to file."""
 
 import asyncio
-import sys
 import time
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -10,6 +9,7 @@ from pathlib import Path
 import click
 
 from distconv.client.cli.connecting import open_client
+from distconv.client.cli.each import can_ask
 from distconv.client.cli.failing import TimedOutError
 from distconv.client.cli.job_options import job_options, progress_option
 from distconv.client.cli.jsonable import print_json
@@ -127,9 +127,7 @@ def command(
     size = check_source(source)
     from_file(profile)  # a file that is no profile is found out before anything starts
     if not output.is_dir():
-        wish = replace(
-            wish, overwrite=_checked(output, source=source, overwrite=overwrite, common=common)
-        )
+        wish = replace(wish, overwrite=_checked(output, source=source, overwrite=overwrite))
     with make_view(progress, as_json=common.as_json) as view:
         outcome = run(_Command(wish, common, view, source_bytes=size).run())
     if common.as_json:
@@ -139,12 +137,15 @@ def command(
     return 0
 
 
-def _checked(output: Path, *, source: Path, overwrite: bool, common: Common) -> bool:
-    """Check the output, ask about one that exists, and return whether it may be replaced."""
+def _checked(output: Path, *, source: Path, overwrite: bool) -> bool:
+    """Check the output, ask about one that exists, and return whether it may be replaced.
+
+    Raises AlreadyExistsError for a no, and where nobody can be asked.
+    """
     try:
         check_output(output, overwrite=overwrite, source=source)
     except AlreadyExistsError:
-        if common.as_json or not sys.stdin.isatty():
+        if not can_ask():
             raise
         if not click.confirm(f"'{output}' exists. Replace it?", err=True):
             raise

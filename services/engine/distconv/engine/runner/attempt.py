@@ -76,6 +76,7 @@ class AttemptRunner:
                 sink_link,
                 window_bytes=self._config.upload_window_bytes,
                 labels={JOB_LABEL: parse_attempt(assignment.attempt).job},
+                direct=self._config.direct_writes,
             )
             way = Way(
                 plan=plan,

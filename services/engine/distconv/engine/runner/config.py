@@ -18,6 +18,7 @@ class RunnerConfig:
     read_ahead_bytes: int
     direct_reads: bool
     direct_read_bytes: int
+    direct_writes: bool
     scratch_folder: str
     shared_folders: list[str]
     tls_ca: str | None = None  # PEM

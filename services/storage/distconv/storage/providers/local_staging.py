@@ -3,10 +3,11 @@
 import os
 import threading
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from distconv.core.errors import DistconvError
+from distconv.core.errors import DistconvError, UnimplementedError
 from distconv.core.ranges import Range, RangeSet
 from distconv.storage.providers import journal
 from distconv.storage.providers.disk_errors import disk_errors
@@ -14,7 +15,7 @@ from distconv.storage.providers.journal import Kind
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.local_files import link_whole, sync_folder, write_pieces
 from distconv.storage.providers.local_reader import LocalReader
-from distconv.storage.providers.port import Piece, Published, spans
+from distconv.storage.providers.port import Piece, Published, SignedPut, spans
 from distconv.storage.threads import Threads
 
 # 21 bytes a record, a few records a second: rewritten when it has grown past this.
@@ -25,6 +26,10 @@ PART, JOURNAL = ".part", ".journal"
 
 class LocalStaging:
     """Implement `Staging` with two files; made by `LocalProvider.stage`."""
+
+    signs = False
+    spoiled: Sequence[Range] = ()
+    copies = False
 
     def __init__(self, *, key: str, base: Path, root: Path, threads: Threads) -> None:
         self._key = key
@@ -151,6 +156,14 @@ class LocalStaging:
 
     async def refresh(self) -> None:
         """Do nothing: the folder is one process's alone."""
+
+    async def sign(self, start: int, end: int, ttl: timedelta) -> SignedPut:  # noqa: ARG002
+        """Refuse: a disk has no URLs."""
+        raise UnimplementedError("this storage lies on a disk, which has no URLs: use Write")
+
+    async def confirm(self, start: int, end: int) -> None:  # noqa: ARG002  # the port's signature
+        """Refuse: nobody was given a URL."""
+        raise UnimplementedError("this storage lies on a disk, which has no URLs: use Write")
 
     async def path(self, folder: Path, *, sha256: str) -> Path:  # noqa: ARG002  # the port's
         """Return the file itself."""

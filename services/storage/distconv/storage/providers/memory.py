@@ -11,13 +11,14 @@ from tempfile import mkdtemp
 from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import (
     AlreadyExistsError,
+    DataLossError,
     DiskFullError,
     NotFoundError,
     UnimplementedError,
 )
-from distconv.core.ranges import RangeSet
+from distconv.core.ranges import Range, RangeSet
 from distconv.storage.providers.ledger import Ledger
-from distconv.storage.providers.port import Piece, Published, Stat, total
+from distconv.storage.providers.port import Piece, Published, SignedPut, Stat, total
 
 
 class MemoryReader:
@@ -41,6 +42,9 @@ class MemoryReader:
 
 class MemoryStaging:
     """Implement `Staging` in memory; survives `close`, as on disk."""
+
+    copies = False
+    spoiled: Sequence[Range] = ()
 
     def __init__(self, provider: "MemoryProvider", key: str) -> None:
         self._provider = provider
@@ -93,6 +97,27 @@ class MemoryStaging:
     async def refresh(self) -> None:
         """Do nothing: everybody sees the same staging."""
 
+    @property
+    def signs(self) -> bool:
+        """Say whether the provider was made to."""
+        return self._provider.signs
+
+    async def sign(self, start: int, end: int, ttl: timedelta) -> SignedPut:  # noqa: ARG002
+        """Name the place of the bytes in `MemoryProvider.received`."""
+        if not self.signs:
+            raise UnimplementedError("this storage lies in memory, which has no URLs: use Write")
+        return SignedPut(url=f"memory://{self._key}/{start}-{end}")
+
+    async def confirm(self, start: int, end: int) -> None:
+        """Take the bytes that were put there."""
+        url = (await self.sign(start, end, timedelta())).url
+        data = self._provider.received.get(url)
+        if data is None or len(data) != end - start:
+            self._provider.received.pop(url, None)
+            raise DataLossError(f"bytes {start} to {end - 1} are not there: put them again")
+        await self.write([(start, data)])
+        await self.sync()
+
     async def path(self, folder: Path, *, sha256: str) -> Path:  # noqa: ARG002  # the port's
         """Write the bytes to a file."""
         path = folder / f"staging-{secrets.token_hex(8)}"
@@ -118,7 +143,8 @@ class MemoryProvider:
     """Implement `Provider` in memory; `room_bytes` bounds what may be written, None does not.
 
     `folder` takes the files that tools need. `shared` lets several services of
-    one process use it as several processes use a bucket.
+    one process use it as several processes use a bucket; `signs` lets bytes be
+    put past the services, into `received` by their URL.
     """
 
     def __init__(
@@ -128,9 +154,12 @@ class MemoryProvider:
         room_bytes: int | None = None,
         clock: Clock | None = None,
         shared: bool = False,
+        signs: bool = False,
     ) -> None:
         self.folder = folder
         self.shared = shared
+        self.signs = signs
+        self.received: dict[str, bytes] = {}  # what was put at URLs of segments
         self.clock = clock or SystemClock()
         self.room_bytes = room_bytes
         self.fails_to_sync = False

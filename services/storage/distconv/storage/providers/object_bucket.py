@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import obstore
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
@@ -16,6 +16,7 @@ from distconv.core.errors import (
     UnimplementedError,
 )
 from distconv.storage.providers.object_errors import object_errors
+from distconv.storage.providers.port import SignedPut
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta
@@ -147,12 +148,32 @@ class Bucket:
         with object_errors(key, self.name, reading=True):
             await obstore.copy_async(self._store, source, target)
 
+    @property
+    def signs(self) -> bool:
+        """Say whether URLs are given out."""
+        return isinstance(self._signer, S3Store | GCSStore | AzureStore)
+
     async def sign(self, path: str, ttl: timedelta, *, key: str) -> str:
         """Make a URL at which plain HTTP can fetch the object."""
+        return await self._sign("GET", path, ttl, key=key, instead="Read")
+
+    async def sign_put(self, path: str, ttl: timedelta, *, key: str) -> SignedPut:
+        """Make a URL at which plain HTTP can put the object, whole.
+
+        obstore signs no headers, and S3 refuses checksums that are not signed:
+        what is put there carries none.
+        """
+        url = await self._sign("PUT", path, ttl, key=key, instead="Write")
+        azure = isinstance(self._signer, AzureStore)
+        return SignedPut(url=url, headers={"x-ms-blob-type": "BlockBlob"} if azure else {})
+
+    async def _sign(
+        self, method: Literal["GET", "PUT"], path: str, ttl: timedelta, *, key: str, instead: str
+    ) -> str:
         if not isinstance(self._signer, S3Store | GCSStore | AzureStore):
-            raise UnimplementedError("this storage gives out no URLs of its bucket: use Read")
+            raise UnimplementedError(f"this storage gives out no URLs of its bucket: use {instead}")
         with object_errors(key, self.name):
-            return await obstore.sign_async(self._signer, "GET", path, ttl)
+            return await obstore.sign_async(self._signer, method, path, ttl)
 
 
 def _found(meta: "ObjectMeta") -> Found:

@@ -23,6 +23,11 @@ class Segment:
         """Return its last part of a key: what it holds, and so that names sort by it."""
         return f"{self.start:016x}-{self.end:016x}"
 
+    @property
+    def size_bytes(self) -> int:
+        """Return how many bytes that are."""
+        return self.end - self.start
+
     @classmethod
     def parse(cls, name: str) -> "Segment | None":
         """Return the segment of that name, None when it names none."""
@@ -66,6 +71,10 @@ class Layout:
         for start, end in gaps:
             self._insert(Part(start=start, end=end, segment=segment))
         return gaps
+
+    def uses(self, segment: Segment) -> bool:
+        """Say whether any bytes are to be fetched from that segment."""
+        return any(part.segment == segment for part in self._within(segment.start, segment.end))
 
     def _insert(self, part: Part) -> None:
         at = bisect_left(self._starts, part.start)

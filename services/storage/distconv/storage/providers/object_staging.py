@@ -4,24 +4,35 @@ An object store has no bytes that may be written in any order, so the parts of
 an upload lie as objects named by their range until the upload is completed.
 Any process finds them by listing; completing reads them once, in order, into
 the content. What was written and not yet synced lies in memory, and is lost
-with the process: nobody was told that it is safe.
+with the process: nobody was told that it is safe. Others may be given URLs to
+put segments of their own beside these.
 """
 
 import asyncio
 import hashlib
 from collections.abc import Sequence
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 
-from distconv.core.errors import DistconvError, InternalError, UnavailableError
-from distconv.core.ranges import RangeSet, pieces
+from distconv.core.clock import Clock
+from distconv.core.errors import (
+    DataLossError,
+    DistconvError,
+    InternalError,
+    NotFoundError,
+    UnavailableError,
+    UnimplementedError,
+)
+from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.media.child import uncancelled
+from distconv.storage.limits import SEGMENT_URL_TTL
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_content import fetched_ahead, publish
 from distconv.storage.providers.object_layout import Layout, Part, Segment
-from distconv.storage.providers.port import Piece, Published
+from distconv.storage.providers.port import Piece, Published, SignedPut
 from distconv.storage.threads import Threads
 
 # Segments of one sync on their way at a time.
@@ -33,14 +44,20 @@ MARK = "open"
 class ObjectStaging:
     """Implement `Staging` with segments; made by `ObjectStoreProvider.stage`."""
 
-    def __init__(self, *, key: str, folder: str, bucket: Bucket, threads: Threads) -> None:
+    copies = True
+
+    def __init__(
+        self, *, key: str, folder: str, bucket: Bucket, threads: Threads, clock: Clock
+    ) -> None:
         """`folder` is the path that the segments lie below; `key` is for messages."""
         self._key = key
         self._folder = folder
         self._bucket = bucket
         self._threads = threads
+        self._clock = clock
         self._layout = Layout()
         self._ledger = Ledger()
+        self._spoiled: set[Segment] = set()
         self._readers = 0
         self._discarded = False
 
@@ -53,6 +70,11 @@ class ObjectStaging:
     def durable(self) -> RangeSet:
         """Return what lies in the bucket."""
         return self._ledger.durable
+
+    @property
+    def spoiled(self) -> Sequence[Range]:
+        """Return the segments that have another length now than when they were counted."""
+        return sorted((segment.start, segment.end) for segment in self._spoiled)
 
     @property
     def unsynced_bytes(self) -> int:
@@ -71,12 +93,60 @@ class ObjectStaging:
 
     async def _find(self) -> bool:
         found = await self._bucket.list(self._folder)
+        stale: list[str] = []
         for each in found:
             segment = Segment.parse(each.path.rpartition("/")[2])
-            if segment is not None:
-                self._layout.found(segment)
-                self._ledger.note_found((segment.start, segment.end))
+            if segment is None:
+                continue
+            # Who was given a URL may put anything there: a segment holds what its name says.
+            if segment.size_bytes == each.size_bytes:
+                self._note(segment)
+                self._spoiled.discard(segment)
+            elif self._layout.uses(segment):
+                self._spoiled.add(segment)
+            elif each.modified_time + SEGMENT_URL_TTL < self._clock.now():
+                stale.append(each.path)  # nobody is about to put the right bytes there any more
+        if stale:
+            await self._bucket.delete(stale)
         return bool(found)
+
+    def _note(self, segment: Segment) -> None:
+        self._layout.found(segment)
+        self._ledger.note_found((segment.start, segment.end))
+
+    @property
+    def signs(self) -> bool:
+        """Say whether the bucket gives out URLs."""
+        return self._bucket.signs
+
+    async def sign(self, start: int, end: int, ttl: timedelta) -> SignedPut:
+        """Sign a URL for a segment."""
+        return await self._bucket.sign_put(
+            self._path(Segment(start=start, end=end)), ttl, key=self._key
+        )
+
+    async def confirm(self, start: int, end: int) -> None:
+        """Look whether a segment is there and as long as it has to be."""
+        if not self.signs:
+            raise UnimplementedError("this storage gives out no URLs of its bucket: use Write")
+        segment = Segment(start=start, end=end)
+        path = self._path(segment)
+        try:
+            size_bytes = (await self._bucket.head(path, key=self._key)).size_bytes
+        except NotFoundError as error:
+            raise DataLossError(
+                f"bytes {start} to {end - 1} of {self._key} are not in the bucket: put them again"
+            ) from error
+        if size_bytes != segment.size_bytes:
+            await self._bucket.delete([path])
+            raise DataLossError(
+                f"{size_bytes} bytes were put as bytes {start} to {end - 1} of {self._key}; they "
+                "are removed: put them again"
+            )
+        self._note(segment)
+
+    def _path(self, segment: Segment) -> str:
+        return f"{self._folder}/{segment.name}"
 
     async def write(self, pieces: Sequence[Piece]) -> None:
         """Keep pieces in memory until the next sync."""
@@ -102,7 +172,7 @@ class ObjectStaging:
         segment = Segment(start=run[0].start, end=run[-1].end)
         data = b"".join(part.data for part in run if part.data is not None)
         async with turns:
-            await self._bucket.put(f"{self._folder}/{segment.name}", data, key=self._key)
+            await self._bucket.put(self._path(segment), data, key=self._key)
         self._layout.stored(segment)
 
     async def read(self, offset: int, length: int) -> bytes:
@@ -117,9 +187,8 @@ class ObjectStaging:
         if part.segment is None:
             raise InternalError("a part of a staging is neither in memory nor in the bucket")
         begin = part.segment.start
-        path = f"{self._folder}/{part.segment.name}"
         data = await self._bucket.get_range(
-            path, part.start - begin, part.end - begin, key=self._key
+            self._path(part.segment), part.start - begin, part.end - begin, key=self._key
         )
         return bytes(data)
 

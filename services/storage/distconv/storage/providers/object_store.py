@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 
+from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import UnimplementedError
 from distconv.process.scratch import ProcessFolder
 from distconv.storage.providers.disk_errors import disk_errors
@@ -54,10 +55,13 @@ class ObjectStoreProvider:
 
     shared = True
 
-    def __init__(self, bucket: Bucket, scratch: Path, threads: Threads) -> None:
+    def __init__(
+        self, bucket: Bucket, scratch: Path, threads: Threads, clock: Clock | None = None
+    ) -> None:
         self._bucket = bucket
         self._scratch = ProcessFolder(scratch)
         self._threads = threads
+        self._clock = clock or SystemClock()
 
     async def start(self) -> None:
         """Take a scratch folder, and try the bucket out."""
@@ -122,7 +126,11 @@ class ObjectStoreProvider:
     async def stage(self, key: str) -> ObjectStaging:
         """Open a staging."""
         staging = ObjectStaging(
-            key=key, folder=_STAGING + key, bucket=self._bucket, threads=self._threads
+            key=key,
+            folder=_STAGING + key,
+            bucket=self._bucket,
+            threads=self._threads,
+            clock=self._clock,
         )
         return await staging.open()
 

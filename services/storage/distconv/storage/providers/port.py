@@ -5,9 +5,9 @@ from a user's text. Errors are the tree's: DiskFullError when there is no room,
 UnavailableError when the disk or service is out of order or read-only.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -39,6 +39,14 @@ class Published:
 
     sha256: str | None = None
     blocks: Blocks | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedPut:
+    """Where plain HTTP can put some bytes, and the headers that it has to send with them."""
+
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Reader(Protocol):
@@ -107,6 +115,34 @@ class Staging(Protocol):
         """
         ...
 
+    @property
+    def spoiled(self) -> Sequence[Range]:
+        """Return what was counted as arrived and is known to have changed its length since.
+
+        What others may put past this process they may put again.
+        """
+        ...
+
+    @property
+    def signs(self) -> bool:
+        """Say whether others may put segments of it past this process (`sign`, `confirm`)."""
+        ...
+
+    async def sign(self, start: int, end: int, ttl: timedelta) -> SignedPut:
+        """Make a URL at which the bytes `[start, end)` can be put.
+
+        Raises UnimplementedError where there are none.
+        """
+        ...
+
+    async def confirm(self, start: int, end: int) -> None:
+        """Count the bytes `[start, end)`, which were put at a URL, as written and durable.
+
+        Raises DataLossError when they are not there, or are not so many: they
+        are removed then. Raises UnimplementedError where there are no URLs.
+        """
+        ...
+
     async def read(self, offset: int, length: int) -> bytes:
         """Return bytes that were written, fewer only at the end.
 
@@ -119,6 +155,11 @@ class Staging(Protocol):
 
         It stays readable even when the staging is published or discarded meanwhile.
         """
+        ...
+
+    @property
+    def copies(self) -> bool:
+        """Say whether `path` makes a file, and compares its digest."""
         ...
 
     async def path(self, folder: Path, *, sha256: str) -> Path:
