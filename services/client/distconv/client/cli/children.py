@@ -25,9 +25,13 @@ _READY_S = 60.0
 _KEPT_LOG_BYTES = 4096
 # What a child's own error is to us; any other is that it could not run as things stand.
 _FAILURES: dict[str, type[DistconvError]] = {
-    cls.reason: cls
-    for cls in (DataLossError, DiskFullError, InvalidArgumentError, PermissionDeniedError)
-} | {UnavailableError.reason: InvalidArgumentError}  # the port or folder that it was given
+    # It could not use the port or the folder that it was given.
+    UnavailableError.reason: InvalidArgumentError,
+    **{
+        cls.reason: cls
+        for cls in (DataLossError, DiskFullError, InvalidArgumentError, PermissionDeniedError)
+    },
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
