@@ -28,15 +28,16 @@ def run_seed(seed: int, shape: Shape) -> Outcome:
     """Run one world, without the collector: what is dropped when must not depend on it."""
     was_enabled = gc.isenabled()
     gc.disable()
-    try:
-        with warnings.catch_warnings():
-            # The dead are ended by force when all is over; what they think of it does not matter.
-            warnings.simplefilter("ignore")
+    with warnings.catch_warnings():
+        # The dead are ended by force when all is over; what they think of it does not matter, nor
+        # what was called and never begun when they died.
+        warnings.simplefilter("ignore")
+        try:
             return run_world(seed, shape)
-    finally:
-        gc.collect()
-        if was_enabled:
-            gc.enable()
+        finally:
+            gc.collect()
+            if was_enabled:
+                gc.enable()
 
 
 def _run_block(seeds: Sequence[int], shape: Shape) -> list[Outcome]:
