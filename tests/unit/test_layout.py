@@ -21,6 +21,12 @@ def test_every_root_is_a_portion_of_the_package():
     assert expected <= portions
 
 
+def test_no_module_of_a_service_is_longer_than_350_lines():
+    lengths = {p: len(p.read_text().splitlines()) for p in ROOT.glob("services/**/*.py")}
+    assert lengths
+    assert [str(p) for p, length in lengths.items() if length > 350] == []
+
+
 def test_generated_code_is_marked_as_typed():
     assert (ROOT / "gen/distconv/v1/py.typed").exists()
 

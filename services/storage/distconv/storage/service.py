@@ -5,18 +5,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from distconv.core.descriptions import check_file_name, check_labels
 from distconv.core.errors import (
-    FailedPreconditionError,
     InvalidArgumentError,
     NotFoundError,
 )
-from distconv.core.names import object_name
 from distconv.rpc.auth import MediaTokenAuthenticator
 from distconv.rpc.chunk_messages import serve_read
 from distconv.rpc.convert.object import byte_ranges
@@ -27,15 +25,13 @@ from distconv.rpc.tokens import MediaAction, MediaTokens
 from distconv.storage import packing, streaming
 from distconv.storage.access import allowed_place, allowed_upload, claims
 from distconv.storage.app import StorageApp
-from distconv.storage.following import Follower
 from distconv.storage.intake import Intake
 from distconv.storage.listing import Listing
-from distconv.storage.names import Place, shown
+from distconv.storage.names import shown
 from distconv.storage.objects import Opened, missing
 from distconv.storage.proving import range_digests
+from distconv.storage.reading import Reading
 from distconv.storage.records import Description, ObjectRecord, UploadRecord
-from distconv.storage.serving import RangeServer
-from distconv.storage.upload import Upload
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import (
@@ -74,7 +70,7 @@ class StorageServicer(StorageServiceServicer):
         self._objects = app.objects
         self._provider = app.provider
         self._limits = app.limits
-        self._clock = app.clock
+        self._reading = Reading(app.objects, app.uploads, limits=app.limits, clock=app.clock)
         self._listing = Listing(app.objects, app.uploads)
         self._collector = app.collector
         self._direct = app.direct
@@ -193,79 +189,11 @@ class StorageServicer(StorageServiceServicer):
         if first is None:
             raise InvalidArgumentError("the stream is empty; name the object first", field="object")
         place = allowed_place(first.object, MediaAction.READ, field="object")
-        found = await self._find(place, follow=first.follow)
-        async with streaming.read_requests(first, request_iterator) as requests:
-            ranges = requests.ranges()
-            responses = (
-                self._serve(found, ranges)
-                if isinstance(found, Opened)
-                else self._follow(found, ranges)
-            )
-            async with aclosing(responses):
-                async for response in responses:
-                    if response.data_bytes:
-                        await requests.spend(response.data_bytes)
-                    yield response.encoded
-
-    async def _find(self, place: Place, *, follow: bool) -> Opened | Upload:
-        """Open the object, or its upload when that is to be followed."""
-        while True:
-            try:
-                return await self._objects.open(place)
-            except NotFoundError:
-                upload = await self._uploads.find_open(place)
-                if upload is None:
-                    if await self._objects.find(place) is not None:
-                        continue  # committed between the two looks
-                    if follow:
-                        self._uploads.require_not_failed(place)
-                    raise
-            if follow:
-                return upload
-            raise FailedPreconditionError(
-                f"{object_name(place.object_id)} is still being uploaded; read it when it is "
-                "committed, or follow it"
-            )
-
-    async def _serve(
-        self, opened: Opened, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[streaming.Response, None]:
-        try:
-            yield streaming.described(packing.committed_object(opened.record))
-            server = RangeServer(
-                opened.reader,
-                ranges,
-                name=object_name(opened.record.object_id),
-                piece_bytes=self._limits.read_piece_bytes,
-                ahead_bytes=self._limits.read_ahead_bytes,
-            )
-            async with aclosing(server.loads()) as loads:
-                async for load in loads:
-                    for response in streaming.read_responses(load):
-                        yield response
-        finally:
-            await opened.reader.close()
-
-    async def _follow(
-        self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
-    ) -> AsyncGenerator[streaming.Response, None]:
-        reader = await self._uploads.received(upload)
-        try:
-            yield streaming.described(packing.uploading_object(upload.record))
-            follower = Follower(
-                upload,
-                reader,
-                ranges,
-                outcome=self._uploads.outcome,
-                limits=self._limits,
-                clock=self._clock,
-            )
-            async with aclosing(follower.steps()) as steps:
-                async for step in steps:
-                    for response in streaming.follow_responses(step):
-                        yield response
-        finally:
-            await reader.close()
+        found = await self._reading.find(place, follow=first.follow)
+        requests = streaming.read_requests(first, request_iterator)
+        async with aclosing(self._reading.responses(found, requests)) as responses:
+            async for response in responses:
+                yield response
 
     async def GetObject(
         self, request: pb.GetObjectRequest, context: _Context
@@ -354,7 +282,7 @@ class StorageServicer(StorageServiceServicer):
     ) -> pb.LocateObjectResponse:
         """Tell where an object lies as a file, and prove what it holds."""
         place = allowed_place(request.name, MediaAction.READ, field="name")
-        found = await self._find(place, follow=False)
+        found = await self._reading.find(place, follow=False)
         assert isinstance(found, Opened)  # noqa: S101  # an upload is not followed
         try:
             path = self._provider.file_path(place.data_key(found.record.version))
