@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import google_crc32c
 import pytest
+from tests.faulty_s3 import FaultyS3, faulty_s3
 
 from distconv.core.clock import SystemClock
 from distconv.core.ids import new_id
@@ -22,9 +23,19 @@ from distconv.rpc.tokens import KEY_BYTES, MediaAction, MediaTokens
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1.storage_service_pb2_grpc import StorageServiceStub
+from servers import S3Server
 
 if TYPE_CHECKING:  # a class of the stubs alone
     from distconv.v1.storage_service_pb2_grpc import StorageServiceAsyncStub
+
+
+@pytest.fixture
+def between(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
+    """What stands between engines and the bucket; storage goes to the bucket itself."""
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    with faulty_s3(s3.address) as proxy:
+        yield proxy
 
 
 class Storage:

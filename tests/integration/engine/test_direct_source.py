@@ -2,14 +2,14 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.faulty_s3 import Fault, FaultyS3, faulty_s3
+from tests.faulty_s3 import Fault, FaultyS3
 
 from distconv.core.clock import SystemClock
 from distconv.engine.direct_source import DirectSource
@@ -22,15 +22,6 @@ from servers import S3Server, free_port
 
 MIB = 1024 * 1024
 CONTENT = os.urandom(5 * MIB + 12_345)
-
-
-@pytest.fixture
-def between(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """What stands between engines and the bucket; storage goes to the bucket itself."""
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    with faulty_s3(s3.address) as proxy:
-        yield proxy
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import os
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
-from tests.faulty_s3 import Fault, FaultyS3, faulty_s3
+from tests.faulty_s3 import Fault, FaultyS3
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import DataLossError, NotFoundError, QuotaExceededError, UnavailableError
@@ -40,15 +40,6 @@ from servers import S3Server, free_port
 
 MIB = 1024 * 1024
 OUTPUT = os.urandom(7 * MIB + 12_345)
-
-
-@pytest.fixture
-def between(s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultyS3]:
-    """What stands between engines and the bucket; storage goes to the bucket itself."""
-    for name, value in s3.environment.items():
-        monkeypatch.setenv(name, value)
-    with faulty_s3(s3.address) as proxy:
-        yield proxy
 
 
 class Place:

@@ -152,17 +152,7 @@ async def test_an_object_counts_all_the_while_it_is_being_committed(
 ) -> None:
     provider = Halting(tmp_path, prefix)
     quotas = Quotas(provider, LIMITS)
-    first, place = _upload("0a", QUOTA), Place(tenant="t1", object_id="0a")
-    provider.halted.set()  # not yet
-    await quotas.reserve(first)
-    provider.halted.clear()
-    other = asyncio.create_task(quotas.reserve(_upload("0b", 1)))
-    await provider.halted.wait()
-    await Objects(provider).commit(place, _record(first))
-    await quotas.release(place, first.nonce)
-    provider.go.set()
-    with pytest.raises(QuotaExceededError):
-        await other
+    await _refused_while_one_commits(provider, quotas)
 
 
 class TwoPages(MemoryProvider):
@@ -188,17 +178,7 @@ class TwoPages(MemoryProvider):
 async def test_a_pool_counts_an_object_that_is_committed_between_two_pages(tmp_path: Path) -> None:
     provider = TwoPages(tmp_path)
     quotas = Quotas(provider, QuotaLimits(by_pool={"main": QUOTA}))
-    first, place = _upload("0a", QUOTA), Place(tenant="t1", object_id="0a")
-    provider.halted.set()  # not yet
-    await quotas.reserve(first)
-    provider.halted.clear()
-    other = asyncio.create_task(quotas.reserve(_upload("0b", 1)))
-    await provider.halted.wait()
-    await Objects(provider).commit(place, _record(first))
-    await quotas.release(place, first.nonce)
-    provider.go.set()
-    with pytest.raises(QuotaExceededError):
-        await other
+    await _refused_while_one_commits(provider, quotas)
     assert await quotas.used_by_pool() == {"main": QUOTA}
 
 
@@ -257,3 +237,18 @@ def _uploads(provider: MemoryProvider, threads: Threads) -> Uploads:
         limits=Limits(),
         clock=CLOCK,
     )
+
+
+async def _refused_while_one_commits(provider: "Halting | TwoPages", quotas: Quotas) -> None:
+    """Commit an object that fills the quota while the room for another is being looked for."""
+    first, place = _upload("0a", QUOTA), Place(tenant="t1", object_id="0a")
+    provider.halted.set()  # not yet
+    await quotas.reserve(first)
+    provider.halted.clear()
+    other = asyncio.create_task(quotas.reserve(_upload("0b", 1)))
+    await provider.halted.wait()
+    await Objects(provider).commit(place, _record(first))
+    await quotas.release(place, first.nonce)
+    provider.go.set()
+    with pytest.raises(QuotaExceededError):
+        await other
