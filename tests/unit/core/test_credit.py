@@ -51,8 +51,25 @@ def test_a_line_that_two_chunks_fill_is_given_no_more(round_trip_s: float, rate:
 def test_a_line_is_filled_whatever_its_round_trip(round_trip_s: float, rate: float) -> None:
     credit = Credit(CHUNK, most_bytes=MOST)
     speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
-    # 32 MiB are the most, and what two chunks more would carry is no gain worth them.
-    assert speed > 0.7 * min(rate, MOST / (round_trip_s + CHUNK / rate))
+    # 32 MiB are the most, what carries a gigabit is enough, and what two chunks more would carry
+    # is no gain worth them.
+    assert speed > 0.7 * min(rate, GIGABIT, MOST / (round_trip_s + CHUNK / rate))
+
+
+@given(round_trip_s=st.floats(0, 0.003), rate=st.floats(2 * GIGABIT, 1e9))
+def test_a_stream_that_carries_a_gigabit_is_given_no_more(round_trip_s: float, rate: float) -> None:
+    credit = Credit(CHUNK, most_bytes=MOST)
+    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    assert credit.limit_bytes == 2 * CHUNK
+
+
+def test_a_moment_in_which_the_machine_is_busy_changes_nothing() -> None:
+    credit, now = Credit(CHUNK, most_bytes=MOST), 0.0
+    for number in range(2000):
+        credit.sent(2 * CHUNK)
+        now += 0.05 if number % 100 == 50 else 0.002  # a hiccup, now and then
+        credit.written(2 * CHUNK, now)
+        assert credit.limit_bytes == 2 * CHUNK
 
 
 @given(round_trip_s=st.floats(0, 0.02), delay_s=st.floats(0, 0.03))

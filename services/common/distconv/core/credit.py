@@ -2,10 +2,11 @@
 
 What is in flight when either end dies has to be sent again, and what buffers hold beyond what the
 line needs only makes that more. So a sender is paced by what the receiver has written. It begins
-with two chunks, of which one travels while the other is written. Then twice as much is tried, and
-kept only if it carries more, again and again until it does not: what holds the stream then is not
-the credit but the line, a disk, a processor. A round trip is not looked at: what a busy machine
-adds to it is no sign of a queue, and what a queue adds is no sign of a long line.
+with two chunks, of which one travels while the other is written. Where these carry less than a
+gigabit line does, twice as much is tried, and kept only if it carries more, again and again until
+it does not: what holds the stream then is not the credit but the line, a disk, a processor. A
+round trip is not looked at: what a busy machine adds to it is no sign of a queue, and what a queue
+adds is no sign of a long line.
 """
 
 from typing import Final
@@ -13,6 +14,9 @@ from typing import Final
 # A trial has brought more when it carries so many times what was carried before. Speeds of epochs
 # on one line and a busy machine differ by less.
 _GAIN: Final = 1.2
+# A stream that carries so much, bytes/s, is given no more: a line of 1 Gbit/s has 118e6 for the
+# payload of TCP, less what gRPC and TLS add.
+_ENOUGH: Final = 110e6
 # Speeds are taken of so many chunks, and of all that is in flight at least twice.
 _EPOCH_CHUNKS: Final = 16
 # A trial that brought nothing may have met a bad moment, and a line may change: s until the next,
@@ -39,6 +43,7 @@ class Credit:
         # What is in flight at the beginning, and behind a change, says little of the speed.
         self._settled_bytes = 2 * self._least
         self._kept: tuple[int, float] | None = None  # the limit before the trial, and its speed
+        self._slow: float | None = None  # the speed of the epoch before, if it was not enough
         self._rests_until = 0.0
         self._rest_s = _FIRST_REST_S
         self.limit_bytes = self._least
@@ -77,15 +82,24 @@ class Credit:
 
     def _learn(self, speed: float, now_s: float) -> None:
         """Take the speed of an epoch, bytes/s: end a trial that brings nothing, or begin one."""
+        slow_before, self._slow = self._slow, speed if speed < _ENOUGH else None
         if self._kept is not None:
             limit_bytes, speed_before = self._kept
             self._kept = None
             if speed < _GAIN * speed_before:
+                self._slow = None
                 self.limit_bytes = limit_bytes
                 self._rests_until = now_s + self._rest_s
                 self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
                 return
-        if now_s >= self._rests_until and self.limit_bytes < self._most:
-            self._kept = self.limit_bytes, speed
+            slow_before = speed
+        # One slow epoch may be a machine that was busy for a moment: two in a row tell.
+        if (
+            self._slow is not None
+            and slow_before is not None
+            and now_s >= self._rests_until
+            and self.limit_bytes < self._most
+        ):
+            self._kept = self.limit_bytes, max(speed, slow_before)
             self.limit_bytes = min(2 * self.limit_bytes, self._most)
             self._settled_bytes = self._written + 2 * self.limit_bytes
