@@ -54,14 +54,28 @@ class Measured:
         return {name: round(statistics.median(c[name] for c in self.cpu), 3) for name in names}
 
 
-class Sides:
-    """distconv and the bare stream, both running, in the clear or with TLS."""
+@dataclass(frozen=True, slots=True)
+class Bare:
+    """A bare stream: both ends, running."""
 
-    def __init__(self, plane: MediaPlane, ours: Child, server: Child, bare: Child) -> None:
+    server: Child
+    client: Child
+    socket_port: int  # of the server's plain socket
+
+    def move(self, what: str, streams: int, measured: Measured) -> None:
+        """Move as much as the files are."""
+        meter = CpuMeter({"client": self.client.process, "server": self.server.process})
+        self.client.tell(do=what, size_bytes=SIZE_BYTES, streams=streams)
+        said = self.client.expect("done", timeout_s=600)
+        measured.add(SIZE_BYTES * streams, said["took_s"], meter.stop())
+
+
+class Ours:
+    """distconv: a client and storage, running."""
+
+    def __init__(self, plane: MediaPlane, client: Child) -> None:
         self._plane = plane
-        self._ours = ours
-        self._server = server
-        self._bare = bare
+        self._client = client
 
     def upload(self, files: list[Path], measured: Measured) -> list[str]:
         """Upload files at once; return the objects."""
@@ -72,18 +86,11 @@ class Sides:
         self._move({"do": "download", "objects": objects}, len(objects), measured)
 
     def _move(self, what: dict[str, object], streams: int, measured: Measured) -> list[str]:
-        meter = CpuMeter({"client": self._ours.process, "storage": self._plane.storage.process})
-        self._ours.tell(**what)
-        said = self._ours.expect("done", timeout_s=600)
+        meter = CpuMeter({"client": self._client.process, "storage": self._plane.storage.process})
+        self._client.tell(**what)
+        said = self._client.expect("done", timeout_s=600)
         measured.add(SIZE_BYTES * streams, said["took_s"], meter.stop())
         return list(said["objects"])
-
-    def bare(self, what: str, streams: int, measured: Measured) -> None:
-        """Move as much through a bare stream."""
-        meter = CpuMeter({"client": self._bare.process, "server": self._server.process})
-        self._bare.tell(do=what, size_bytes=SIZE_BYTES, streams=streams)
-        said = self._bare.expect("done", timeout_s=600)
-        measured.add(SIZE_BYTES * streams, said["took_s"], meter.stop())
 
 
 def run() -> Iterator[Result]:
@@ -103,23 +110,32 @@ def _measured(
 ) -> Iterator[Result]:
     folder.mkdir()
     ours = {(what, n): Measured() for what in ("upload", "download") for n in STREAMS}
-    bare = {key: Measured() for key in ours}
+    tuned = {key: Measured() for key in ours}
+    untuned = {key: Measured() for key in ours}
     plain: list[float] = []
     with ExitStack() as stack:
-        sides, port = _start(stack, folder, certificate)
+        distconv = _start(stack, folder, certificate)
+        references = [
+            (_bare(stack, folder, certificate, "--tuned"), tuned),
+            (_bare(stack, folder, certificate), untuned),
+        ]
+        port = references[0][0].socket_port
         for _ in range(ROUNDS):
             plain.append(SIZE_BYTES / _MB / send_plainly(port, SIZE_BYTES))
             for n in STREAMS:
-                sides.bare("upload", n, bare["upload", n])
-                objects = sides.upload([source] * n, ours["upload", n])
-                sides.bare("download", n, bare["download", n])
-                sides.download(objects, ours["download", n])
+                for bare, measured in references:
+                    bare.move("upload", n, measured["upload", n])
+                objects = distconv.upload([source] * n, ours["upload", n])
+                for bare, measured in references:
+                    bare.move("download", n, measured["download", n])
+                distconv.download(objects, ours["download", n])
     for (what, n), found in ours.items():
-        beside = bare[what, n]
+        beside = tuned[what, n]
         details = {
             "values": found.speeds,
             "references": beside.speeds,
-            "reference_is": "a bare grpc.aio stream of as large chunks",
+            "reference_is": "a bare grpc.aio stream of as large chunks, tuned as ours is",
+            "untuned_references": untuned[what, n].speeds,
             "cpu_s_per_gb": found.cpu_s_per_gb(),
             "reference_cpu_s_per_gb": beside.cpu_s_per_gb(),
             "plain_socket_mb_per_s": statistics.median(plain),
@@ -150,23 +166,30 @@ def _measured(
             )
 
 
-def _start(stack: ExitStack, folder: Path, certificate: Certificate | None) -> tuple[Sides, int]:
+def _start(stack: ExitStack, folder: Path, certificate: Certificate | None) -> Ours:
+    trusted = () if certificate is None else ("--ca", str(certificate.cert))
+    plane = stack.enter_context(media_plane(folder, engine=False, tls=certificate))
+    client = stack.enter_context(running(Child.python(
+        "benchmarks.load.transfer",
+        *("--address", plane.address, "--folder", str(folder), *trusted),
+        log=folder / "bench.log",
+    )))  # fmt: skip
+    client.expect("ready")
+    return Ours(plane, client)
+
+
+def _bare(stack: ExitStack, folder: Path, certificate: Certificate | None, *tuning: str) -> Bare:
     log = folder / "bench.log"
     shown: tuple[str, ...] = ()
     trusted: tuple[str, ...] = ()
     if certificate is not None:
         shown = ("--cert", str(certificate.cert), "--key", str(certificate.key))
         trusted = ("--ca", str(certificate.cert))
-    plane = stack.enter_context(media_plane(folder, engine=False, tls=certificate))
-    ours = stack.enter_context(running(Child.python(
-        "benchmarks.load.transfer",
-        *("--address", plane.address, "--folder", str(folder), *trusted), log=log,
-    )))  # fmt: skip
-    server = stack.enter_context(running(Child.python("benchmarks.load.bare", *shown, log=log)))
+    module = "benchmarks.load.bare"
+    server = stack.enter_context(running(Child.python(module, *shown, *tuning, log=log)))
     ready = server.expect("ready")
-    bare = stack.enter_context(running(Child.python(
-        "benchmarks.load.bare", "--address", str(ready["address"]), *trusted, log=log
+    client = stack.enter_context(running(Child.python(
+        module, "--address", str(ready["address"]), *trusted, *tuning, log=log
     )))  # fmt: skip
-    for client in (ours, bare):
-        client.expect("ready")
-    return Sides(plane, ours, server, bare), int(ready["socket"])
+    client.expect("ready")
+    return Bare(server, client, int(ready["socket"]))

@@ -7,7 +7,7 @@ import pytest
 from distconv.client.file_writer import FileWriter
 from distconv.client.partial import PartialFile
 from distconv.core.errors import DiskFullError
-from distconv.rpc.pacing import Pacer
+from distconv.rpc.pacing import MOST_BYTES, Pacer
 
 _PART = b"a rendition" * 1000
 
@@ -35,10 +35,10 @@ async def test_what_comes_while_one_is_written_goes_together(tmp_path: Path) -> 
     allowed = pacer.grant()
     async with _HeldUp(tmp_path / "out") as target:
         writer = FileWriter(target, pacer, lambda: seen.append(target.written_bytes))
-        writer.put(_PART)
+        await writer.put(_PART)
         await asyncio.sleep(0)
-        writer.put(_PART)
-        writer.put(_PART)
+        await writer.put(_PART)
+        await writer.put(_PART)
         assert pacer.in_flight_bytes == allowed  # nothing counts before it is written
         target.may.set()
         await writer.progressed()
@@ -49,16 +49,34 @@ async def test_what_comes_while_one_is_written_goes_together(tmp_path: Path) -> 
         assert target.path.read_bytes() == 3 * _PART
 
 
+async def test_from_a_storage_that_sends_on_no_more_is_taken_than_bounds_allow(
+    tmp_path: Path,
+) -> None:
+    async with _HeldUp(tmp_path / "out") as target:
+        writer = FileWriter(target, Pacer(), lambda: None)
+        piece = bytes(MOST_BYTES // 2)
+        for _ in range(3):  # one that is written, and as much as may wait
+            await writer.put(piece)
+            await asyncio.sleep(0)
+        more = asyncio.create_task(writer.put(piece))
+        await asyncio.sleep(0)
+        assert not more.done()
+        target.may.set()
+        await more
+        await writer.drained()
+        assert target.written_bytes == 4 * len(piece)
+
+
 async def test_a_disk_that_is_full_tells_all_who_wait(tmp_path: Path) -> None:
     async with _HeldUp(tmp_path / "out") as target:
         target.error = DiskFullError("the disk is full")
         writer = FileWriter(target, Pacer(), lambda: None)
-        writer.put(_PART)
+        await writer.put(_PART)
         target.may.set()
         with pytest.raises(DiskFullError):
             await writer.progressed()
         with pytest.raises(DiskFullError):
-            writer.put(_PART)
+            await writer.put(_PART)
         with pytest.raises(DiskFullError):
             await writer.drained()
 

@@ -4,14 +4,15 @@ import asyncio
 from collections.abc import Callable
 
 from distconv.client.partial import PartialFile
-from distconv.rpc.pacing import Pacer
+from distconv.rpc.pacing import MOST_BYTES, Pacer
 
 
 class FileWriter:
     """Has at most one write under way; what comes meanwhile goes with the next one.
 
     Only what is written counts with the pacer: what was not would have to come again
-    after a death. What it holds is bounded by the credit that the pacer grants.
+    after a death. A storage that sends no more than the pacer grants never makes it
+    hold much; from one that sends on, no more is taken until what it holds is written.
     """
 
     def __init__(self, target: PartialFile, pacer: Pacer, on_written: Callable[[], None]) -> None:
@@ -20,14 +21,18 @@ class FileWriter:
         self._pacer = pacer
         self._on_written = on_written
         self._waiting: list[bytes] = []
+        self._waiting_bytes = 0
         self._writing: asyncio.Task[None] | None = None
         self._moved = asyncio.Event()
         self.ended = False
 
-    def put(self, data: bytes) -> None:
+    async def put(self, data: bytes) -> None:
         """Take what comes next. Raises what has made an earlier write fail."""
+        if self._writing is not None and self._waiting_bytes >= MOST_BYTES:
+            await asyncio.wait([self._writing])
         self._raise_error()
         self._waiting.append(data)
+        self._waiting_bytes += len(data)
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write(), name="download write")
 
@@ -51,7 +56,7 @@ class FileWriter:
     async def _write(self) -> None:
         try:
             while self._waiting:
-                parts, self._waiting = self._waiting, []
+                parts, self._waiting, self._waiting_bytes = self._waiting, [], 0
                 await self._target.append(parts)
                 self._pacer.written(sum(map(len, parts)))
                 self._moved.set()

@@ -102,7 +102,7 @@ class Reading:
             if response.HasField("chunk"):
                 data = checked(response.chunk, expected)
                 expected += len(data)
-                writer.put(data)
+                await writer.put(data)
             if response.range_done:
                 writer.end()  # nothing more is asked for: what is left to come is the commit
                 if not self._follow:

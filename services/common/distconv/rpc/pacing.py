@@ -5,15 +5,15 @@ import asyncio
 from distconv.core.credit import Credit
 from distconv.rpc.limits import CHUNK_BYTES
 
-# A line of 1 Gbit/s and 250 ms holds as much.
-_MOST_BYTES = 32 * 1024 * 1024
+# As much as is ever in flight of one stream: a line of 1 Gbit/s and 250 ms holds as much.
+MOST_BYTES = 32 * 1024 * 1024
 
 
 class Pacer:
     """Let chunks go as the credit of one stream allows: a sender acquires, a reader grants."""
 
     def __init__(self) -> None:
-        self._credit = Credit(CHUNK_BYTES, most_bytes=_MOST_BYTES)
+        self._credit = Credit(CHUNK_BYTES, most_bytes=MOST_BYTES)
         self._moved = asyncio.Event()
 
     @property
