@@ -1,6 +1,6 @@
 """Real servers, private to the test run, one of each for the session.
 
-A test that kills a server starts one of its own with tools/servers.py.
+A test that kills a server starts one of its own with tools/servers.
 """
 
 import os
@@ -14,10 +14,12 @@ import hypothesis
 import pytest
 
 from servers import (
+    AzureServer,
     MissingServerError,
     NatsServer,
     PostgresqlServer,
     S3Server,
+    azure_server,
     nats_server,
     postgresql_server,
     s3_server,
@@ -56,6 +58,17 @@ def s3() -> Iterator[S3Server]:
     with ExitStack() as stack:
         try:
             server = stack.enter_context(s3_server())
+        except MissingServerError as error:
+            lacking(error)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure() -> Iterator[AzureServer]:
+    """An Azure Blob Storage over HTTP; `azure.new_container()` makes an empty container."""
+    with ExitStack() as stack:
+        try:
+            server = stack.enter_context(azure_server())
         except MissingServerError as error:
             lacking(error)
         yield server

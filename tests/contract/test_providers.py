@@ -1,9 +1,11 @@
 import asyncio
 import hashlib
 import os
+import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -24,16 +26,16 @@ from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
 from distconv.storage.providers.object_store import ObjectStoreProvider
 from distconv.storage.providers.pooled import PooledProvider
-from distconv.storage.providers.port import Provider
+from distconv.storage.providers.port import Provider, SignedPut
 from distconv.storage.threads import Threads
-from servers import S3Server
+from servers import AzureServer, S3Server
 
 KEY = "t1/data/0abc"
 STAGING = "t1/data/0abc.0123456789ab"
 CONTENT = os.urandom(10_000)
 
 
-@pytest.fixture(params=["local", "memory", "s3", "obstore-memory", "pooled"])
+@pytest.fixture(params=["local", "memory", "s3", "azure", "obstore-memory", "pooled"])
 async def provider(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Provider]:
@@ -52,7 +54,13 @@ async def provider(
             monkeypatch.setenv(name, value)
         url = f"s3://{server.new_bucket()}/some/prefix"
         adapter = _on(connect(BucketOptions(url=url, endpoint=server.url)), tmp_path, threads)
-    else:  # what the adapter does for Google Cloud Storage and Azure: all that is not on the wire
+    elif request.param == "azure":
+        blobs: AzureServer = request.getfixturevalue("azure")
+        for name, value in blobs.environment.items():
+            monkeypatch.setenv(name, value)
+        url = f"az://{blobs.new_container()}/some/prefix"
+        adapter = _on(connect(BucketOptions(url=url, endpoint=blobs.url)), tmp_path, threads)
+    else:  # what the adapter does for Google Cloud Storage: all that is not on the wire
         bucket = Bucket(MemoryStore(), name="memory://", part_bytes=4096)
         adapter = _on(bucket, tmp_path, threads)
     await adapter.start()
@@ -63,6 +71,11 @@ async def provider(
 
 def _on(bucket: Bucket, tmp_path: Path, threads: Threads) -> ObjectStoreProvider:
     return ObjectStoreProvider(bucket, tmp_path / "scratch", threads)
+
+
+def _signs(request: pytest.FixtureRequest) -> bool:
+    """Say whether the provider of a test gives out URLs."""
+    return any(f"[{name}]" in request.node.name for name in ("s3", "azure"))
 
 
 async def _read(provider: Provider, key: str) -> bytes:
@@ -245,7 +258,7 @@ async def test_a_url_fetches_a_thing_or_there_are_none(
     provider: Provider, request: pytest.FixtureRequest
 ) -> None:
     await provider.put(KEY, CONTENT)
-    if "[s3]" not in request.node.name:
+    if not _signs(request):
         with pytest.raises(UnimplementedError, match="use Read"):
             await provider.url(KEY, timedelta(minutes=1))
         return
@@ -264,7 +277,7 @@ async def test_a_segment_is_put_at_a_url_or_there_are_none(
 ) -> None:
     staging = await provider.stage(STAGING)
     minute = timedelta(minutes=1)
-    if "[s3]" not in request.node.name:
+    if not _signs(request):
         assert not staging.signs
         with pytest.raises(UnimplementedError, match="use Write"):
             await staging.sign(0, 3000, minute)
@@ -274,18 +287,18 @@ async def test_a_segment_is_put_at_a_url_or_there_are_none(
         return
     assert staging.signs
     await staging.write([(3000, CONTENT[3000:])])
-    url = (await staging.sign(0, 3000, minute)).url
+    signed = await staging.sign(0, 3000, minute)
     with pytest.raises(DataLossError, match="not in the bucket"):
         await staging.confirm(0, 3000)
     for wrong in (b"", CONTENT[:2999], CONTENT[:3001]):
-        await asyncio.to_thread(_put, url, wrong)
+        await asyncio.to_thread(_put, signed, wrong)
         await staging.refresh()
         assert list(staging.durable) == []
         with pytest.raises(DataLossError, match=f"{len(wrong)} bytes were put"):
             await staging.confirm(0, 3000)
         with pytest.raises(DataLossError, match="not in the bucket"):  # it was removed
             await staging.confirm(0, 3000)
-    await asyncio.to_thread(_put, url, CONTENT[:3000])
+    await asyncio.to_thread(_put, signed, CONTENT[:3000])
     await staging.confirm(0, 3000)
     await staging.confirm(0, 3000)
     assert list(staging.durable) == [(0, 3000)]
@@ -297,16 +310,17 @@ async def test_a_segment_is_put_at_a_url_or_there_are_none(
     assert (await again.publish(KEY, 10_000)).sha256 == hashlib.sha256(CONTENT).hexdigest()
     await again.discard()
     # The URL holds, but nothing of what is put there any more is of anything.
-    await asyncio.to_thread(_put, url, bytes(3000))
+    await asyncio.to_thread(_put, signed, bytes(3000))
     assert await _read(provider, KEY) == CONTENT
     assert [stat.key for stat in await provider.stagings()] == [STAGING]
     await provider.discard_staging(STAGING)
     assert list(await provider.stagings()) == []
 
 
-def _put(url: str, data: bytes) -> None:
-    headers = {"Content-Type": "application/octet-stream"}  # moto takes urllib's own for a form
-    request = urllib.request.Request(url, data, headers, method="PUT")  # noqa: S310  # our own
+def _put(signed: SignedPut, data: bytes) -> None:
+    # moto takes urllib's own content type for a form
+    headers = {"Content-Type": "application/octet-stream", **signed.headers}
+    request = urllib.request.Request(signed.url, data, headers, method="PUT")  # noqa: S310
     with urllib.request.urlopen(request):  # noqa: S310
         pass
 
@@ -314,14 +328,24 @@ def _put(url: str, data: bytes) -> None:
 async def test_a_url_that_puts_a_segment_puts_nothing_else(
     provider: Provider, request: pytest.FixtureRequest
 ) -> None:
-    if "[s3]" not in request.node.name:
+    if not _signs(request):
         pytest.skip("there are no URLs")
     staging = await provider.stage(STAGING)
-    parts = urlsplit((await staging.sign(0, 3000, timedelta(seconds=77))).url)
+    signed = await staging.sign(0, 3000, timedelta(seconds=77))
+    parts = urlsplit(signed.url)
     assert parts.path.endswith(f"/some/prefix/staging/{STAGING}/{0:016x}-{3000:016x}")
     query = parse_qs(parts.query)
-    assert query["X-Amz-Expires"] == ["77"]
-    assert query["X-Amz-SignedHeaders"] == ["host"]
+    if "sig" in query:  # Azure's
+        assert query["sr"] == ["b"]
+        begin, end = (datetime.fromisoformat(query[name][0]) for name in ("st", "se"))
+        assert end - begin == timedelta(seconds=77)
+        other = parts.path.replace(f"{3000:016x}", f"{3001:016x}")
+        elsewhere = replace(signed, url=parts._replace(path=other).geturl())
+        with pytest.raises(urllib.error.HTTPError, match="403"):
+            await asyncio.to_thread(_put, elsewhere, b"")
+    else:
+        assert query["X-Amz-Expires"] == ["77"]
+        assert query["X-Amz-SignedHeaders"] == ["host"]
     await staging.discard()
 
 

@@ -2,7 +2,8 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,20 +12,28 @@ from tests.e2e.faults.conftest import Daemon
 
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
-from servers import S3Server, free_port
+from servers import AzureServer, S3Server, free_port
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A bucket that is there and empty."""
+
+    url: str
+    endpoint: str
+    environment: Mapping[str, str]
 
 
 class Farm:
     """One dispatch, one engine, and two storage processes on one bucket."""
 
-    def __init__(self, folder: Path, s3: S3Server) -> None:
-        self.url = f"s3://{s3.new_bucket()}/distconv"
-        self.endpoint = s3.url
+    def __init__(self, folder: Path, place: Place) -> None:
+        self._place = place
         key_file = folder / "media.key"
         key_file.write_bytes(os.urandom(32))
         config = folder / "storage.toml"
         config.write_text(
-            f'[storage]\nbucket_url = "{self.url}"\nbucket_endpoint = "{s3.url}"\n'
+            f'[storage]\nbucket_url = "{place.url}"\nbucket_endpoint = "{place.endpoint}"\n'
             "bucket_patience_s = 2\nsegment_delay_s = 0.05\n"
         )
         self.storages = [
@@ -33,7 +42,7 @@ class Farm:
                 folder / name,
                 ["--bind", f"127.0.0.1:{free_port()}", "--media-key-file", str(key_file)]
                 + ["--config", str(config)],
-                env=s3.environment,
+                env=place.environment,
             )
             for name in ("one", "two")
         ]
@@ -65,7 +74,7 @@ class Farm:
         return config
 
     def bucket(self) -> Bucket:
-        return connect(BucketOptions(url=self.url, endpoint=self.endpoint))
+        return connect(BucketOptions(url=self._place.url, endpoint=self._place.endpoint))
 
     def written_through_storage(self) -> set[str]:
         """Return the objects of which any byte came to a storage process by Write."""
@@ -79,11 +88,20 @@ class Farm:
                 daemon.kill()
 
 
+@pytest.fixture(params=["s3", "azure"])
+def place(request: pytest.FixtureRequest) -> Place:
+    if request.param == "s3":
+        s3: S3Server = request.getfixturevalue("s3")
+        return Place(f"s3://{s3.new_bucket()}/distconv", s3.url, s3.environment)
+    azure: AzureServer = request.getfixturevalue("azure")
+    return Place(f"az://{azure.new_container()}/distconv", azure.url, azure.environment)
+
+
 @pytest.fixture
-def farm(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
-    for name, value in s3.environment.items():
+def farm(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
+    for name, value in place.environment.items():
         monkeypatch.setenv(name, value)
-    made = Farm(tmp_path, s3)
+    made = Farm(tmp_path, place)
     yield made
     made.close()
 
