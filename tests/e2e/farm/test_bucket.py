@@ -13,11 +13,16 @@ from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
 from servers import S3Server, free_port
 
+_HOT_BYTES = 5_000_000
+
 
 class Farm:
     """One dispatch, one engine, and two storage processes on one bucket."""
 
-    def __init__(self, folder: Path, s3: S3Server) -> None:
+    def __init__(
+        self, folder: Path, s3: S3Server, *, in_storage: str = "", in_dispatch: str = ""
+    ) -> None:
+        """`in_storage` and `in_dispatch` are lines of TOML for their tables."""
         self.url = f"s3://{s3.new_bucket()}/distconv"
         self.endpoint = s3.url
         key_file = folder / "media.key"
@@ -25,7 +30,7 @@ class Farm:
         config = folder / "storage.toml"
         config.write_text(
             f'[storage]\nbucket_url = "{self.url}"\nbucket_endpoint = "{s3.url}"\n'
-            "bucket_patience_s = 2\nsegment_delay_s = 0.05\n"
+            f"bucket_patience_s = 2\nsegment_delay_s = 0.05\n{in_storage}"
         )
         self.storages = [
             Daemon(
@@ -42,7 +47,12 @@ class Farm:
         self.dispatch = Daemon(
             "distconv-dispatch",
             folder / "dispatch",
-            ["--bind", "127.0.0.1:0", "--config", str(self._dispatch_config(folder, key_file))],
+            [
+                "--bind",
+                "127.0.0.1:0",
+                "--config",
+                str(self._dispatch_config(folder, key_file, in_dispatch)),
+            ],
         )
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
@@ -55,17 +65,17 @@ class Farm:
         )
         self.engine.start()
 
-    def _dispatch_config(self, folder: Path, key_file: Path) -> Path:
+    def _dispatch_config(self, folder: Path, key_file: Path, more: str) -> Path:
         addresses = [storage.ready["address"] for storage in self.storages]
         config = folder / "dispatch.toml"
         config.write_text(
             f"[dispatch]\nstorage_addresses = {json.dumps(addresses)}\n"
-            f'media_key_file = "{key_file}"\n'
+            f'media_key_file = "{key_file}"\n{more}'
         )
         return config
 
-    def bucket(self) -> Bucket:
-        return connect(BucketOptions(url=self.url, endpoint=self.endpoint))
+    def bucket(self, url: str = "") -> Bucket:
+        return connect(BucketOptions(url=url or self.url, endpoint=self.endpoint))
 
     def written_through_storage(self) -> set[str]:
         """Return the objects of which any byte came to a storage process by Write."""
@@ -86,6 +96,35 @@ def farm(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Itera
     made = Farm(tmp_path, s3)
     yield made
     made.close()
+
+
+class Pools:
+    """A farm with two pools beside the main bucket: for sources, and for what `h264` makes."""
+
+    def __init__(self, folder: Path, s3: S3Server) -> None:
+        self.hot, self.cold = (f"s3://{s3.new_bucket()}/{name}" for name in ("hot", "cold"))
+        pools = json.dumps([f"hot={self.hot}", f"cold={self.cold}"])
+        self.farm = Farm(
+            folder,
+            s3,
+            in_storage=f'pools = {pools}\ntenant_pools = ["local=hot"]\n'
+            f'pool_capacities = ["hot={_HOT_BYTES}"]\n',
+            in_dispatch='profile_pools = ["h264=cold"]\n',
+        )
+
+    async def data(self, url: str) -> set[str]:
+        """Return the objects whose bytes lie in a bucket."""
+        found = await self.farm.bucket(url).list("objects/local/data")
+        return {each.path.rpartition("/")[2].partition(".")[0] for each in found}
+
+
+@pytest.fixture
+def pools(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pools]:
+    for name, value in s3.environment.items():
+        monkeypatch.setenv(name, value)
+    made = Pools(tmp_path, s3)
+    yield made
+    made.farm.close()
 
 
 def _begin(farm: Farm, clips: Clips, profile: Path | str, out: Path) -> Run:
@@ -127,6 +166,57 @@ def _put(path: Path, *server: str) -> str:
     done = dcctl("objects", "put", path, *server)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+async def test_a_job_reads_from_one_pool_and_writes_to_another(
+    pools: Pools, clips: Clips, tmp_path: Path
+) -> None:
+    farm = pools.farm
+    server = ("--server", farm.address)
+    one, other = farm.storages
+    one.kill()
+    out = tmp_path / "out.mp4"  # followed while it is uploaded
+    done = dcctl("transcode", clips.tiny, "-o", out, "-p", "h264", "--keep", *server)
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 0
+    _put(clips.tiny_mkv, *server)
+    one.start()  # what is stored already is read from the pool's bucket
+    job = dcctl("submit", clips.tiny_mkv, "-p", "h264", *server)
+    assert "is stored already" in job.stderr
+    assert dcctl("jobs", "watch", job.stdout.strip(), *server).returncode == 0
+    other.kill()
+    done = dcctl("download", job.stdout.strip(), "-o", tmp_path / "other.mp4", *server)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(dcctl("objects", "list", "--json", *server).stdout)["objects"]
+    lies = {one["name"].removeprefix("objects/"): one["pool"] for one in listed}
+    assert sorted(lies.values()) == ["cold", "cold", "hot", "hot"]
+    for url, pool in ((pools.hot, "hot"), (pools.cold, "cold")):
+        assert await pools.data(url) == {name for name, at in lies.items() if at == pool}
+        assert await farm.bucket(url).list("staging") == []
+    assert await pools.data(farm.url) == set()
+    outputs = {one["object"]: one["direct_bytes"] for one in farm.engine.logged("output_arrived")}
+    assert min(outputs.values()) > 0
+    assert farm.engine.log_count("direct_write_given_up") == 0
+    assert farm.engine.log_count("direct_read_given_up") == 0
+
+
+def test_a_full_pool_refuses_and_tells_what_it_has(
+    pools: Pools, clips: Clips, tmp_path: Path
+) -> None:
+    server = ("--server", pools.farm.address)
+    _put(clips.tiny, *server)
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(_HOT_BYTES))
+    refused = dcctl("objects", "put", large, *server)
+    assert refused.returncode != 0
+    assert f"the capacity of the storage pool 'hot' is {_HOT_BYTES} bytes" in refused.stderr
+    shown = json.loads(dcctl("objects", "pools", "--json", *server).stdout)["pools"]
+    room = {pool["name"]: (pool["used_bytes"], pool["free_bytes"]) for pool in shown}
+    size_bytes = clips.tiny.stat().st_size
+    assert room["hot"] == (size_bytes, _HOT_BYTES - size_bytes)
+    assert room["main"] == room["cold"] == (0, None)
+    rows = dcctl("objects", "pools", *server).stdout.splitlines()
+    assert [row.split()[-1] for row in rows if "cold" in row] == ["unknown"]
 
 
 def test_storage_processes_killed_in_turn_cost_no_attempt(
