@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, get_args, get_origin
 
 import click
-from pydantic import ValidationError
+from pydantic import BeforeValidator
 from pydantic.fields import FieldInfo
 
 from distconv.dispatch import main as dispatch_main
@@ -122,18 +122,14 @@ def _flag(command: click.Command, name: str) -> str:
 
 
 def _variable(process: Process, name: str, field: FieldInfo) -> str:
-    if get_origin(field.annotation) is tuple and not _takes_text(process.model, name):
+    if get_origin(field.annotation) is tuple and not _takes_text(field):
         return "— (a list)"
     return f"`DISTCONV_{process.table.upper()}_{name.upper()}`"
 
 
-def _takes_text(model: type[ProcessSettings], name: str) -> bool:
-    """Tell whether a list may be given as text, as the environment gives everything."""
-    try:
-        model.model_validate({name: "a:1,b:2"})
-    except ValidationError:
-        return False
-    return True
+def _takes_text(field: FieldInfo) -> bool:
+    """Tell whether a list may be given as text (`TextList`), as the environment does."""
+    return any(isinstance(rule, BeforeValidator) for rule in field.metadata)
 
 
 def _unit(name: str) -> str:
@@ -155,7 +151,9 @@ def allowed(field: FieldInfo) -> str:
         if getattr(rule, name, None) is not None
     }
     if "pattern" in found:
-        return ", ".join(str(found["pattern"]).strip("^$()").split("|"))
+        pattern = str(found["pattern"]).strip("^$")
+        # A form that nobody reads is left to the meaning.
+        return "" if "(?:" in pattern else ", ".join(pattern.strip("()").split("|"))
     if "min_length" in found or "max_length" in found:
         unit = "characters" if field.annotation is str else "of them"
         return f"{_span(found.get('min_length'), found.get('max_length'))} {unit}"

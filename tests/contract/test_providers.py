@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
 from obstore.store import MemoryStore
@@ -30,36 +30,62 @@ from distconv.storage.providers.port import Provider, SignedPut
 from distconv.storage.threads import Threads
 from servers import AzureServer, S3Server
 
-KEY = "t1/data/0abc"
-STAGING = "t1/data/0abc.0123456789ab"
+# Of the pool `fast`, where there are pools; elsewhere it is a name as any.
+KEY = "t1/data/0abc.89abcdef0123@fast"
+COPY = "t1/data/0def.89abcdef0123@fast"
+STAGING = "t1/data/0abc.0123456789ab@fast"
 CONTENT = os.urandom(10_000)
 
 
-@pytest.fixture(params=["local", "memory", "s3", "azure", "obstore-memory", "pooled"])
+# Pools: the main one, and that of the keys.
+POOLS = ("folder+folder", "bucket+bucket", "folder+bucket")
+SIGNING = ("s3", "azure", "bucket+bucket", "folder+bucket")
+
+
+@pytest.fixture(params=["local", "memory", "s3", "azure", "obstore-memory", *POOLS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
 async def provider(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Provider]:
     threads = Threads(2)
-    adapter: Provider
-    if request.param == "local":
-        adapter = LocalProvider(tmp_path / "root", threads)
-    elif request.param == "memory":
-        adapter = MemoryProvider(tmp_path)
-    elif request.param == "pooled":
-        others = {"fast": LocalProvider(tmp_path / "fast", threads)}
-        adapter = PooledProvider(LocalProvider(tmp_path / "root", threads), others, threads)
-    elif request.param == "s3":
+
+    def s3(prefix: str) -> ObjectStoreProvider:
         server: S3Server = request.getfixturevalue("s3")
         for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        url = f"s3://{server.new_bucket()}/some/prefix"
-        adapter = _on(connect(BucketOptions(url=url, endpoint=server.url)), tmp_path, threads)
-    elif request.param == "azure":
-        blobs: AzureServer = request.getfixturevalue("azure")
-        for name, value in blobs.environment.items():
+        url = f"s3://{server.new_bucket()}/{prefix}"
+        return _on(connect(BucketOptions(url=url, endpoint=server.url)), tmp_path, threads)
+
+    def azure(prefix: str) -> ObjectStoreProvider:
+        server: AzureServer = request.getfixturevalue("azure")
+        for name, value in server.environment.items():
             monkeypatch.setenv(name, value)
-        url = f"az://{blobs.new_container()}/some/prefix"
-        adapter = _on(connect(BucketOptions(url=url, endpoint=blobs.url)), tmp_path, threads)
+        url = f"az://{server.new_container()}/{prefix}"
+        return _on(connect(BucketOptions(url=url, endpoint=server.url)), tmp_path, threads)
+
+    adapter: Provider
+    if kind == "local":
+        adapter = LocalProvider(tmp_path / "root", threads)
+    elif kind == "memory":
+        adapter = MemoryProvider(tmp_path)
+    elif kind == "s3":
+        adapter = s3("some/prefix")
+    elif kind == "azure":
+        adapter = azure("some/prefix")
+    elif kind in POOLS:
+        main, fast = kind.split("+")
+        adapter = PooledProvider(
+            LocalProvider(tmp_path / "root", threads) if main == "folder" else s3("main"),
+            {
+                "fast": LocalProvider(tmp_path / "fast", threads)
+                if fast == "folder"
+                else s3("some/prefix")
+            },
+        )
     else:  # what the adapter does for Google Cloud Storage: all that is not on the wire
         bucket = Bucket(MemoryStore(), name="memory://", part_bytes=4096)
         adapter = _on(bucket, tmp_path, threads)
@@ -71,11 +97,6 @@ async def provider(
 
 def _on(bucket: Bucket, tmp_path: Path, threads: Threads) -> ObjectStoreProvider:
     return ObjectStoreProvider(bucket, tmp_path / "scratch", threads)
-
-
-def _signs(request: pytest.FixtureRequest) -> bool:
-    """Say whether the provider of a test gives out URLs."""
-    return any(f"[{name}]" in request.node.name for name in ("s3", "azure"))
 
 
 async def _read(provider: Provider, key: str) -> bytes:
@@ -101,7 +122,7 @@ async def test_nothing_is_not_found(provider: Provider) -> None:
     with pytest.raises(NotFoundError):
         await provider.open(KEY)
     with pytest.raises(NotFoundError):
-        await provider.copy(KEY, "t1/data/0def")
+        await provider.copy(KEY, COPY)
     await provider.delete(KEY)
 
 
@@ -148,12 +169,12 @@ async def test_ranges_are_read_in_pieces(provider: Provider) -> None:
 
 
 async def test_a_deleted_thing_stays_readable_for_who_has_it_open_or_is_not_found(
-    provider: Provider,
+    provider: Provider, kind: str
 ) -> None:
     await provider.put(KEY, CONTENT)
     reader = await provider.open(KEY)
     await provider.delete(KEY)
-    if provider.shared:
+    if kind not in ("local", "memory", "folder+folder"):
         with pytest.raises(NotFoundError, match=KEY):
             await reader.read(0, 10_000, piece_bytes=10_000)
     else:
@@ -163,9 +184,9 @@ async def test_a_deleted_thing_stays_readable_for_who_has_it_open_or_is_not_foun
 
 async def test_a_copy_is_a_thing_of_its_own(provider: Provider) -> None:
     await provider.put(KEY, CONTENT)
-    await provider.copy(KEY, "t1/data/0def")
+    await provider.copy(KEY, COPY)
     await provider.delete(KEY)
-    assert await provider.get("t1/data/0def") == CONTENT
+    assert await provider.get(COPY) == CONTENT
 
 
 async def test_pieces_gather_in_any_order_and_are_published_at_once(provider: Provider) -> None:
@@ -254,11 +275,9 @@ async def test_a_file_is_adopted_from_a_scratch_folder_that_is_emptied(provider:
     assert await _read(provider, KEY) == CONTENT
 
 
-async def test_a_url_fetches_a_thing_or_there_are_none(
-    provider: Provider, request: pytest.FixtureRequest
-) -> None:
+async def test_a_url_fetches_a_thing_or_there_are_none(provider: Provider, kind: str) -> None:
     await provider.put(KEY, CONTENT)
-    if not _signs(request):
+    if kind not in SIGNING:
         with pytest.raises(UnimplementedError, match="use Read"):
             await provider.url(KEY, timedelta(minutes=1))
         return
@@ -272,12 +291,10 @@ def _fetch(url: str) -> bytes:
         return bytes(response.read())
 
 
-async def test_a_segment_is_put_at_a_url_or_there_are_none(
-    provider: Provider, request: pytest.FixtureRequest
-) -> None:
+async def test_a_segment_is_put_at_a_url_or_there_are_none(provider: Provider, kind: str) -> None:
     staging = await provider.stage(STAGING)
     minute = timedelta(minutes=1)
-    if not _signs(request):
+    if kind not in SIGNING:
         assert not staging.signs
         with pytest.raises(UnimplementedError, match="use Write"):
             await staging.sign(0, 3000, minute)
@@ -325,15 +342,13 @@ def _put(signed: SignedPut, data: bytes) -> None:
         pass
 
 
-async def test_a_url_that_puts_a_segment_puts_nothing_else(
-    provider: Provider, request: pytest.FixtureRequest
-) -> None:
-    if not _signs(request):
+async def test_a_url_that_puts_a_segment_puts_nothing_else(provider: Provider, kind: str) -> None:
+    if kind not in SIGNING:
         pytest.skip("there are no URLs")
     staging = await provider.stage(STAGING)
     signed = await staging.sign(0, 3000, timedelta(seconds=77))
     parts = urlsplit(signed.url)
-    assert parts.path.endswith(f"/some/prefix/staging/{STAGING}/{0:016x}-{3000:016x}")
+    assert unquote(parts.path).endswith(f"/some/prefix/staging/{STAGING}/{0:016x}-{3000:016x}")
     query = parse_qs(parts.query)
     if "sig" in query:  # Azure's
         assert query["sr"] == ["b"]
@@ -349,8 +364,8 @@ async def test_a_url_that_puts_a_segment_puts_nothing_else(
     await staging.discard()
 
 
-async def test_other_processes_see_what_is_durable(provider: Provider) -> None:
-    if not provider.shared:
+async def test_other_processes_see_what_is_durable(provider: Provider, kind: str) -> None:
+    if kind in ("local", "memory", "folder+folder"):
         pytest.skip("the place is one process's alone")
     here, there = await provider.stage(STAGING), await provider.stage(STAGING)
     await here.write([(0, CONTENT[:3000])])
@@ -363,7 +378,7 @@ async def test_other_processes_see_what_is_durable(provider: Provider) -> None:
     assert (await there.publish(KEY, 10_000)).sha256 == hashlib.sha256(CONTENT).hexdigest()
     await there.discard()
     with pytest.raises(NotFoundError):
-        await here.publish("t1/data/0def", 10_000)
+        await here.publish(COPY, 10_000)
     assert list(await provider.keys()) == [KEY]
 
 

@@ -801,11 +801,11 @@ class StoragePool(_message.Message):
     name: _builtins.str
     """Its name; `main` is the one in which everything lies where nobody says otherwise."""
     capacity_bytes: _builtins.int
-    """How much it may hold, bytes; absent: as much as its disk has."""
+    """How much it may hold, bytes; absent: as much as its disk or object store has."""
     used_bytes: _builtins.int
     """What whole objects have and uploads have reserved, bytes."""
     free_bytes: _builtins.int
-    """What is left, bytes; absent: without bound."""
+    """What is left, bytes; absent: not known, as of a bucket without a capacity."""
     def __init__(
         self,
         *,

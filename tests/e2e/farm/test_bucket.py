@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +14,14 @@ from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
 from servers import AzureServer, S3Server, free_port
 
+_HOT_BYTES = 5_000_000
+
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """A bucket that is there and empty."""
+class Cloud:
+    """An object store: `new` makes a bucket and returns the URL of a prefix in it."""
 
-    url: str
+    new: Callable[[str], str]
     endpoint: str
     environment: Mapping[str, str]
 
@@ -27,14 +29,18 @@ class Place:
 class Farm:
     """One dispatch, one engine, and two storage processes on one bucket."""
 
-    def __init__(self, folder: Path, place: Place) -> None:
-        self._place = place
+    def __init__(
+        self, folder: Path, cloud: Cloud, *, in_storage: str = "", in_dispatch: str = ""
+    ) -> None:
+        """`in_storage` and `in_dispatch` are lines of TOML for their tables."""
+        self.url = cloud.new("distconv")
+        self.endpoint = cloud.endpoint
         key_file = folder / "media.key"
         key_file.write_bytes(os.urandom(32))
         config = folder / "storage.toml"
         config.write_text(
-            f'[storage]\nbucket_url = "{place.url}"\nbucket_endpoint = "{place.endpoint}"\n'
-            "bucket_patience_s = 2\nsegment_delay_s = 0.05\n"
+            f'[storage]\nbucket_url = "{self.url}"\nbucket_endpoint = "{self.endpoint}"\n'
+            f"bucket_patience_s = 2\nsegment_delay_s = 0.05\n{in_storage}"
         )
         self.storages = [
             Daemon(
@@ -42,7 +48,7 @@ class Farm:
                 folder / name,
                 ["--bind", f"127.0.0.1:{free_port()}", "--media-key-file", str(key_file)]
                 + ["--config", str(config)],
-                env=place.environment,
+                env=cloud.environment,
             )
             for name in ("one", "two")
         ]
@@ -51,7 +57,12 @@ class Farm:
         self.dispatch = Daemon(
             "distconv-dispatch",
             folder / "dispatch",
-            ["--bind", "127.0.0.1:0", "--config", str(self._dispatch_config(folder, key_file))],
+            [
+                "--bind",
+                "127.0.0.1:0",
+                "--config",
+                str(self._dispatch_config(folder, key_file, in_dispatch)),
+            ],
         )
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
@@ -64,17 +75,17 @@ class Farm:
         )
         self.engine.start()
 
-    def _dispatch_config(self, folder: Path, key_file: Path) -> Path:
+    def _dispatch_config(self, folder: Path, key_file: Path, more: str) -> Path:
         addresses = [storage.ready["address"] for storage in self.storages]
         config = folder / "dispatch.toml"
         config.write_text(
             f"[dispatch]\nstorage_addresses = {json.dumps(addresses)}\n"
-            f'media_key_file = "{key_file}"\n'
+            f'media_key_file = "{key_file}"\n{more}'
         )
         return config
 
-    def bucket(self) -> Bucket:
-        return connect(BucketOptions(url=self._place.url, endpoint=self._place.endpoint))
+    def bucket(self, url: str = "") -> Bucket:
+        return connect(BucketOptions(url=url or self.url, endpoint=self.endpoint))
 
     def written_through_storage(self) -> set[str]:
         """Return the objects of which any byte came to a storage process by Write."""
@@ -89,21 +100,52 @@ class Farm:
 
 
 @pytest.fixture(params=["s3", "azure"])
-def place(request: pytest.FixtureRequest) -> Place:
+def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cloud:
     if request.param == "s3":
         s3: S3Server = request.getfixturevalue("s3")
-        return Place(f"s3://{s3.new_bucket()}/distconv", s3.url, s3.environment)
-    azure: AzureServer = request.getfixturevalue("azure")
-    return Place(f"az://{azure.new_container()}/distconv", azure.url, azure.environment)
+        made = Cloud(lambda name: f"s3://{s3.new_bucket()}/{name}", s3.url, s3.environment)
+    else:
+        azure: AzureServer = request.getfixturevalue("azure")
+        made = Cloud(
+            lambda name: f"az://{azure.new_container()}/{name}", azure.url, azure.environment
+        )
+    for name, value in made.environment.items():
+        monkeypatch.setenv(name, value)
+    return made
 
 
 @pytest.fixture
-def farm(tmp_path: Path, place: Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
-    for name, value in place.environment.items():
-        monkeypatch.setenv(name, value)
-    made = Farm(tmp_path, place)
+def farm(tmp_path: Path, cloud: Cloud) -> Iterator[Farm]:
+    made = Farm(tmp_path, cloud)
     yield made
     made.close()
+
+
+class Pools:
+    """A farm with two pools beside the main bucket: for sources, and for what `h264` makes."""
+
+    def __init__(self, folder: Path, cloud: Cloud) -> None:
+        self.hot, self.cold = map(cloud.new, ("hot", "cold"))
+        pools = json.dumps([f"hot={self.hot}", f"cold={self.cold}"])
+        self.farm = Farm(
+            folder,
+            cloud,
+            in_storage=f'pools = {pools}\ntenant_pools = ["local=hot"]\n'
+            f'pool_capacities = ["hot={_HOT_BYTES}"]\n',
+            in_dispatch='profile_pools = ["h264=cold"]\n',
+        )
+
+    async def data(self, url: str) -> set[str]:
+        """Return the objects whose bytes lie in a bucket."""
+        found = await self.farm.bucket(url).list("objects/local/data")
+        return {each.path.rpartition("/")[2].partition(".")[0] for each in found}
+
+
+@pytest.fixture
+def pools(tmp_path: Path, cloud: Cloud) -> Iterator[Pools]:
+    made = Pools(tmp_path, cloud)
+    yield made
+    made.farm.close()
 
 
 def _begin(farm: Farm, clips: Clips, profile: Path | str, out: Path) -> Run:
@@ -145,6 +187,57 @@ def _put(path: Path, *server: str) -> str:
     done = dcctl("objects", "put", path, *server)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+async def test_a_job_reads_from_one_pool_and_writes_to_another(
+    pools: Pools, clips: Clips, tmp_path: Path
+) -> None:
+    farm = pools.farm
+    server = ("--server", farm.address)
+    one, other = farm.storages
+    one.kill()
+    out = tmp_path / "out.mp4"  # followed while it is uploaded
+    done = dcctl("transcode", clips.tiny, "-o", out, "-p", "h264", "--keep", *server)
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 0
+    _put(clips.tiny_mkv, *server)
+    one.start()  # what is stored already is read from the pool's bucket
+    job = dcctl("submit", clips.tiny_mkv, "-p", "h264", *server)
+    assert "is stored already" in job.stderr
+    assert dcctl("jobs", "watch", job.stdout.strip(), *server).returncode == 0
+    other.kill()
+    done = dcctl("download", job.stdout.strip(), "-o", tmp_path / "other.mp4", *server)
+    assert done.returncode == 0, done.stderr
+    listed = json.loads(dcctl("objects", "list", "--json", *server).stdout)["objects"]
+    lies = {one["name"].removeprefix("objects/"): one["pool"] for one in listed}
+    assert sorted(lies.values()) == ["cold", "cold", "hot", "hot"]
+    for url, pool in ((pools.hot, "hot"), (pools.cold, "cold")):
+        assert await pools.data(url) == {name for name, at in lies.items() if at == pool}
+        assert await farm.bucket(url).list("staging") == []
+    assert await pools.data(farm.url) == set()
+    outputs = {one["object"]: one["direct_bytes"] for one in farm.engine.logged("output_arrived")}
+    assert min(outputs.values()) > 0
+    assert farm.engine.log_count("direct_write_given_up") == 0
+    assert farm.engine.log_count("direct_read_given_up") == 0
+
+
+def test_a_full_pool_refuses_and_tells_what_it_has(
+    pools: Pools, clips: Clips, tmp_path: Path
+) -> None:
+    server = ("--server", pools.farm.address)
+    _put(clips.tiny, *server)
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(_HOT_BYTES))
+    refused = dcctl("objects", "put", large, *server)
+    assert refused.returncode != 0
+    assert f"the capacity of the storage pool 'hot' is {_HOT_BYTES} bytes" in refused.stderr
+    shown = json.loads(dcctl("objects", "pools", "--json", *server).stdout)["pools"]
+    room = {pool["name"]: (pool["used_bytes"], pool["free_bytes"]) for pool in shown}
+    size_bytes = clips.tiny.stat().st_size
+    assert room["hot"] == (size_bytes, _HOT_BYTES - size_bytes)
+    assert room["main"] == room["cold"] == (0, None)
+    rows = dcctl("objects", "pools", *server).stdout.splitlines()
+    assert [row.split()[-1] for row in rows if "cold" in row] == ["unknown"]
 
 
 def test_storage_processes_killed_in_turn_cost_no_attempt(

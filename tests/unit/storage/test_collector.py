@@ -9,7 +9,7 @@ import pytest
 from distconv.core.errors import UnavailableError
 from distconv.storage.collector import Collector, CollectReason
 from distconv.storage.completion import Completion
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.names import Place
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
@@ -39,7 +39,7 @@ async def uploads(
         quotas=Quotas(provider, QuotaLimits(other_tenants=10_000)),
         completion=completion,
         threads=threads,
-        limits=Limits(min_free_bytes=0, sync_delay=timedelta(0), upload_ttl=TTL),
+        limits=Limits(min_free_bytes=0, pace=Pace(sync_delay=timedelta(0)), upload_ttl=TTL),
         clock=clock,
     )
     yield made

@@ -24,7 +24,7 @@ from distconv.rpc.limits import MAX_SEGMENT_BYTES
 from distconv.storage import claims
 from distconv.storage.completion import Completion
 from distconv.storage.direct import DirectAccess
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
@@ -37,7 +37,10 @@ PLACE = Place(tenant="t1", object_id="0abc")
 CONTENT = os.urandom(5000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 LIMITS = Limits(
-    max_object_bytes=1_000_000, max_fragments=3, min_free_bytes=0, sync_delay=timedelta(0)
+    max_object_bytes=1_000_000,
+    max_fragments=3,
+    min_free_bytes=0,
+    pace=Pace(sync_delay=timedelta(0)),
 )
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.following import Follower
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.providers.memory import MemoryProvider, MemoryReader
 from distconv.storage.records import ObjectRecord, UploadRecord
 from distconv.storage.serving import Load
@@ -14,7 +14,7 @@ from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
 
 CONTENT = os.urandom(3_000_000)
-LIMITS = Limits(read_piece_bytes=10_000, read_ahead_bytes=50_000)
+LIMITS = Limits(read_piece_bytes=10_000, pace=Pace(read_ahead_bytes=50_000))
 
 
 class _CountingReader(MemoryReader):
@@ -60,7 +60,7 @@ async def test_a_reader_that_stops_has_one_load_in_memory(tmp_path: Path) -> Non
         for count in range(1, 5):
             load = await anext(steps)
             assert isinstance(load, Load)
-            assert reader.read_bytes == count * LIMITS.read_ahead_bytes
+            assert reader.read_bytes == count * LIMITS.pace.read_ahead_bytes
             assert max(map(len, load.pieces)) == LIMITS.read_piece_bytes
             found += b"".join(load.pieces)
         assert found == CONTENT[: len(found)]

@@ -10,7 +10,7 @@ from distconv.core.errors import DataLossError, DiskFullError, InvalidArgumentEr
 from distconv.core.ranges import Range, RangeSet
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.intake import Chunk, Intake, Progress
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.records import UploadRecord
 from distconv.storage.testing import SteppedClock
@@ -28,7 +28,7 @@ async def _opened(
         record,
         await provider.stage("t/data/0abc.0123456789ab"),
         digest=FrontierDigest(threads),
-        limits=Limits(sync_delay=sync_delay),
+        limits=Limits(pace=Pace(sync_delay=sync_delay)),
         clock=clock,
         active_time=clock.now(),
     )

@@ -18,7 +18,7 @@ from distconv.core.errors import (
 )
 from distconv.core.profile import Container
 from distconv.storage.completion import Completion
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.names import Place
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
@@ -35,7 +35,7 @@ CONTENT = os.urandom(5000)
 DIGEST = hashlib.sha256(CONTENT).hexdigest()
 LIMITS = Limits(
     min_free_bytes=0,
-    sync_delay=timedelta(0),
+    pace=Pace(sync_delay=timedelta(0)),
     upload_ttl=timedelta(hours=1),
     rest_after=timedelta(minutes=5),
 )

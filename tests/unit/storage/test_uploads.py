@@ -21,7 +21,7 @@ from distconv.core.errors import (
 )
 from distconv.core.profile import Container
 from distconv.storage.completion import Completion
-from distconv.storage.limits import Limits
+from distconv.storage.limits import Limits, Pace
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
@@ -40,7 +40,7 @@ LIMITS = Limits(
     max_object_bytes=1_000_000,
     max_fragments=8,
     min_free_bytes=0,
-    sync_delay=timedelta(0),
+    pace=Pace(sync_delay=timedelta(0)),
     upload_ttl=timedelta(hours=1),
     rest_after=timedelta(minutes=5),
 )

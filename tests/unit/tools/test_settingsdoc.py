@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 
 import settingsdoc
-from distconv.process.settings import ProcessSettings
+from distconv.process.settings import ProcessSettings, TextList
 
 
 class Model(ProcessSettings):
@@ -17,6 +17,8 @@ class Model(ProcessSettings):
     choice: Literal["fast", "slow"] = Field("fast", description="ffmpeg's pace")
     on: bool = Field(default=False, description="on or off")
     many: tuple[str, ...] = Field((), description="several")
+    pairs: TextList = Field((), description="several, NAME=VALUE")
+    url: str = Field("", pattern=r"^(?:https?://[^/]+)?$", description="a URL")
 
 
 @pytest.mark.parametrize(
@@ -29,6 +31,7 @@ class Model(ProcessSettings):
         ("choice", "fast, slow"),
         ("on", "true, false"),
         ("many", ""),
+        ("url", ""),
     ],
 )
 def test_what_is_allowed(name: str, text: str):
@@ -42,6 +45,15 @@ def test_a_description_does_not_repeat_the_columns_beside_it():
     assert meanings["word"] == "A word"
     assert meanings["name"] == "Seconds of waiting"
     assert meanings["choice"] == "ffmpeg's pace"
+
+
+def test_a_list_has_a_variable_when_it_may_be_text():
+    process = settingsdoc.PROCESSES[0]
+    variables = {
+        n: settingsdoc._variable(process, n, Model.model_fields[n]) for n in ("many", "pairs")
+    }
+    assert variables["many"] == "— (a list)"
+    assert variables["pairs"].endswith("_PAIRS`")
 
 
 def test_sizes_are_shown_in_their_unit_too():

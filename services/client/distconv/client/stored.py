@@ -45,7 +45,11 @@ class StoredObject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoragePool:
-    """A named place for stored files; None where it has no such bound, bytes."""
+    """A named place for stored files, in bytes.
+
+    `capacity_bytes` is None where there is no such bound, `free_bytes` where it is not known: no
+    object store tells it, so that a bucket has it only within a capacity.
+    """
 
     name: str
     capacity_bytes: int | None

@@ -118,5 +118,11 @@ def _sentence(error: ValidationError, sources: Mapping[str, str]) -> str:
     parts = []
     for problem in error.errors():
         name = ".".join(str(part) for part in problem["loc"])
-        parts.append(f"setting '{name}' ({sources.get(name, 'unknown')}): {problem['msg']}")
+        # What a check of ours raised is a sentence already, and may be of several settings.
+        said = str(problem.get("ctx", {}).get("error", problem["msg"]))
+        parts.append(
+            f"setting '{name}' ({sources.get(name, 'unknown')}): {said}"
+            if name
+            else f"settings: {said}"
+        )
     return "; ".join(parts)

@@ -40,6 +40,7 @@ class Follower:
         self._ranges = ranges
         self._outcome = outcome
         self._limits = limits
+        self._ahead_bytes = limits.pace_of(upload.record.pool).read_ahead_bytes
         self._clock = clock
         self._moved = asyncio.Event()
         self._committed: ObjectRecord | None = None
@@ -67,7 +68,7 @@ class Follower:
 
     async def _serve(self, offset: int, length: int) -> AsyncGenerator[Load | Waiting, None]:
         end = self._check(offset, length)
-        load_bytes = max(self._limits.read_piece_bytes, self._limits.read_ahead_bytes)
+        load_bytes = max(self._limits.read_piece_bytes, self._ahead_bytes)
         while offset != end:
             self._moved.clear()
             await self._is_committed()  # raises when it was given up: no object has its bytes

@@ -10,7 +10,7 @@ from distconv.storage.quotas import Quotas
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
-    """A pool; `capacity_bytes` and `free_bytes` are None where there is no such bound.
+    """A pool; `capacity_bytes` is None where there is no such bound, `free_bytes` when not known.
 
     `used_bytes` counts whole objects and what uploads have reserved.
     """
@@ -47,7 +47,7 @@ class Pools:
         return wanted or self._by_tenant.get(tenant, MAIN_POOL)
 
     async def list(self) -> list[Pool]:
-        """Describe every pool; costs two listings of all keys."""
+        """Describe every pool; costs two listings of all keys of the main one."""
         used = await self._quotas.used_by_pool()
         return [await self._describe(name, used.get(name, 0)) for name in self._names]
 

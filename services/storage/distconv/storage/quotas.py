@@ -55,6 +55,7 @@ class Quotas:
     """Reserve, extend and release."""
 
     def __init__(self, provider: Provider, limits: QuotaLimits = NO_QUOTAS) -> None:
+        """Take the main pool as `provider`: all that counts lies there, and no other is asked."""
         self._provider = provider
         self._limits = limits
         self._covered: dict[tuple[Place, str], int] = {}  # by upload: place and nonce

@@ -80,7 +80,7 @@ class Reading:
                 ranges,
                 name=object_name(opened.record.object_id),
                 piece_bytes=self._limits.read_piece_bytes,
-                ahead_bytes=self._limits.read_ahead_bytes,
+                ahead_bytes=self._limits.pace_of(opened.record.pool).read_ahead_bytes,
             )
             async with aclosing(server.loads()) as loads:
                 async for load in loads:

@@ -10,7 +10,15 @@ from pydantic import Field, field_validator, model_validator
 from distconv.core.names import parse_tenant
 from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
-from distconv.storage.limits import MIB, Limits
+from distconv.storage.limits import MIB, Limits, Pace
+from distconv.storage.locations import (
+    BUCKET_URL,
+    ENDPOINT_URL,
+    BucketLocation,
+    Location,
+    parse_location,
+    require_apart,
+)
 from distconv.storage.names import MAIN_POOL, check_pool
 from distconv.storage.quotas import QuotaLimits
 
@@ -39,14 +47,14 @@ class StorageSettings(ProcessSettings):
     )
     bucket_url: str = Field(
         default="",
-        pattern=r"^((s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(/[A-Za-z0-9._/-]*)?)?$",
+        pattern=rf"^(?:{BUCKET_URL})?$",
         description="where objects lie instead of on disk, for any number of storage processes: "
         "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; "
         "credentials come from the environment",
     )
     bucket_endpoint: str = Field(
         default="",
-        pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$",
+        pattern=rf"^(?:{ENDPOINT_URL})?$",
         description="URL of the object store when it is not the cloud's own, as MinIO or Ceph; "
         "http:// sends media in the clear",
     )
@@ -64,7 +72,7 @@ class StorageSettings(ProcessSettings):
     )
     bucket_public_endpoint: str = Field(
         default="",
-        pattern=r"^(https?://[^\s/]+(/[^\s]*)?)?$",
+        pattern=rf"^(?:{ENDPOINT_URL})?$",
         description="URL at which engines reach the object store, if not bucket_endpoint; written "
         "into signed URLs",
     )
@@ -105,12 +113,14 @@ class StorageSettings(ProcessSettings):
     pools: TextList = Field(
         (),
         description="storage pools beside the main one, NAME=FOLDER, each on a file system of its "
-        "own; the bytes of objects lie there, their records in data_dir",
+        "own, or NAME=s3://BUCKET/PREFIX (gs://, az:// alike; with ?endpoint=URL, "
+        "&public_endpoint=URL and &region=NAME where they are not those of the settings bucket_…); "
+        "the bytes of objects lie there, their records in the main pool",
     )
     pool_capacities: TextList = Field(
         (),
         description="bytes that pools may hold, NAME=BYTES, the main one as main; what is not "
-        "listed is bound by its disk alone",
+        "listed is bound by its disk or object store alone",
     )
     tenant_pools: TextList = Field(
         (), description="pools of tenants, TENANT=POOL; others have the main one"
@@ -215,17 +225,27 @@ class StorageSettings(ProcessSettings):
             max_fragments=self.max_fragments,
             min_free_bytes=self.min_free_bytes,
             write_batch_bytes=self.write_batch_bytes,
-            sync_bytes=self.segment_bytes if self.bucket_url else self.sync_bytes,
-            sync_delay=timedelta(
-                seconds=self.segment_delay_s if self.bucket_url else self.sync_delay_s
-            ),
             unsynced_limit_bytes=self.unsynced_limit_bytes,
             read_piece_bytes=self.read_piece_bytes,
-            read_ahead_bytes=self.segment_bytes if self.bucket_url else self.read_ahead_bytes,
             upload_ttl=timedelta(seconds=self.upload_ttl_s),
             rest_after=timedelta(seconds=self.rest_after_s),
             follow_sign=timedelta(seconds=self.follow_sign_s),
             follow_idle=timedelta(seconds=self.follow_idle_s),
+            pace=self._pace(self.main_location),
+            pool_paces={name: self._pace(there) for name, there in self.pool_locations.items()},
+        )
+
+    def _pace(self, location: Location) -> Pace:
+        if isinstance(location, BucketLocation):
+            return Pace(
+                sync_bytes=self.segment_bytes,
+                sync_delay=timedelta(seconds=self.segment_delay_s),
+                read_ahead_bytes=self.segment_bytes,
+            )
+        return Pace(
+            sync_bytes=self.sync_bytes,
+            sync_delay=timedelta(seconds=self.sync_delay_s),
+            read_ahead_bytes=self.read_ahead_bytes,
         )
 
     @field_validator("tenant_quotas")
@@ -237,17 +257,24 @@ class StorageSettings(ProcessSettings):
 
     @model_validator(mode="after")
     def _check_pools(self) -> Self:
-        known = {MAIN_POOL, *self.pool_folders}
+        pools = self.pool_locations
+        known = {MAIN_POOL, *pools}
         for name in (*self.quotas.by_pool, *self.pools_by_tenant.values()):
             if name not in known:
                 raise ValueError(f"'{name}' is not one of the pools: {', '.join(sorted(known))}")
-        if MAIN_POOL in self.pool_folders:
-            raise ValueError("the main pool is in data_dir; give the other pools other names")
-        if self.pool_folders and self.bucket_url:
+        if MAIN_POOL in pools:
             raise ValueError(
-                "pools are folders of one storage process, and a bucket may have several: "
-                "use one of pools and bucket_url"
+                "the main pool is in data_dir or at bucket_url; give the other pools other names"
             )
+        if len(pools) < len(self.pools):
+            raise ValueError("two pools have the same name; give each its own")
+        folder = next((name for name, there in pools.items() if isinstance(there, Path)), None)
+        if folder is not None and self.bucket_url:
+            raise ValueError(
+                f"the pool '{folder}' is a folder, which one storage process has alone, and with "
+                "bucket_url several may run: give the pool a bucket, too, as s3://BUCKET/PREFIX"
+            )
+        require_apart({MAIN_POOL: self.main_location, **pools})
         return self
 
     @property
@@ -260,9 +287,24 @@ class StorageSettings(ProcessSettings):
         )
 
     @property
-    def pool_folders(self) -> Mapping[str, Path]:
+    def main_location(self) -> Location:
+        """Return where the main pool lies."""
+        return self._bucket if self.bucket_url else self.data_dir / "storage"
+
+    @property
+    def pool_locations(self) -> Mapping[str, Location]:
         """Return where the pools beside the main one lie."""
-        return {check_pool(n): Path(folder) for n, folder in map(_pair, self.pools)}
+        pairs = map(_pair, self.pools)
+        return {check_pool(name): parse_location(text, self._bucket) for name, text in pairs}
+
+    @property
+    def _bucket(self) -> BucketLocation:
+        return BucketLocation(
+            url=self.bucket_url,
+            endpoint=self.bucket_endpoint,
+            public_endpoint=self.bucket_public_endpoint,
+            region=self.bucket_region,
+        )
 
     @property
     def pools_by_tenant(self) -> Mapping[str, str]:

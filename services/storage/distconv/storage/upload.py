@@ -74,6 +74,7 @@ class Upload:
         self.users = 0  # streams that write to it now
         self.followers = 0  # streams that read it as it comes
         self._limits = limits
+        self._pace = limits.pace_of(record.pool)
         self._cover = cover
         self._is_covered = is_covered
         self._clock = clock
@@ -178,7 +179,7 @@ class Upload:
         await hashing
         self._claims.note((offset, offset + len(data)) for offset, data in fresh)
         self._writes += 1
-        if self.staging.unsynced_bytes >= self._limits.sync_bytes:
+        if self.staging.unsynced_bytes >= self._pace.sync_bytes:
             self._hurry.set()
         self._start_syncer()
         if (
@@ -290,7 +291,7 @@ class Upload:
 
     async def _gather_work(self) -> None:
         try:
-            async with asyncio.timeout(self._limits.sync_delay.total_seconds()):
+            async with asyncio.timeout(self._pace.sync_delay.total_seconds()):
                 await self._hurry.wait()
         except TimeoutError:
             pass

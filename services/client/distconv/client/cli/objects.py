@@ -203,7 +203,7 @@ def pools_command() -> int:
             pool.name,
             "" if pool.capacity_bytes is None else text.size(pool.capacity_bytes),
             text.size(pool.used_bytes),
-            "without bound" if pool.free_bytes is None else text.size(pool.free_bytes),
+            "unknown" if pool.free_bytes is None else text.size(pool.free_bytes),
         )
         for pool in pools
     ]

@@ -1,6 +1,6 @@
 """Local disk.
 
-    ROOT/storage-id        with several pools: which belong together (`mounts`)
+    ROOT/storage-id        with several pools: which belong together (`marks`)
     ROOT/lock              held by the one process that uses the folder
     ROOT/objects/KEY       what is stored, each file whole
     ROOT/staging/…         uploads under way: `.part` and `.journal`
@@ -182,14 +182,17 @@ class LocalProvider:
             await self._threads.run(shutil.rmtree, folder, ignore_errors=True)
 
     async def adopt(self, file: Path, key: str) -> Published:
-        """Give a file of a scratch folder its final name."""
+        """Give a file of the scratch folder its final name; one of elsewhere is copied."""
         with disk_errors(key):
             await self._threads.run(self._adopt, file, self._path(key))
         return Published()
 
     def _adopt(self, file: Path, target: Path) -> None:
-        files.sync_file(file)
-        files.place(file, target)
+        if file.is_relative_to(self._scratch):
+            files.sync_file(file)
+            files.place(file, target)
+        else:  # of another pool, which may be another disk
+            files.copy_whole(self._scratch, file, target)
 
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:

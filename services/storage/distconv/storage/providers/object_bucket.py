@@ -129,6 +129,14 @@ class Bucket:
                 found += map(_found, batch)
         return sorted(found, key=lambda each: each.path)
 
+    async def holds(self, prefix: str) -> bool:
+        """Tell whether there is any object below a prefix."""
+        with object_errors(prefix, self.name):
+            async for batch in obstore.list(self._store, prefix):
+                if batch:
+                    return True
+        return False
+
     async def delete(self, paths: Sequence[str]) -> None:
         """Delete objects; missing ones are deleted."""
         for path in paths:

@@ -28,9 +28,13 @@ _RETRIES = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BucketOptions:
-    """Where a bucket is and how to ask it; `settings.StorageSettings` says what each means."""
+    """Where a bucket is and how to ask it; `settings.StorageSettings` says what each means.
+
+    `setting` is the name of that which says so, for messages.
+    """
 
     url: str
+    setting: str = "bucket_url"
     endpoint: str = ""
     public_endpoint: str = ""
     signs: bool = True
@@ -51,8 +55,8 @@ def connect(options: BucketOptions) -> Bucket:
     except (BaseError, ValueError) as error:
         raise InvalidArgumentError(
             f"{options.url} cannot be used: {str(error).partition(chr(10))[0]}; correct "
-            "bucket_url, bucket_endpoint or bucket_region",
-            field="bucket_url",
+            f"{options.setting}, bucket_endpoint or bucket_region",
+            field=options.setting,
         ) from error
     return Bucket(
         store,

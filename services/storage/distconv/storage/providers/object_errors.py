@@ -68,7 +68,8 @@ def _translate(error: Exception, text: str, key: str, bucket: str) -> DistconvEr
     answer = " ".join(part for part in (str(status or ""), code) if part)
     if code in _NO_BUCKET or isinstance(error, FileNotFoundError):
         return UnavailableError(
-            f"the bucket of {bucket} does not exist; create it, or correct the setting bucket_url",
+            f"the bucket of {bucket} does not exist; create it, or correct the setting that names "
+            "it (bucket_url, or pools)",
             metadata=metadata,
         )
     if isinstance(error, PermissionDeniedError | UnauthenticatedError) or status in (401, 403):
@@ -92,8 +93,8 @@ def _translate(error: Exception, text: str, key: str, bucket: str) -> DistconvEr
         )
     if status is None:
         return UnavailableError(
-            f"the object store of {bucket} cannot be reached; see that it runs, and that "
-            "bucket_endpoint and the network are right",
+            f"the object store of {bucket} cannot be reached; see that it runs, and that its "
+            "endpoint in the settings (bucket_endpoint, or pools) and the network are right",
             metadata=metadata,
         )
     return UnavailableError(

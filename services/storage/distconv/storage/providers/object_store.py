@@ -1,5 +1,6 @@
 """Object stores: S3 and what speaks it, Google Cloud Storage, Azure Blob Storage, by obstore.
 
+    PREFIX/storage-id, pools/    with several pools: which belong together (`object_site`)
     PREFIX/objects/KEY           what is stored, each object whole
     PREFIX/staging/KEY/RANGE     segments of uploads under way
 
@@ -78,7 +79,7 @@ class ObjectStoreProvider:
         await self._threads.run(self._scratch.close)
 
     async def free_bytes(self, key: str = "") -> int | None:  # noqa: ARG002  # the port's
-        """Return None: a bucket has no such bound."""
+        """Return None: an object store does not tell."""
         return None
 
     async def get(self, key: str) -> bytes:

@@ -9,21 +9,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
-from shutil import copyfile
 
 from distconv.core.errors import FailedPreconditionError
 from distconv.storage.names import MAIN_POOL, pool_of
 from distconv.storage.providers.port import Provider, Published, Reader, Staging, Stat
-from distconv.storage.threads import Threads
 
 
 class PooledProvider:
-    """Implement `Provider` by handing each key to its pool."""
+    """Implement `Provider` by handing each key to its pool; all but bytes is in `main`."""
 
-    def __init__(self, main: Provider, others: Mapping[str, Provider], threads: Threads) -> None:
-        self._main = main
+    def __init__(self, main: Provider, others: Mapping[str, Provider]) -> None:
+        self.main = main
         self._pools: dict[str, Provider] = {MAIN_POOL: main, **others}
-        self._threads = threads
 
     @property
     def names(self) -> Sequence[str]:
@@ -32,8 +29,11 @@ class PooledProvider:
 
     @property
     def shared(self) -> bool:
-        """Say whether other processes use the main pool too, and so all of them."""
-        return self._main.shared
+        """Say whether other processes use the main pool too, where the records are.
+
+        A bucket beside a folder is not shared: it is of the process that has the folder.
+        """
+        return self.main.shared
 
     def _of(self, key: str) -> Provider:
         pool = pool_of(key)
@@ -77,7 +77,10 @@ class PooledProvider:
 
     async def keys(self, prefix: str = "") -> Sequence[str]:
         """Return the keys under a prefix in all pools, sorted."""
-        return sorted([k for pool in self._pools.values() for k in await pool.keys(prefix)])
+        # Beside the main pool are bytes alone: do not ask the others for what they never have.
+        kind = [*prefix.split("/"), ""][1]
+        pools = self._pools.values() if kind in ("", "data") else (self.main,)
+        return sorted([key for pool in pools for key in await pool.keys(prefix)])
 
     async def open(self, key: str) -> Reader:
         """Open a thing for reading."""
@@ -114,15 +117,9 @@ class PooledProvider:
     @asynccontextmanager
     async def scratch(self) -> AsyncIterator[Path]:
         """Give a folder of the main pool."""
-        async with self._main.scratch() as folder:
+        async with self.main.scratch() as folder:
             yield folder
 
     async def adopt(self, file: Path, key: str) -> Published:
-        """Make a file of a scratch folder the content of `key`, copied when its pool is another."""
-        target = self._of(key)
-        if target is self._main:
-            return await target.adopt(file, key)
-        async with target.scratch() as folder:
-            copied = folder / file.name
-            await self._threads.run(copyfile, file, copied)
-            return await target.adopt(copied, key)
+        """Make a file of a scratch folder the content of `key`."""
+        return await self._of(key).adopt(file, key)

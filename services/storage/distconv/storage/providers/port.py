@@ -208,7 +208,7 @@ class Provider(Protocol):
         ...
 
     async def free_bytes(self, key: str = "") -> int | None:
-        """Return the room that is left where `key` lies; None where there is no such bound."""
+        """Return the room that is left where `key` lies; None where nobody tells."""
         ...
 
     async def get(self, key: str) -> bytes:
@@ -274,7 +274,10 @@ class Provider(Protocol):
         ...
 
     async def adopt(self, file: Path, key: str) -> Published:
-        """Make a file of a scratch folder the content of `key`, durably and at once."""
+        """Make a file of a scratch folder the content of `key`, durably and at once.
+
+        The folder may be another provider's.
+        """
         ...
 
 

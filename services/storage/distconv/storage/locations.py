@@ -1,0 +1,93 @@
+"""Where pools lie, as settings say it: in a folder of this machine, or in a bucket."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+BUCKET_URL = r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[A-Za-z0-9._/-]*)?"
+ENDPOINT_URL = r"https?://[^\s/]+(?:/\S*)?"
+_ENDPOINTS = ("endpoint", "public_endpoint")
+_OPTIONS = (*_ENDPOINTS, "region")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketLocation:
+    """A bucket and a prefix in it, `url`; what is empty is as the cloud has it."""
+
+    url: str
+    endpoint: str = ""
+    public_endpoint: str = ""
+    region: str = ""
+
+    @property
+    def scheme(self) -> str:
+        """Return what kind of object store it is in: s3, gs or az."""
+        return urlsplit(self.url).scheme
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Return what tells it from others of the same endpoint: the bucket, then its prefix."""
+        parts = urlsplit(self.url)
+        return (parts.netloc, *filter(None, parts.path.split("/")))
+
+
+Location = Path | BucketLocation
+
+
+def parse_location(text: str, others: BucketLocation) -> Location:
+    """Return the folder or bucket that `text` names.
+
+    What the URL of a bucket leaves out is as in `others`, unless that is an
+    object store of another kind, or the URL has an endpoint of its own. Raises
+    ValueError.
+    """
+    if "://" not in text:
+        return Path(text)
+    url, _, query = text.partition("?")
+    shown = re.sub(r"://[^?&]*@", "://…@", text)  # no credentials in messages
+    if not re.fullmatch(BUCKET_URL, url):
+        raise ValueError(
+            f"'{shown}' is neither a folder nor a bucket: write s3://BUCKET/PREFIX, "
+            "gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, and credentials into the environment"
+        )
+    said = dict(parse_qsl(query, keep_blank_values=True))
+    if wrong := sorted({*said} - {*_OPTIONS}):
+        raise ValueError(f"'{wrong[0]}' of '{shown}' is not one of {', '.join(_OPTIONS)}")
+    for name in _ENDPOINTS:
+        if said.get(name) and not re.fullmatch(ENDPOINT_URL, said[name]):
+            raise ValueError(f"the {name} of '{shown}' is not http(s)://HOST:PORT")
+    bucket = BucketLocation(url=url)
+    if "endpoint" not in said and others.scheme in ("", bucket.scheme):
+        bucket = replace(others, url=url)
+    return replace(bucket, **said)
+
+
+def require_apart(pools: Mapping[str, Location]) -> None:
+    """Raise ValueError when two pools lie at one place, or the bucket's part of one in another."""
+    for (one, here), (other, there) in combinations(pools.items(), 2):
+        if isinstance(here, Path) and isinstance(there, Path):
+            overlap = here.absolute() == there.absolute()
+        else:
+            overlap = _is_within(here, there) or _is_within(there, here)
+        if overlap:
+            raise ValueError(
+                f"the pools '{one}' ({_shown(here)}) and '{other}' ({_shown(there)}) lie at one "
+                "place, or one within the other; give each a folder, a bucket or a prefix of its "
+                "own"
+            )
+
+
+def _is_within(inner: Location, outer: Location) -> bool:
+    return (
+        isinstance(inner, BucketLocation)
+        and isinstance(outer, BucketLocation)
+        and (inner.scheme, inner.endpoint) == (outer.scheme, outer.endpoint)
+        and inner.path[: len(outer.path)] == outer.path
+    )
+
+
+def _shown(location: Location) -> str:
+    return location.url if isinstance(location, BucketLocation) else str(location)

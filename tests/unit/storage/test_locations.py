@@ -1,0 +1,87 @@
+"""Where pools lie, as settings say it."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from distconv.storage.locations import BucketLocation, parse_location
+from distconv.storage.settings import StorageSettings
+
+MAIN = BucketLocation(
+    url="s3://media/main",
+    endpoint="https://minio:9000",
+    public_endpoint="https://minio.example",
+    region="here",
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "location"),
+    [
+        ("/mnt/hdd", Path("/mnt/hdd")),
+        ("s3://cold", BucketLocation(url="s3://cold", endpoint="https://minio:9000",
+            public_endpoint="https://minio.example", region="here")),
+        ("s3://cold/x?region=there", BucketLocation(url="s3://cold/x", region="there",
+            endpoint="https://minio:9000", public_endpoint="https://minio.example")),
+        ("s3://cold?endpoint=", BucketLocation(url="s3://cold")),
+        ("s3://cold?endpoint=http://ceph:8000&region=there",
+            BucketLocation(url="s3://cold", endpoint="http://ceph:8000", region="there")),
+        ("gs://cold/x/", BucketLocation(url="gs://cold/x/")),  # another kind of object store
+        ("az://cold?endpoint=http://azurite:10000/account",
+            BucketLocation(url="az://cold", endpoint="http://azurite:10000/account")),
+    ],
+)  # fmt: skip
+def test_a_pool_lies_in_a_folder_or_a_bucket(text: str, location: Path | BucketLocation) -> None:
+    assert parse_location(text, MAIN) == location
+
+
+def test_beside_a_folder_every_bucket_has_the_endpoint_of_the_settings() -> None:
+    settings = StorageSettings.model_validate(
+        {"pools": ["cold=s3://cold"], "bucket_endpoint": "http://minio:9000"}
+    )
+    assert settings.pool_locations == {
+        "cold": BucketLocation(url="s3://cold", endpoint="http://minio:9000")
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"pools": ["a=ftp://host/x"]}, "'ftp://host/x' is neither a folder nor a bucket"),
+        ({"pools": ["a=s3://"]}, "neither a folder nor a bucket"),
+        ({"pools": ["a=s3://key:secret@bucket"]}, "'s3://…@bucket' is neither"),
+        ({"pools": ["a=s3://bucket?endpiont=x"]}, "'endpiont' of .* is not one of endpoint, "),
+        ({"pools": ["a=s3://bucket?endpoint=minio:9000"]}, r"endpoint of .* is not http\(s\)://"),
+        ({"pools": ["a=/x", "b=/x"]}, r"'a' \(/x\) and 'b' \(/x\) lie at one place"),
+        ({"pools": ["a=/x", "a=/y"]}, "two pools have the same name"),
+        ({"pools": ["a=/d/storage"], "data_dir": "/d"}, "'main' .* and 'a' .* lie at one place"),
+        ({"pools": ["a=s3://bk/x", "b=s3://bk/x/"]}, "'a' .* and 'b' .* lie at one place"),
+        ({"pools": ["a=s3://bk/x/y", "b=s3://bk/x"]}, "one within the other"),
+        ({"pools": ["a=s3://bk/x"], "bucket_url": "s3://bk"}, "'main' .* and 'a' .* one within"),
+        (
+            {"pools": ["a=s3://bk?endpoint=http://h"], "bucket_url": "s3://bk/x",
+             "bucket_endpoint": "http://h"},
+            "one within the other",
+        ),
+        ({"pools": ["a=/x"], "bucket_url": "s3://bk"}, "'a' is a folder, which one storage"),
+    ],
+)  # fmt: skip
+def test_pools_that_cannot_be_are_refused(settings: dict[str, Any], why: str) -> None:
+    with pytest.raises(ValidationError, match=why):
+        StorageSettings.model_validate(settings)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pools": ["a=s3://bk/x", "b=s3://bk/xy"]},
+        {"pools": ["a=s3://bk/x", "b=gs://bk/x"]},
+        {"pools": ["a=s3://bk/x", "b=s3://bk/x?endpoint=http://other"]},
+        {"pools": ["a=s3://bk/x", "b=/b/x"]},
+        {"pools": ["a=s3://bk/x"], "bucket_url": "s3://bk/y"},
+    ],
+)
+def test_pools_that_lie_apart_are_taken(settings: dict[str, Any]) -> None:
+    assert StorageSettings.model_validate(settings).pool_locations
