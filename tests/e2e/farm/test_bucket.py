@@ -15,9 +15,12 @@ from servers import S3Server, free_port
 
 
 class Farm:
-    """One dispatch, one engine, and two storage processes on one bucket."""
+    """One dispatch, one engine, and two storage processes on one bucket.
 
-    def __init__(self, folder: Path, s3: S3Server) -> None:
+    `public_endpoint` is where engines look for the bucket, if not where storage does.
+    """
+
+    def __init__(self, folder: Path, s3: S3Server, public_endpoint: str = "") -> None:
         self.url = f"s3://{s3.new_bucket()}/distconv"
         self.endpoint = s3.url
         key_file = folder / "media.key"
@@ -25,6 +28,7 @@ class Farm:
         config = folder / "storage.toml"
         config.write_text(
             f'[storage]\nbucket_url = "{self.url}"\nbucket_endpoint = "{s3.url}"\n'
+            f'bucket_public_endpoint = "{public_endpoint}"\n'
             "bucket_patience_s = 2\nsegment_delay_s = 0.05\n"
         )
         self.storages = [
@@ -47,7 +51,7 @@ class Farm:
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
         engine_config = folder / "engine.toml"
-        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\ndirect_writes = true\n")
+        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\n")
         self.engine = Daemon(
             "distconv-engine",
             folder / "engine",
@@ -80,10 +84,12 @@ class Farm:
 
 
 @pytest.fixture
-def farm(tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iterator[Farm]:
+def farm(
+    request: pytest.FixtureRequest, tmp_path: Path, s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Farm]:
     for name, value in s3.environment.items():
         monkeypatch.setenv(name, value)
-    made = Farm(tmp_path, s3)
+    made = Farm(tmp_path, s3, public_endpoint=getattr(request, "param", ""))
     yield made
     made.close()
 
@@ -127,6 +133,26 @@ def _put(path: Path, *server: str) -> str:
     done = dcctl("objects", "put", path, *server)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+@pytest.mark.parametrize(
+    "farm", ["http://127.0.0.1:9", "http://bucket.invalid:9000"], indirect=True
+)
+def test_a_bucket_that_the_engine_cannot_reach_costs_no_attempt(
+    farm: Farm, clips: Clips, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    server = ("--server", farm.address)
+    done = dcctl(
+        "transcode", clips.tiny, "-o", out, "-p", "h264", "--no-overlap", "--json", *server
+    )
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)["job"]
+    assert (job["state"], job["retry_count"]) == ("COMPLETED", 0)
+    assert out.stat().st_size > 0
+    for said in ("direct_read_given_up", "direct_write_given_up"):
+        assert farm.engine.log_count(said) > 0
+    assert {one["direct_bytes"] for one in farm.engine.logged("output_arrived")} == {0}
 
 
 def test_storage_processes_killed_in_turn_cost_no_attempt(

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import os
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -155,10 +156,19 @@ async def test_an_output_is_put_into_the_bucket_and_committed(
     assert await place.bucket.list("staging") == []
 
 
+@pytest.fixture
+def vanishing() -> Iterator[str]:
+    """Return the URL of a port at which packets vanish: its queue is full, and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address):
+            yield f"http://127.0.0.1:{address[1]}"
+
+
 @pytest.mark.parametrize(
     "trouble",
     [
-        *("unreachable", "unknown", "silent", "forbidden", "failing", "breaking off"),
+        *("unreachable", "vanishing", "unknown", "silent", "forbidden", "failing", "breaking off"),
         *("switched off at storage", "a disk"),
     ],
 )
@@ -166,13 +176,17 @@ async def test_what_cannot_be_put_goes_through_storage(
     between: FaultyS3,
     place: Place,
     tmp_path: Path,
+    vanishing: str,
     monkeypatch: pytest.MonkeyPatch,
     trouble: str,
 ) -> None:
     monkeypatch.setattr("distconv.engine.segment_puts._SILENCE_S", 0.2)
+    monkeypatch.setattr("distconv.engine.http_pool._CONNECT_TIMEOUT_S", 0.2)
     settings = place.settings
     if trouble == "unreachable":
         settings["bucket_public_endpoint"] = f"http://127.0.0.1:{free_port()}"
+    elif trouble == "vanishing":
+        settings["bucket_public_endpoint"] = vanishing
     elif trouble == "unknown":
         settings["bucket_public_endpoint"] = "http://bucket.invalid:9000"
     elif trouble == "silent":
@@ -194,6 +208,8 @@ async def test_what_cannot_be_put_goes_through_storage(
             assert _direct_bytes(sink) == 0
     said = [log for log in logs if log["event"] == "direct_write_given_up"]
     assert len(said) == (trouble not in ("switched off at storage", "a disk"))
+    if trouble in ("vanishing", "silent"):
+        assert "says nothing" in said[0]["why"]
 
 
 async def test_an_engine_that_may_not_writes_through_storage(storage: RunningStorage) -> None:
