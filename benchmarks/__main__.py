@@ -4,6 +4,7 @@ import sys
 
 from benchmarks import (
     corruption,
+    direct,
     dispatch,
     fairness,
     fleet,
@@ -34,6 +35,7 @@ BENCHMARKS = {
     "resume": resume.run,
     "corruption": corruption.run,
     "overlap": overlap.run,
+    "direct": direct.run,
 }
 
 

@@ -74,7 +74,7 @@ def run() -> Iterator[Result]:
         work = _fitting_work(network, folder)
         certificate = make_certificate(folder, names=f"IP:{ADDRESSES['hub']}")
         site = Site(host=ADDRESSES["hub"], before=prefix_of(network))
-        with media_plane(folder, tls=certificate, site=site, timing={}) as plane:
+        with media_plane(folder, tls=certificate, site=site, settings={}) as plane:
             stages = _alone(network, plane, work)
             before = network.carried()
             whole_s = _timed(lambda: _transcode(plane, work), "at once")

@@ -14,7 +14,10 @@ _HEADERS_OF_A_HOP = frozenset(
 
 @dataclass
 class Fault:
-    """What to answer instead: a status and the code of S3; only to `methods` if any are named."""
+    """What to answer instead: a status and the code of S3; only to `methods` if any are named.
+
+    With the status 0 the connection is closed without a word.
+    """
 
     status: int
     code: str
@@ -75,6 +78,9 @@ class _Handler(BaseHTTPRequestHandler):
         proxy.requests.append(f"{self.command} {self.path}")
         fault = proxy.fault
         if fault is not None and (not fault.methods or self.command in fault.methods):
+            if not fault.status:
+                self.close_connection = True
+                return
             text = f"<Error><Code>{fault.code}</Code><Message>no</Message></Error>"
             self._answer(fault.status, [], text.encode())
             return

@@ -16,16 +16,22 @@ from benchmarks.load.processes import Child
 from benchmarks.load.relay import Relay
 from benchmarks.servers import Certificate, free_port
 
+Settings = Mapping[str, Mapping[str, object]]
+"""Settings by the process that they are for: storage, dispatch or engine."""
+
 _BIN = Path(sys.executable).parent
 _START_S = 120.0
 # Nothing of the machine may choose a setting.
 _ENV = {key: value for key, value in os.environ.items() if not key.startswith("DISTCONV_")}
 # Lost engines and failed attempts are to cost seconds here, not the default's many.
-_IMPATIENT: Mapping[str, object] = {
-    "heartbeat_interval_s": 1.0,
-    "lease_duration_s": 5.0,
-    "retry_first_delay_s": 0.2,
+_IMPATIENT: Settings = {
+    "dispatch": {
+        "heartbeat_interval_s": 1.0,
+        "lease_duration_s": 5.0,
+        "retry_first_delay_s": 0.2,
+    }
 }
+_NOTHING: Mapping[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,18 +55,21 @@ _HERE = Site()
 class Daemon:
     """One of the installed daemons: killed and started again on the same folder and port."""
 
-    def __init__(self, name: str, folder: Path, config: Path, site: Site) -> None:
+    def __init__(
+        self, name: str, folder: Path, config: Path, site: Site, env: Mapping[str, str]
+    ) -> None:
         self._argv = site.command(
             name,
             *(_BIN / f"distconv-{name}", "--config", config),
             *("--data-dir", folder / name, "--exit-on-stdin-eof"),
         )
-        self._log = folder / f"{name}.log"
+        self.log = folder / f"{name}.log"
+        self._env = env
         self._child: Child | None = None
 
     def start(self) -> None:
         """Start it and wait until it is ready."""
-        self._child = Child(self._argv, log=self._log, env=_ENV)
+        self._child = Child(self._argv, log=self.log, env=self._env)
         self._child.expect("ready", timeout_s=_START_S)
 
     def kill(self) -> None:
@@ -100,7 +109,8 @@ class MediaPlane:
         tls: Certificate | None,
         *,
         site: Site,
-        timing: Mapping[str, object],
+        settings: Settings,
+        env: Mapping[str, str],
     ) -> None:
         config = folder / "distconv.toml"
         ports = free_port()
@@ -112,10 +122,11 @@ class MediaPlane:
         self._env = {**_ENV, "XDG_STATE_HOME": str(folder / "state")}
         storage = f"{site.host}:{port}"
         behind = relay.address if relay is not None else storage
-        config.write_text(_config(folder, storage, self.address, behind, tls, timing))
-        self.storage = Daemon("storage", folder, config, site)
-        self.dispatch = Daemon("dispatch", folder, config, site)
-        self.engine = Daemon("engine", folder, config, site)
+        config.write_text(_config(folder, storage, self.address, behind, tls, settings))
+        env = {**_ENV, **env}
+        self.storage = Daemon("storage", folder, config, site, env)
+        self.dispatch = Daemon("dispatch", folder, config, site, env)
+        self.engine = Daemon("engine", folder, config, site, env)
 
     def start_dcctl(
         self, *arguments: str | Path, beside: str = "client"
@@ -161,13 +172,17 @@ def media_plane(
     engine: bool = True,
     tls: Certificate | None = None,
     site: Site = _HERE,
-    timing: Mapping[str, object] = _IMPATIENT,
+    settings: Settings = _IMPATIENT,
+    env: Mapping[str, str] = _NOTHING,
 ) -> Iterator[MediaPlane]:
-    """Run the daemons in `folder` while the block lasts; `timing` are settings of dispatch."""
+    """Run the daemons in `folder` while the block lasts; `settings` are those of each.
+
+    `env` are variables of theirs: an object store's credentials, say.
+    """
     with contextlib.ExitStack() as stack:
         port = free_port()
         relay = stack.enter_context(Relay(port)) if relayed else None
-        plane = MediaPlane(folder, relay, port, tls, site=site, timing=timing)
+        plane = MediaPlane(folder, relay, port, tls, site=site, settings=settings, env=env)
         daemons: Sequence[Daemon] = (plane.storage, plane.dispatch, plane.engine)
         for daemon in daemons if engine else daemons[:-1]:
             stack.callback(daemon.stop)
@@ -181,7 +196,7 @@ def _config(
     dispatch: str,
     behind: str,
     tls: Certificate | None,
-    timing: Mapping[str, object],
+    settings: Settings,
 ) -> str:
     key_file = folder / "media.key"
     key_file.write_bytes(os.urandom(32))
@@ -193,12 +208,13 @@ def _config(
             "bind": dispatch,
             "media_key_file": str(key_file),
             "storage_addresses": [behind],
-            **timing,
             **shown,
             **trusted,
         },
         "engine": {"dispatch_addresses": [dispatch], "benchmark_budget_s": 0, **trusted},
     }
+    for name, more in settings.items():
+        tables[name].update(more)
     # TOML writes texts, numbers and lists of them as JSON does.
     return "\n".join(
         f"[{name}]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in table.items())

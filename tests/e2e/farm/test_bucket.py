@@ -67,7 +67,7 @@ class Farm:
         self.dispatch.start()
         self.address = self.dispatch.ready["address"]
         engine_config = folder / "engine.toml"
-        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\ndirect_writes = true\n")
+        engine_config.write_text("[engine]\nbenchmark_budget_s = 0\n")
         self.engine = Daemon(
             "distconv-engine",
             folder / "engine",
@@ -115,8 +115,8 @@ def cloud(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Cl
 
 
 @pytest.fixture
-def farm(tmp_path: Path, cloud: Cloud) -> Iterator[Farm]:
-    made = Farm(tmp_path, cloud)
+def farm(request: pytest.FixtureRequest, tmp_path: Path, cloud: Cloud) -> Iterator[Farm]:
+    made = Farm(tmp_path, cloud, in_storage=getattr(request, "param", ""))
     yield made
     made.close()
 
@@ -238,6 +238,32 @@ def test_a_full_pool_refuses_and_tells_what_it_has(
     assert room["main"] == room["cold"] == (0, None)
     rows = dcctl("objects", "pools", *server).stdout.splitlines()
     assert [row.split()[-1] for row in rows if "cold" in row] == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "farm",
+    [
+        f'bucket_public_endpoint = "{url}"\n'
+        for url in ("http://127.0.0.1:9", "http://bucket.invalid:9000")
+    ],
+    ids=["refused", "unknown"],
+    indirect=True,
+)
+def test_a_bucket_that_the_engine_cannot_reach_costs_no_attempt(
+    farm: Farm, clips: Clips, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.mkv"
+    server = ("--server", farm.address)
+    done = dcctl(
+        "transcode", clips.tiny, "-o", out, "-p", "h264", "--no-overlap", "--json", *server
+    )
+    assert done.returncode == 0, done.stderr
+    job = json.loads(done.stdout)["job"]
+    assert (job["state"], job["retry_count"]) == ("COMPLETED", 0)
+    assert out.stat().st_size > 0
+    for said in ("direct_read_given_up", "direct_write_given_up"):
+        assert farm.engine.log_count(said) > 0
+    assert {one["direct_bytes"] for one in farm.engine.logged("output_arrived")} == {0}
 
 
 def test_storage_processes_killed_in_turn_cost_no_attempt(

@@ -3,8 +3,9 @@
 import asyncio
 import hashlib
 import os
+import socket
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -155,19 +156,47 @@ async def test_an_output_is_put_into_the_bucket_and_committed(
     assert await place.bucket.list("staging") == []
 
 
+@pytest.fixture
+def vanishing() -> Iterator[str]:
+    """Return the URL of a port at which packets vanish: its queue is full, and nobody accepts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listening:
+        address = listening.getsockname()
+        with socket.create_connection(address):
+            yield f"http://127.0.0.1:{address[1]}"
+
+
 @pytest.mark.parametrize(
-    "trouble", ["unreachable", "forbidden", "failing", "switched off at storage", "a disk"]
+    "trouble",
+    [
+        *("unreachable", "vanishing", "unknown", "silent", "forbidden", "failing", "breaking off"),
+        *("switched off at storage", "a disk"),
+    ],
 )
 async def test_what_cannot_be_put_goes_through_storage(
-    between: FaultyS3, place: Place, tmp_path: Path, trouble: str
+    between: FaultyS3,
+    place: Place,
+    tmp_path: Path,
+    vanishing: str,
+    monkeypatch: pytest.MonkeyPatch,
+    trouble: str,
 ) -> None:
+    monkeypatch.setattr("distconv.engine.segment_puts._SILENCE_S", 0.2)
+    monkeypatch.setattr("distconv.engine.http_pool._CONNECT_TIMEOUT_S", 0.2)
     settings = place.settings
     if trouble == "unreachable":
         settings["bucket_public_endpoint"] = f"http://127.0.0.1:{free_port()}"
+    elif trouble == "vanishing":
+        settings["bucket_public_endpoint"] = vanishing
+    elif trouble == "unknown":
+        settings["bucket_public_endpoint"] = "http://bucket.invalid:9000"
+    elif trouble == "silent":
+        between.gate.clear()
     elif trouble == "forbidden":
         between.fault = Fault(403, "AccessDenied")
     elif trouble == "failing":
         between.fault = Fault(500, "InternalError")
+    elif trouble == "breaking off":
+        between.fault = Fault(0, "")
     elif trouble == "switched off at storage":
         settings["signed_urls"] = False
     else:
@@ -178,7 +207,9 @@ async def test_what_cannot_be_put_goes_through_storage(
             assert _is_whole(await sink.complete())
             assert _direct_bytes(sink) == 0
     said = [log for log in logs if log["event"] == "direct_write_given_up"]
-    assert len(said) == (trouble in ("unreachable", "forbidden", "failing"))
+    assert len(said) == (trouble not in ("switched off at storage", "a disk"))
+    if trouble in ("vanishing", "silent"):
+        assert "says nothing" in said[0]["why"]
 
 
 async def test_an_engine_that_may_not_writes_through_storage(storage: RunningStorage) -> None:
@@ -189,12 +220,22 @@ async def test_an_engine_that_may_not_writes_through_storage(storage: RunningSto
         await other.abort()
 
 
+@pytest.mark.parametrize("trouble", ["busy", "forbidden", "breaking off", "silent"])
 async def test_a_bucket_that_fails_in_the_middle_costs_nothing_but_the_way(
-    storage: RunningStorage, between: FaultyS3
+    storage: RunningStorage, between: FaultyS3, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
+    monkeypatch.setattr("distconv.engine.segment_puts._SILENCE_S", 0.5)
+    faults = {
+        "busy": (503, "SlowDown"),
+        "forbidden": (403, "AccessDenied"),
+        "breaking off": (0, ""),
+    }
     async with _sink(storage, window_bytes=MIB) as sink:
         await _write(sink, OUTPUT[: 3 * MIB])
-        between.fault = Fault(503, "SlowDown", methods=("PUT",))
+        if trouble == "silent":
+            between.gate.clear()
+        else:
+            between.fault = Fault(*faults[trouble], methods=("PUT",))
         await _write(sink, OUTPUT[3 * MIB :])
         assert _is_whole(await sink.complete())
         assert MIB < _direct_bytes(sink) < len(OUTPUT)
@@ -364,7 +405,7 @@ async def test_damage_that_nobody_tells_of_is_not_published(
 
 async def test_a_slow_output_is_seen_to_come(storage: RunningStorage) -> None:
     async with _sink(storage) as sink, storage.caller() as caller:
-        sink._carrier = DirectWriter(sink._link, sink._upload, window_bytes=4 * MIB, flush_s=0.05)
+        sink._carrier = DirectWriter(sink._link, sink._upload, sink._window, flush_s=0.05)
         read = bytearray()
         arrived = asyncio.Condition()
 
@@ -405,6 +446,21 @@ async def test_an_output_follows_at_another_storage_process(
         assert _is_whole(await sink.complete())
         await following
         assert read == OUTPUT
+
+
+async def test_what_was_taken_is_handed_over_once_and_in_order(
+    storage: RunningStorage, between: FaultyS3
+) -> None:
+    async with _sink(storage, window_bytes=2 * MIB) as sink:
+        between.gate.clear()
+        await _write(sink, OUTPUT[: 2 * MIB - 100_000])
+        held_bytes = sink.held_bytes
+        assert held_bytes >= 2 * MIB - 200_000
+        between.fault = Fault(403, "AccessDenied")
+        between.gate.set()
+        await _write(sink, OUTPUT[2 * MIB - 100_000 :])
+        assert _is_whole(await sink.complete())
+        assert sink.held_bytes == 0
 
 
 async def test_a_full_quota_is_an_error(place: Place, tmp_path: Path) -> None:

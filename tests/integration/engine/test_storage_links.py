@@ -22,6 +22,7 @@ from distconv.rpc.embedding import EmbedContext, find_embeddable
 from distconv.rpc.limits import CHUNK_BYTES
 from distconv.rpc.server import Server, ServerSettings, Service, start_server
 from distconv.rpc.tokens import KEY_BYTES, MediaAction, MediaTokens
+from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 from distconv.v1 import storage_service_pb2_grpc as pb_grpc
@@ -258,7 +259,7 @@ async def test_a_storage_that_says_nothing_of_what_it_took_is_asked_anew(monkeyp
     link = StorageLink(grant, patience_s=10)
     data = os.urandom(MIB)
     try:
-        stream = WriteStream(link, "uploads/u", window_bytes=2 * MIB)
+        stream = WriteStream(link, "uploads/u", Window(2 * MIB))
         async with asyncio.timeout(20):
             for start in range(0, len(data), CHUNK_BYTES):
                 await stream.put(start, data[start : start + CHUNK_BYTES])

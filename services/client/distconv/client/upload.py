@@ -24,7 +24,6 @@ from distconv.client.streams import (
     unwrapped,
 )
 from distconv.client.upload_order import first_ranges, ordered
-from distconv.client.window import Window
 from distconv.core.errors import (
     AlreadyExistsError,
     DataLossError,
@@ -39,6 +38,7 @@ from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
+from distconv.rpc.window import Window
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 

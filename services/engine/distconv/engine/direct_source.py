@@ -17,6 +17,7 @@ from distconv.core.errors import (
 )
 from distconv.engine.block_sums import BlockSums
 from distconv.engine.held_blocks import HeldBlocks
+from distconv.engine.http_pool import SilentStoreError
 from distconv.engine.http_ranges import HttpRanges
 from distconv.engine.source import StorageSource
 from distconv.engine.storage_link import SignedUrl, StorageLink
@@ -110,6 +111,8 @@ class DirectSource:
                 if not left:
                     raise
                 self._url = None
+            except SilentStoreError:
+                raise
             except UnavailableError:
                 if not left:
                     raise

@@ -29,7 +29,15 @@ _BUSY = (
 )
 
 
-class BusyError(UnavailableError):
+class StoreAwayError(UnavailableError):
+    """The object store cannot be reached, breaks off, or answers what nobody can use."""
+
+
+class SilentStoreError(StoreAwayError):
+    """The object store says nothing: trying again would take as long once more."""
+
+
+class BusyError(StoreAwayError):
     """The object store is there and has too much to do, or says so: to be asked again later."""
 
 
@@ -48,8 +56,8 @@ class HttpPool:
     async def exchange(self, url: str, ask: Ask[T]) -> T:
         """Return what `ask` returns; it may be called twice, and has to bear that.
 
-        Raises what `ask` raises, and UnavailableError when the other side
-        cannot be reached or breaks off.
+        Raises what `ask` raises, StoreAwayError when the other side cannot be
+        reached or breaks off, and SilentStoreError when it says nothing in time.
         """
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._exchange, url, ask)
@@ -75,15 +83,18 @@ class HttpPool:
         try:
             try:
                 answer = self._asked(connection, target, ask)
-            except (OSError, http.client.HTTPException):
-                if fresh:
+            except (OSError, http.client.HTTPException) as error:
+                if fresh or isinstance(error, TimeoutError):
                     raise
                 # The other side may close what is idle at any time.
                 connection.close()
                 answer = self._asked(connection, target, ask)
+        except TimeoutError as error:
+            connection.close()
+            raise SilentStoreError(f"{place} says nothing: {error!r}") from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            raise UnavailableError(f"{place} cannot be used: {error!r}") from error
+            raise StoreAwayError(f"{place} cannot be used: {error!r}") from error
         except BaseException:
             connection.close()
             raise
@@ -101,7 +112,7 @@ class HttpPool:
             self._connect(connection)
         with self._lock:
             if self._closed:
-                raise UnavailableError("plain HTTP was given up")
+                raise StoreAwayError("plain HTTP was given up")
         return ask(connection, target)
 
     def _connect(self, connection: http.client.HTTPConnection) -> None:
@@ -132,18 +143,18 @@ class HttpPool:
             return http.client.HTTPSConnection(host, timeout=_CONNECT_TIMEOUT_S, context=self._tls)
         if scheme == "http":
             return http.client.HTTPConnection(host, timeout=_CONNECT_TIMEOUT_S)
-        raise UnavailableError(f"{place} is neither http nor https")
+        raise StoreAwayError(f"{place} is neither http nor https")
 
 
 def require(response: http.client.HTTPResponse, *statuses: int) -> None:
     """Raise unless the answer has one of these statuses.
 
     PermissionDeniedError says that the URL is refused (it has expired, say),
-    BusyError that it may do later, UnavailableError anything else.
+    BusyError that it may do later, StoreAwayError anything else.
     """
     if response.status in statuses:
         return
     said = f"the object store answered {response.status} at a signed URL"
     if response.status in _REFUSALS:
         raise PermissionDeniedError(said)
-    raise BusyError(said) if response.status in _BUSY else UnavailableError(said)
+    raise BusyError(said) if response.status in _BUSY else StoreAwayError(said)

@@ -32,7 +32,7 @@ class HttpPuts:
         """Put the pieces together at a URL.
 
         Raises PermissionDeniedError when the URL is refused (it has expired,
-        say), DamagedPutError when other bytes have arrived, and UnavailableError
+        say), DamagedPutError when other bytes have arrived, and StoreAwayError
         for whatever else goes wrong.
         """
         length = sum(map(len, pieces))

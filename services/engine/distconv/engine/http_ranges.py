@@ -15,7 +15,7 @@ class HttpRanges:
         """Return the bytes `[start, end)`.
 
         Raises PermissionDeniedError when the URL is refused (it has expired,
-        say), and UnavailableError for whatever else goes wrong.
+        say), and StoreAwayError for whatever else goes wrong.
         """
 
         def ask(connection: http.client.HTTPConnection, target: str) -> bytes:

@@ -92,7 +92,7 @@ class EngineSettings(ProcessSettings):
         "long as that works; otherwise through storage",
     )
     direct_writes: bool = Field(
-        default=False,
+        default=True,
         description="whether outputs are put into the bucket in which storage keeps objects, by "
         "signed URLs, as long as that works; otherwise through storage",
     )

@@ -18,6 +18,7 @@ from distconv.media.ports import Buffer
 from distconv.rpc.convert import media, profile
 from distconv.rpc.errors import translated
 from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 
@@ -40,12 +41,7 @@ class Committed:
 
 
 class Carrier(Protocol):
-    """Bring pieces of an output to its open upload; holds a bounded window of them."""
-
-    @property
-    def held_bytes(self) -> int:
-        """Return how much was taken and is not known to have arrived."""
-        ...
+    """Bring pieces of an output to its open upload; holds as many as its window lets it."""
 
     async def put(self, offset: int, data: bytes) -> None:
         """Take a piece, waiting while the window is full. Raises the tree's errors."""
@@ -79,7 +75,7 @@ class StorageSink:
         """`labels` are those of the object that is written; `pause` is between direct tries."""
         self._link = link
         self._labels = labels
-        self._window_bytes = window_bytes
+        self._window = Window(window_bytes)
         self._direct = direct
         self._pause = pause
         self._upload = ""
@@ -95,7 +91,7 @@ class StorageSink:
     @property
     def held_bytes(self) -> int:
         """Return how much was written and is not known to have arrived."""
-        return 0 if self._carrier is None else self._carrier.held_bytes
+        return self._window.taken_bytes
 
     async def open(self, container: Container) -> None:
         """Open the upload. Raises the tree's errors."""
@@ -109,11 +105,9 @@ class StorageSink:
         )
         self._upload = answer.upload.name
         if self._direct and answer.signs_segments:
-            self._carrier = DirectWriter(
-                self._link, self._upload, window_bytes=self._window_bytes, pause=self._pause
-            )
+            self._carrier = DirectWriter(self._link, self._upload, self._window, pause=self._pause)
         else:
-            self._carrier = WriteStream(self._link, self._upload, window_bytes=self._window_bytes)
+            self._carrier = WriteStream(self._link, self._upload, self._window)
 
     async def write(self, data: Buffer) -> None:
         """Take `data`, waiting while the window is full. Raises the tree's errors."""

@@ -1,7 +1,7 @@
 """What reading and writing at storage have in common: the channel, patience, and tokens."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -15,6 +15,7 @@ from distconv.core.errors import (
     DistconvError,
     UnavailableError,
 )
+from distconv.core.signed import SignedPut
 from distconv.engine.block_sums import BlockSums
 from distconv.engine.work import MediaGrant
 from distconv.rpc.channel import UNARY_TIMEOUT_S, bearer_metadata, open_channel
@@ -45,14 +46,6 @@ class SignedUrl:
     expire_time: datetime
     block_bytes: int
     block_crc32c: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentUrl:
-    """Where plain HTTP can put a segment, with what headers."""
-
-    url: str
-    headers: Mapping[str, str]
 
 
 class StorageLink:
@@ -153,13 +146,13 @@ class StorageLink:
             block_crc32c=answer.block_crc32c,
         )
 
-    async def sign_segment(self, upload: str, offset: int, length: int) -> SegmentUrl:
+    async def sign_segment(self, upload: str, offset: int, length: int) -> SignedPut:
         """Ask for a URL at which a segment of an upload can be put. See `unary`."""
         request = pb.SignSegmentRequest(
             upload=upload, range=object_pb2.ByteRange(offset=offset, length=length)
         )
         answer = await self.unary(lambda: self.stub.SignSegment(request, metadata=self.metadata))
-        return SegmentUrl(url=answer.url, headers=dict(answer.headers))
+        return SignedPut(url=answer.url, headers=dict(answer.headers))
 
     async def confirm_segment(self, upload: str, offset: int, length: int) -> None:
         """Say that a segment was put. See `unary`."""

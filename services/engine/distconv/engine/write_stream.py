@@ -1,8 +1,8 @@
-"""Send pieces of an output through storage: a bounded window of what is not yet acknowledged."""
+"""Send pieces of an output through storage, and what is not acknowledged again after a break."""
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import google_crc32c
@@ -13,6 +13,7 @@ from distconv.engine.storage_link import Patience, StorageLink
 from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
+from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
 
@@ -32,20 +33,28 @@ class _Chunk(NamedTuple):
 class WriteStream:
     """A Carrier over StorageService.Write; it begins at once.
 
-    Holds at most `window_bytes` that storage has not acknowledged, and sends
-    them again after a break.
+    Holds what storage has not acknowledged, as the window bounds it, and sends it
+    again after a break.
     """
 
-    def __init__(self, link: StorageLink, upload: str, *, window_bytes: int) -> None:
+    def __init__(
+        self,
+        link: StorageLink,
+        upload: str,
+        window: Window,
+        *,
+        held: Iterable[tuple[int, bytes]] = (),
+    ) -> None:
+        """`held` comes first: pieces that count in the window already."""
         self._link = link
         self._upload = upload
-        self._window_bytes = window_bytes
+        self._window = window
         self._held: deque[_Chunk] = deque()  # in the order they came, not acknowledged
-        self.held_bytes = 0
         self._next = 0  # index in _held of the next chunk to send on this stream
         self._moved = asyncio.Event()
         self._finished = False
-        self._error: DistconvError | None = None
+        for piece in held:
+            self.add(*piece)
         self._pump = asyncio.create_task(self._run(), name="storage write")
 
     async def put(self, offset: int, data: bytes) -> None:
@@ -53,11 +62,12 @@ class WriteStream:
 
         Raises the tree's errors.
         """
-        while self._held and self.held_bytes + len(data) > self._window_bytes:
-            await self._wait_moved()
-        self._raise_error()
+        await self._window.take(len(data))
+        self.add(offset, data)
+
+    def add(self, offset: int, data: bytes) -> None:
+        """Take a piece that counts in the window already."""
         self._held.append(_Chunk(offset, data, google_crc32c.value(data)))
-        self.held_bytes += len(data)
         self._moved.set()
 
     async def finish(self) -> None:
@@ -65,7 +75,7 @@ class WriteStream:
         self._finished = True
         self._moved.set()
         await self._pump
-        self._raise_error()
+        self._window.check()
 
     async def close(self) -> None:
         """Send no more."""
@@ -81,10 +91,8 @@ class WriteStream:
                     await self._stream(patience)
                 except DistconvError as error:
                     await patience.lose(error)
-        except DistconvError as error:
-            self._error = error
-        finally:
-            self._moved.set()
+        except Exception as error:  # noqa: BLE001  # whoever puts has to hear of it
+            self._window.fail(error)
 
     async def _forget_received(self) -> None:
         if not self._held:
@@ -136,7 +144,8 @@ class WriteStream:
             if self._finished:
                 await call.done_writing()
                 return
-            await self._wait_moved()
+            self._moved.clear()
+            await self._moved.wait()
 
     def _acknowledge(self, ranges: Sequence[object_pb2.ByteRange]) -> None:
         if not ranges:
@@ -146,21 +155,11 @@ class WriteStream:
         for position, held in enumerate(self._held):
             end = held.offset + len(held.data)
             if any(r.offset <= held.offset and end <= r.offset + r.length for r in ranges):
-                self.held_bytes -= len(held.data)
+                self._window.release(len(held.data))
             else:
                 kept.append(held)
                 sent += position < self._next
         self._held, self._next = kept, sent
-        self._moved.set()
-
-    async def _wait_moved(self) -> None:
-        self._moved.clear()
-        await self._moved.wait()
-        self._raise_error()
-
-    def _raise_error(self) -> None:
-        if self._error is not None:
-            raise self._error
 
 
 def _expect(silence: asyncio.Timeout, *, something: bool) -> None:

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 
 from distconv.core.clock import Clock
 from distconv.core.errors import InvalidArgumentError
+from distconv.core.signed import SignedPut
 from distconv.storage.limits import SEGMENT_URL_TTL
 from distconv.storage.names import Place, UploadId
 from distconv.storage.objects import Objects
-from distconv.storage.providers.port import Provider, SignedPut
+from distconv.storage.providers.port import Provider
 from distconv.storage.records import ObjectRecord
 from distconv.storage.uploads import Uploads
 
@@ -23,14 +24,6 @@ class FetchUrl:
     url: str
     expire_time: datetime
     record: ObjectRecord
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentUrl:
-    """Where plain HTTP can put a segment, and until when."""
-
-    put: SignedPut
-    expire_time: datetime
 
 
 class DirectAccess:
@@ -56,13 +49,12 @@ class DirectAccess:
 
     async def segment(
         self, tenant: str, upload_id: UploadId, offset: int, length: int, *, token_end: datetime
-    ) -> SegmentUrl:
-        """Make a URL of a segment of an open upload. Raises as `Upload.sign` does."""
+    ) -> tuple[SignedPut, datetime]:
+        """Sign a segment of an open upload, and say until when. Raises as `Upload.sign` does."""
         upload = await self._uploads.get(tenant, upload_id, look=False)
         ttl = self._within(SEGMENT_URL_TTL, token_end)
         expire_time = self._clock.now() + ttl
-        put = await upload.sign(offset, length, ttl)
-        return SegmentUrl(put=put, expire_time=expire_time)
+        return await upload.sign(offset, length, ttl), expire_time
 
     async def confirm(self, tenant: str, upload_id: UploadId, offset: int, length: int) -> None:
         """Take note of a segment that was put. Raises as `Upload.confirm` does."""

@@ -124,16 +124,14 @@ class StorageServicer(StorageServiceServicer):
         self, request: pb.SignSegmentRequest, context: _Context
     ) -> pb.SignSegmentResponse:
         """Make a URL for a segment, where the provider has any."""
-        signed = await self._direct.segment(
+        signed, expire_time = await self._direct.segment(
             *allowed_upload(request.upload, field="upload"),
             request.range.offset,
             request.range.length,
             token_end=claims().expire_time,
         )
         return pb.SignSegmentResponse(
-            url=signed.put.url,
-            headers=signed.put.headers,
-            expire_time=timestamp(signed.expire_time),
+            url=signed.url, headers=signed.headers, expire_time=timestamp(expire_time)
         )
 
     async def ConfirmSegment(

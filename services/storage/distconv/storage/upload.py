@@ -24,13 +24,14 @@ from distconv.core.errors import (
     ResourceExhaustedError,
 )
 from distconv.core.ranges import RangeSet
+from distconv.core.signed import SignedPut
 from distconv.media.child import uncancelled
 from distconv.storage.bounds import Bounds
 from distconv.storage.claims import Claims
 from distconv.storage.digest import FrontierDigest
 from distconv.storage.limits import MIB, Limits
 from distconv.storage.names import Place, UploadId
-from distconv.storage.providers.port import Piece, SignedPut, Staging, total
+from distconv.storage.providers.port import Piece, Staging, total
 from distconv.storage.records import UploadRecord
 
 _log = structlog.get_logger()

@@ -9,13 +9,14 @@ from typing import Self
 
 from distconv.core.errors import DistconvError, UnimplementedError
 from distconv.core.ranges import Range, RangeSet
+from distconv.core.signed import SignedPut
 from distconv.storage.providers import journal
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.journal import Kind
 from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.local_files import link_whole, sync_folder, write_pieces
 from distconv.storage.providers.local_reader import LocalReader
-from distconv.storage.providers.port import Piece, Published, SignedPut, spans
+from distconv.storage.providers.port import Piece, Published, spans
 from distconv.storage.threads import Threads
 
 # 21 bytes a record, a few records a second: rewritten when it has grown past this.

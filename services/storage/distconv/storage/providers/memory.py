@@ -17,8 +17,9 @@ from distconv.core.errors import (
     UnimplementedError,
 )
 from distconv.core.ranges import Range, RangeSet
+from distconv.core.signed import SignedPut
 from distconv.storage.providers.ledger import Ledger
-from distconv.storage.providers.port import Piece, Published, SignedPut, Stat, total
+from distconv.storage.providers.port import Piece, Published, Stat, total
 
 
 class MemoryReader:

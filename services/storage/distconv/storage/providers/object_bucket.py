@@ -15,8 +15,8 @@ from distconv.core.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from distconv.core.signed import SignedPut
 from distconv.storage.providers.object_errors import object_errors
-from distconv.storage.providers.port import SignedPut
 
 if TYPE_CHECKING:
     from obstore import ObjectMeta

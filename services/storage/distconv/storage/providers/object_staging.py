@@ -25,6 +25,7 @@ from distconv.core.errors import (
     UnimplementedError,
 )
 from distconv.core.ranges import Range, RangeSet, pieces
+from distconv.core.signed import SignedPut
 from distconv.media.child import uncancelled
 from distconv.storage.limits import SEGMENT_URL_TTL
 from distconv.storage.providers.disk_errors import disk_errors
@@ -32,7 +33,7 @@ from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_content import fetched_ahead, publish
 from distconv.storage.providers.object_layout import Layout, Part, Segment
-from distconv.storage.providers.port import Piece, Published, SignedPut
+from distconv.storage.providers.port import Piece, Published
 from distconv.storage.threads import Threads
 
 # Segments of one sync on their way at a time.

@@ -5,14 +5,15 @@ from a user's text. Errors are the tree's: DiskFullError when there is no room,
 UnavailableError when the disk or service is out of order or read-only.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from distconv.core.ranges import Range, RangeSet
+from distconv.core.signed import SignedPut
 from distconv.storage.blocks import Blocks
 
 Piece = tuple[int, bytes]
@@ -39,14 +40,6 @@ class Published:
 
     sha256: str | None = None
     blocks: Blocks | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SignedPut:
-    """Where plain HTTP can put some bytes, and the headers that it has to send with them."""
-
-    url: str
-    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 class Reader(Protocol):

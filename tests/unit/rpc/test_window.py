@@ -1,6 +1,9 @@
 import asyncio
 
-from distconv.client.window import Window
+import pytest
+
+from distconv.core.errors import UnavailableError
+from distconv.rpc.window import Window
 
 
 async def _turn() -> None:
@@ -31,3 +34,19 @@ async def test_drained_when_all_is_acknowledged() -> None:
     assert not drained.done()
     window.release(4)
     await drained
+
+
+async def test_a_failure_is_what_everybody_gets_from_then_on() -> None:
+    window = Window(10)
+    await window.take(8)
+    waiting = [asyncio.create_task(window.take(8)), asyncio.create_task(window.drained())]
+    await _turn()
+    window.fail(UnavailableError("gone"))
+    for task in waiting:
+        with pytest.raises(UnavailableError, match="gone"):
+            await task
+    with pytest.raises(UnavailableError, match="gone"):
+        await window.take(1)
+    with pytest.raises(UnavailableError, match="gone"):
+        window.check()
+    assert window.taken_bytes == 8
