@@ -9,6 +9,7 @@ from distconv.client.cli.job_options import progress_option
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.naming import placed
 from distconv.client.cli.options import Common, OutputPath, common_options
+from distconv.client.cli.resuming import fetch
 from distconv.client.cli.running import run
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
@@ -35,7 +36,8 @@ from distconv.core.states import JobState
 def command(*, job: str, output: Path, overwrite: bool, wait: bool, progress: str) -> int:
     """Fetch the result of JOB, whose id may be shortened, into OUTPUT.
 
-    It appears whole, checked against its digest, or not at all.
+    It appears whole, checked against its digest, or not at all. When it ends early,
+    whatever ends it, the same command goes on where it broke off.
     """
     common = Common.current()
     name = parse_id_prefix(bare(job, "jobs"))
@@ -61,7 +63,8 @@ async def _download(
         container = job.profile_spec.container if job.profile_spec else Container.MKV
         stem = Path(job.source.file_name).stem or job.id
         path = placed(output, stem=stem, container=container)
-        await client.download(result.object, path, overwrite=overwrite, on_progress=view.step)
+        check_output(path, overwrite=overwrite)
+        await fetch(client, view, result.object, path, overwrite=overwrite)
         return path.absolute(), result
 
 

@@ -13,6 +13,7 @@ from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.job_options import progress_option, read_labels
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, OutputPath, common_options
+from distconv.client.cli.resuming import fetch, resumable_steps
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_table
 from distconv.client.cli.views import View, make_view
@@ -106,7 +107,10 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
 
         async def put(client: Client, file: str) -> StoredObject:
             return await client.upload(
-                Path(file), labels=labels, resume=True, on_progress=view.step
+                Path(file),
+                labels=labels,
+                resume=True,
+                on_progress=resumable_steps(view, f"the upload of '{file}'"),
             )
 
         names = [str(file) for file in files]
@@ -256,9 +260,7 @@ async def _got(
         stored = await client.get_object(name)
         path = _placed(output, stored)
         check_output(path, overwrite=overwrite)
-        await client.download(
-            stored.name, path, overwrite=overwrite, resume=True, on_progress=view.step
-        )
+        await fetch(client, view, stored.name, path, overwrite=overwrite)
         return path.absolute(), stored
 
 

@@ -14,6 +14,7 @@ from distconv.client.cli.jsonable import jsonable, print_json
 from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.profile_choice import chosen, from_file
+from distconv.client.cli.resuming import resumable_steps
 from distconv.client.cli.running import run
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
@@ -152,7 +153,10 @@ class _Submission:
             job = await self._on_stored(client, source, profile, container)
             if job is None:
                 stored = await client.upload(
-                    source, labels=self._labels, resume=True, on_progress=self._view.step
+                    source,
+                    labels=self._labels,
+                    resume=True,
+                    on_progress=resumable_steps(self._view, f"the upload of '{source}'"),
                 )
                 job = await self._create(client, stored, source, profile, container)
         except DistconvError as error:
