@@ -49,6 +49,56 @@ def test_what_a_download_left_is_checked_like_the_rest(
     assert (tmp_path / "a.mp4").read_bytes() == whole
 
 
+def test_submit_makes_no_second_job_after_it_was_killed(
+    idle: Up, own_clip: Path, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    label = f"show={tmp_path.name}"
+    submit = (
+        "submit", own_clip, clips.heavy(), "-p", "copy", "--container", "mkv", "--label", label,
+        "--server", idle.address,
+    )  # fmt: skip
+    run = start(*submit, "--progress", "json", env=env)
+    run.event(lambda e: e["event"] == "upload" and e["total_bytes"] > 100_000_000)
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    first = jobs_of(idle, label)
+    assert len(first) == 1
+    again = dcctl(*submit, env=env)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.split()[0] == first[0]
+    assert f"submitted as job {first[0]} by a run that did not end" in again.stderr
+    assert len(jobs_of(idle, label)) == 2
+    on_purpose = dcctl(*submit, env=env)
+    assert on_purpose.returncode == 0, on_purpose.stderr
+    assert "did not end" not in on_purpose.stderr
+    jobs = jobs_of(idle, label)
+    assert len(jobs) == 4
+    dcctl("jobs", "cancel", *jobs, "--server", idle.address)
+
+
+def test_submit_again_tries_only_the_inputs_that_failed(
+    idle: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    none = tmp_path / "none.mp4"
+    submit = ("submit", own_clip, none, "-p", "copy", "--server", idle.address)
+    first = dcctl(*submit, env=env)
+    assert first.returncode == 3
+    none.write_bytes(own_clip.read_bytes() + b"\0" * 8)
+    second = dcctl(*submit, env=env)
+    assert second.returncode == 0, second.stderr
+    jobs = second.stdout.split()
+    assert jobs[0] == first.stdout.strip()
+    dcctl("jobs", "cancel", *jobs, "--server", idle.address)
+
+
+def jobs_of(up: Up, label: str) -> list[str]:
+    """Return the ids of the jobs that have a label."""
+    listed = dcctl("jobs", "list", "--label", label, "--json", "--server", up.address)
+    return [job["name"].removeprefix("jobs/") for job in json.loads(listed.stdout)["jobs"]]
+
+
 def job_output(up: Up, job: str) -> str:
     """Return the id of the object that is a job's output."""
     shown = dcctl("jobs", "get", job, "--json", "--server", up.address)
