@@ -7,7 +7,7 @@ import click
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.job_options import progress_option
 from distconv.client.cli.jsonable import print_json
-from distconv.client.cli.naming import placed
+from distconv.client.cli.naming import check_ending, placed
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.resuming import fetch
 from distconv.client.cli.running import run
@@ -37,7 +37,8 @@ def command(*, job: str, output: Path, overwrite: bool, wait: bool, progress: st
     """Fetch the result of JOB, whose id may be shortened, into OUTPUT.
 
     It appears whole, checked against its digest, or not at all. When it ends early,
-    whatever ends it, the same command goes on where it broke off.
+    whatever ends it, the same command goes on where it broke off. An OUTPUT whose
+    ending is of another container than the result is refused.
     """
     common = Common.current()
     name = parse_id_prefix(bare(job, "jobs"))
@@ -57,10 +58,11 @@ async def _download(
 ) -> tuple[Path, JobOutput]:
     async with open_client(common, note=view.note) as client:
         job = await client.get_job(name)
+        container = job.profile_spec.container if job.profile_spec else Container.MKV
+        check_ending(output, container, what=f"the result of job {job.id}")
         if wait and not job.state.is_terminal:
             job = await _ended(client, view, job)
         result = _result(job)
-        container = job.profile_spec.container if job.profile_spec else Container.MKV
         stem = Path(job.source.file_name).stem or job.id
         path = placed(output, stem=stem, container=container)
         check_output(path, overwrite=overwrite)

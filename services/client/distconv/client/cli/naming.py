@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from distconv.core.errors import InvalidArgumentError
 from distconv.core.profile import Container
 
 # Names that players and people use for what these containers hold.
@@ -15,6 +16,13 @@ _BY_SUFFIX = {
     ".mka": Container.MKV,
     ".webm": Container.WEBM,
 }
+# Endings that promise media of a kind that distconv does not write.
+_OTHER_MEDIA = frozenset(
+    (
+        ".3gp", ".aac", ".avi", ".flac", ".flv", ".m2ts", ".mov", ".mp3", ".mpeg", ".mpg", ".mts",
+        ".mxf", ".ogg", ".ogv", ".opus", ".ts", ".wav", ".wmv",
+    )
+)  # fmt: skip
 
 
 def container_for(output: Path, asked: str | None) -> Container | None:
@@ -36,6 +44,23 @@ def container_for(output: Path, asked: str | None) -> Container | None:
             f"{', '.join('.' + c for c in Container)}, or say --container"
         )
     return named
+
+
+def check_ending(output: Path, container: Container, *, what: str) -> None:
+    """Check that the name of a file does not promise another kind of media than it will hold.
+
+    `what` says of what, as "the result of job 01k9x". A name without an ending, or with one
+    of no media (`.part`), is left alone. Raises InvalidArgumentError (field `output`).
+    """
+    ending = output.suffix.lower()
+    if output.is_dir() or _BY_SUFFIX.get(ending) is container:
+        return
+    if ending in _BY_SUFFIX or ending in _OTHER_MEDIA:
+        fitting = output.with_suffix(f".{container}")
+        raise InvalidArgumentError(
+            f"{what} is {container.upper()} and not what '{output}' says; name it '{fitting}'",
+            field="output",
+        )
 
 
 def placed(output: Path, *, stem: str, container: Container) -> Path:
