@@ -17,12 +17,12 @@ def _frames(path: Path) -> int:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_video_goes_through_and_comes_back(
-    farm: Up, clips: Clips, tmp_path: Path, ending: str
+    farm: Up, own_clip: Path, tmp_path: Path, ending: str
 ) -> None:
     out = tmp_path / f"out.{ending}"
-    done = dcctl("transcode", clips.tiny, "-o", out, "-p", "h264-480p", "--server", farm.address)
+    done = dcctl("transcode", own_clip, "-o", out, "-p", "h264-480p", "--server", farm.address)
     assert done.returncode == 0, done.stderr
-    assert _frames(out) == _frames(clips.tiny)
+    assert _frames(out) == _frames(own_clip)
     assert done.stdout.splitlines()[0] == str(out)
     assert "H.264 320×180, 25 fps" in done.stdout
     assert "saved" in done.stdout or "more" in done.stdout

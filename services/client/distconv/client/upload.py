@@ -91,9 +91,11 @@ async def opened(
     source: SourceFile,
     called: Called,
     on_progress: OnTransfer | None = None,
+    *,
+    object_name: str = "",
 ) -> AsyncIterator["Upload"]:
-    """Open an upload; nothing is sent before `send`, and left with an error it is given up."""
-    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
+    """Open an upload, or again that to `object_name`; left with an error it is given up."""
+    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE, object_name)
     sending = Upload(connection, access, source, called, on_progress)
     try:
         await sending.open()

@@ -1,6 +1,5 @@
 """dcctl submit: upload videos and create a job for each."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.local import check_source
+from distconv.client.new_job import NewJob
 from distconv.client.remembered import file_key
 from distconv.client.unended_run import AskedJob, UnendedRun
 from distconv.core.errors import DistconvError, NotFoundError
@@ -131,7 +131,14 @@ class _Order:
 
     def keys(self, sources: Sequence[Path], **where: str) -> list[str]:
         """Return what the job of each source is known by; a file named twice has two jobs."""
-        like = json.dumps(jsonable(self), sort_keys=True)
+        like = NewJob(
+            source="",
+            profile=self.profile,
+            container=self.container,
+            priority=self.priority,
+            labels=self.labels,
+            max_retries=self.max_retries,
+        ).likeness()
         named: Counter[Path] = Counter()
         keys = []
         for source in sources:
@@ -240,7 +247,7 @@ class _Submission:
     ) -> Job | None:
         """Create the job on what is stored already; None when that has to be sent."""
         stored = await client.find_stored(source)
-        if stored is None:
+        if stored is None or stored.is_transient:
             return None
         try:
             job = await self._asked(client, source, order, unended.ask(key, stored.name))

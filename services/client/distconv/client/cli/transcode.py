@@ -107,6 +107,10 @@ def command(
     Without --server or --embedded it goes to $DISTCONV_SERVER, else to a
     server on this machine, else it starts one for as long as it takes. Ctrl-C
     cancels the job. The result appears whole, or not at all.
+
+    When it is killed or loses its server, the job goes on there, and the same
+    command within a day goes on with it. What is stored already, with the same
+    content, is not sent again.
     """
     common = Common.current()
     wish = Wish(
@@ -215,7 +219,10 @@ class _Command:
                     # What is in a folder that is about to be removed needs no tidying.
                     keep=wish.keep or where.ephemeral,
                     overlap=wish.overlap,
+                    # What was left at a server that ended with its command is gone.
+                    resume=where.system is None,
                     on_progress=self._step,
+                    on_note=self._view.note,
                 )
             except AlreadyExistsError as error:
                 if where.ephemeral:
