@@ -7,7 +7,7 @@ import click
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.job_options import progress_option
 from distconv.client.cli.jsonable import print_json
-from distconv.client.cli.naming import check_ending, placed
+from distconv.client.cli.naming import check_ending, result_container, result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.resuming import fetch
 from distconv.client.cli.running import run
@@ -19,7 +19,6 @@ from distconv.client.local import check_output
 from distconv.core.errors import FailedPreconditionError
 from distconv.core.ids import parse_id_prefix
 from distconv.core.names import bare
-from distconv.core.profile import Container
 from distconv.core.states import JobState
 
 
@@ -58,13 +57,11 @@ async def _download(
 ) -> tuple[Path, JobOutput]:
     async with open_client(common, note=view.note) as client:
         job = await client.get_job(name)
-        container = job.profile_spec.container if job.profile_spec else Container.MKV
-        check_ending(output, container, what=f"the result of job {job.id}")
+        check_ending(output, result_container(job), what=f"the result of job {job.id}")
         if wait and not job.state.is_terminal:
             job = await _ended(client, view, job)
         result = _result(job)
-        stem = Path(job.source.file_name).stem or job.id
-        path = placed(output, stem=stem, container=container)
+        path = within(output, result_name(job))
         check_output(path, overwrite=overwrite)
         await fetch(client, view, result.object, path, overwrite=overwrite)
         return path.absolute(), result

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from distconv.client.job import Job
 from distconv.core.errors import InvalidArgumentError
 from distconv.core.profile import Container
 
@@ -65,4 +66,22 @@ def check_ending(output: Path, container: Container, *, what: str) -> None:
 
 def placed(output: Path, *, stem: str, container: Container) -> Path:
     """Return the file to write: `output`, or one in it named after the source if it is a folder."""
-    return output / f"{stem}.{container}" if output.is_dir() else output
+    return within(output, f"{stem}.{container}")
+
+
+def within(output: Path, name: str) -> Path:
+    """Return `output`, or the file `name` in it if it is a folder.
+
+    A server's word is no reason to leave the folder: a path in `name` is left out.
+    """
+    return output / Path(name).name if output.is_dir() else output
+
+
+def result_container(job: Job) -> Container:
+    """Return the container of a job's result."""
+    return job.profile_spec.container if job.profile_spec is not None else Container.MKV
+
+
+def result_name(job: Job) -> str:
+    """Return the file name of a job's result: its source's, with the ending of what it is."""
+    return f"{Path(job.source.file_name).stem or job.id}.{result_container(job)}"
