@@ -20,7 +20,12 @@ from distconv.client.stored import StoredObject, Transfer
 from distconv.client.transcode_start import Begun, TranscodeStart
 from distconv.client.unended_run import UnendedRun
 from distconv.core.descriptions import TRANSIENT_LABEL
-from distconv.core.errors import DistconvError, InternalError, UploadFailedError
+from distconv.core.errors import (
+    DistconvError,
+    FailedPreconditionError,
+    InternalError,
+    UploadFailedError,
+)
 from distconv.core.states import JobState
 
 if TYPE_CHECKING:
@@ -202,8 +207,17 @@ class Transcoding:
 
     async def _call_off(self, job: Job) -> None:
         # A job that has ended meanwhile needs no cancelling; a server that is gone cannot.
-        with suppress(DistconvError):
+        try:
             await self._client.cancel_job(job.name, timeout_s=_CALL_OFF_S)
+        except FailedPreconditionError:
+            self._on_note(f"job {job.id} had ended already: 'dcctl jobs get {job.id}' shows how")
+        except DistconvError as error:
+            self._on_note(
+                f"job {job.id} could not be cancelled and may go on ({error.message}): "
+                f"'dcctl jobs watch {job.id}' shows it, 'dcctl jobs cancel {job.id}' ends it"
+            )
+        else:
+            self._on_note(f"job {job.id} was cancelled")
             self._is_over = True
             self._dispose_of_source(job)
 

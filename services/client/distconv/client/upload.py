@@ -37,7 +37,6 @@ from distconv.core.errors import (
 from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
-from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
@@ -262,7 +261,7 @@ class Upload:
 
     async def _stream(self, missing: Iterable[Range]) -> None:
         window, pacer = Window(_WINDOW_BYTES), Pacer()
-        with translated(self._access.address):
+        with self._access.translated():
             call = self._access.write_method(metadata=tuple(self._access.metadata))
             try:
                 with unwrapped():

@@ -10,7 +10,7 @@ from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.naming import check_ending, result_container, result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.resuming import fetch
-from distconv.client.cli.running import run
+from distconv.client.cli.running import goes_on, run, telling_if_interrupted
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.failures import JobCancelledError, JobFailedError
@@ -68,9 +68,10 @@ async def _download(
 
 
 async def _ended(client: Client, view: View, job: Job) -> Job:
-    async for snapshot in client.watch_job(job.name):
-        view.step(snapshot)
-        job = snapshot
+    with telling_if_interrupted(goes_on(job.id), view.note):
+        async for snapshot in client.watch_job(job.name):
+            view.step(snapshot)
+            job = snapshot
     return job
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from distconv.client.cli import text
+from distconv.client.cli.running import telling_if_interrupted
 from distconv.client.cli.views import View
 from distconv.client.client import Client
 from distconv.client.stored import StoredObject, Transfer
@@ -34,13 +35,14 @@ async def fetch(
 
     Raises what `Client.download` does.
     """
-    return await client.download(
-        name,
-        path,
-        overwrite=overwrite,
-        resume=True,
-        on_progress=resumable_steps(view, f"the download to '{path}'"),
-    )
+    with telling_if_interrupted("the same command goes on with the download", view.note):
+        return await client.download(
+            name,
+            path,
+            overwrite=overwrite,
+            resume=True,
+            on_progress=resumable_steps(view, f"the download to '{path}'"),
+        )
 
 
 def _done(transfer: Transfer) -> str:

@@ -17,7 +17,7 @@ from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.profile_choice import chosen, from_file
 from distconv.client.cli.resuming import resumable_steps
-from distconv.client.cli.running import run
+from distconv.client.cli.running import run, telling_if_interrupted
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.job import Job
@@ -166,7 +166,8 @@ class _Submission:
             sent, _ = await chosen(client, str(order.profile), order.container)
             order = replace(order, profile=sent)
             keys = order.keys(usable, server=client.address, tenant=self._common.tenant)
-            with UnendedRun(keys) as unended:
+            after = "jobs that were submitted go on; the same command submits the others"
+            with telling_if_interrupted(after, self._view.note), UnendedRun(keys) as unended:
                 jobs = [
                     await self._submit(client, source, order, unended, key)
                     for source, key in zip(usable, keys, strict=True)

@@ -180,7 +180,7 @@ class _Command:
                 raise
             standing = job_line(self._job) if self._job is not None else "nothing was begun"
             raise TimedOutError(
-                f"not done within {limit.total_seconds():g} s ({standing}); it was cancelled"
+                f"not done within {limit.total_seconds():g} s ({standing}); it was given up"
             ) from None
 
     async def _somewhere(self) -> Outcome:
