@@ -8,6 +8,7 @@ import hashlib
 import json
 import os
 import random
+import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -103,8 +104,11 @@ class Corrupting:
         return way, offset, randomness.randrange(8)
 
     def _job(self) -> tuple[int, str]:
+        # A command of its own each time: the same would go on with the job of one that failed.
+        label = f"run={secrets.token_hex(4)}"
         run = self._plane.start_dcctl(
-            "transcode", self._source, "-o", self._output, "-p", "copy", "--json"
+            *("transcode", self._source, "-o", self._output, "-p", "copy", "--json"),
+            *("--label", label),
         )
         code, out, err = finished(run, within_s=_JOB_S)
         return code, (out + err).strip()

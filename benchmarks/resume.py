@@ -98,6 +98,7 @@ class Dying:
         for transfer in transfers:
             costs = []
             for _ in range(times):
+                self._forget_stored(transfer)
                 self._relay.reset()
                 found = self._end(transfer, self._start(transfer))
                 self._expected.setdefault(transfer, found)
@@ -116,6 +117,7 @@ class Dying:
     def die(self, transfer: Transfer, victim: Victim, way: Way, offset: int) -> Death:
         """Kill `victim` when that byte comes by, start it again, and see the transfer through."""
         reached = threading.Event()
+        self._forget_stored(transfer)
         self._relay.reset()
         daemon = {Victim.STORAGE: self._plane.storage, Victim.ENGINE: self._plane.engine}.get(
             victim
@@ -150,6 +152,12 @@ class Dying:
             intact=found == self._expected[transfer],
         )
 
+    def _forget_stored(self, transfer: Transfer) -> None:
+        """Delete what is stored of the source, or it would not be sent."""
+        if transfer is not Transfer.DOWNLOAD and self._object:
+            self._plane.dcctl("objects", "rm", self._object, "--yes")
+            self._object = ""
+
     def _counts(self, transfer: Transfer) -> dict[Way, int]:
         return {way: self._relay.count(way) for way in MEDIA_WAYS[transfer]}
 
@@ -171,8 +179,6 @@ class Dying:
             found = _digest(self._output)
             self._output.unlink()
             return found
-        if self._object:
-            self._plane.dcctl("objects", "rm", self._object, "--yes")
         [stored] = json.loads(out)["objects"]
         self._object = stored["name"]
         return str(stored["sha256"])

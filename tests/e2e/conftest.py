@@ -185,6 +185,17 @@ class Clips:
         )  # fmt: skip
         return path
 
+    def heavy(self) -> Path:
+        """Make a video of 120 MB, nearly all of it a sound that nothing compresses."""
+        path = self.folder / "heavy.mkv"
+        if not path.exists():
+            _ffmpeg(
+                "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=200",
+                "-f", "s16le", "-ar", "48000", "-ac", "6", "-t", "200", "-i", "/dev/urandom",
+                "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "pcm_s16le", path,
+            )  # fmt: skip
+        return path
+
     def half(self, source: Path) -> Path:
         """Return the first half of a file."""
         path = self.folder / f"half-{source.name}"

@@ -70,12 +70,29 @@ def test_ctrl_c_cancels_the_job_at_a_server_and_ends_its_encoder(
     encoders = _encoders(psutil.Process(farm.process.pid))
     pressed = time.monotonic()
     run.process.send_signal(signal.SIGINT)
-    code, _, _ = run.end(within_s=20)
+    code, _, stderr = run.end(within_s=20)
     _, alive = psutil.wait_procs(encoders, timeout=max(0, pressed + _PROMISE_S - time.monotonic()))
     assert alive == []
     assert code == 130
+    assert f"job {job['name'].removeprefix('jobs/')} was cancelled" in stderr
     assert _job_state(farm, job["name"]) == "CANCELLED"
     assert leftovers(tmp_path) == []
+
+
+def test_ctrl_c_ends_the_following_of_a_job_and_says_that_it_goes_on(
+    start: Callable[..., Run], idle: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    server = ("--server", idle.address)
+    job = dcctl("submit", own_clip, "-p", "copy", *server).stdout.strip()
+    for follow in (("jobs", "watch", job), ("download", job, "--wait", "-o", tmp_path / "a.mkv")):
+        run = start(*follow, "--progress", "json", *server)
+        run.job_in("PENDING")
+        run.process.send_signal(signal.SIGINT)
+        code, _, stderr = run.end()
+        assert code == 130
+        assert f"job {job} goes on: 'dcctl jobs watch {job}' shows it" in stderr
+    assert _job_state(idle, job) == "PENDING"
+    dcctl("jobs", "cancel", job, *server)
 
 
 @pytest.mark.parametrize(

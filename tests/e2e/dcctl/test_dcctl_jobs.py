@@ -152,3 +152,16 @@ def test_engines_are_taken_out_and_put_back(farm: Up) -> None:
     assert _json(farm, "engines", "get", name)["state"] == "ONLINE"
     assert _refused(farm, "engines", "revoke", name).returncode == 2
     assert _refused(farm, "engines", "maintenance", "on", "zzzz").returncode == 4
+
+
+def test_an_engine_is_named_by_its_name(farm: Up) -> None:
+    (engine,) = _json(farm, "engines", "list", "--state", "ONLINE")["engines"]
+    called, name = engine["display_name"], engine["name"].removeprefix("engines/")
+    assert called
+    assert _json(farm, "engines", "get", called)["name"] == engine["name"]
+    assert _ok(farm, "engines", "maintenance", "off", called).split() == [name]
+    given = _json(farm, "jobs", "list", "--engine", called, "--all")
+    assert given == _json(farm, "jobs", "list", "--engine", name, "--all")
+    tasks = _json(farm, "jobs", "tasks", "--engine", called)
+    assert tasks == _json(farm, "jobs", "tasks", "--engine", name)
+    assert _refused(farm, "engines", "get", f"{called}-no").returncode in (3, 4)

@@ -132,6 +132,29 @@ def test_what_is_stored_already_is_not_sent_again(idle: Up, source: Path) -> Non
     dcctl("jobs", "cancel", again.stdout.strip(), "--server", idle.address)
 
 
+def test_put_sends_nothing_twice_that_is_called_the_same(idle: Up, source: Path) -> None:
+    one = _ok(idle, "put", source).strip()
+    again = dcctl("objects", "put", source, source, "--server", idle.address)
+    assert again.stdout.split() == [one, one]
+    assert f"is stored already as objects/{one}: nothing was sent" in again.stderr
+    labelled = _ok(idle, "put", source, "--label", "show=pilot").strip()
+    assert labelled != one
+    renamed = source.rename(source.with_name("renamed.mov"))
+    assert _ok(idle, "put", renamed).strip() not in (one, labelled)
+    for stored in _listed(idle):
+        if stored["size_bytes"] == len(CONTENT):
+            _ok(idle, "rm", stored["name"], "--yes")
+
+
+def test_a_result_is_named_like_its_source(farm: Up, own_clip: Path, tmp_path: Path) -> None:
+    job = dcctl("submit", own_clip, "-p", "copy", "--server", farm.address).stdout.strip()
+    assert dcctl("jobs", "watch", job, "--server", farm.address).returncode == 0
+    (result,) = _listed(farm, "--label", f"distconv.job={job}")
+    got = dcctl("objects", "get", result["name"], "--server", farm.address, cwd=tmp_path)
+    assert got.returncode == 0, got.stderr
+    assert Path(got.stdout.strip()) == tmp_path / "own.mkv"
+
+
 def test_nothing_that_is_whole_is_collected(idle: Up, source: Path) -> None:
     stored = _ok(idle, "put", source).strip()
     would = json.loads(_ok(idle, "gc", "--dry-run", "--json"))

@@ -224,10 +224,10 @@ async def test_an_upload_can_be_followed_into_a_file(
 
 
 def test_one_after_the_other_when_that_is_asked_for(
-    start: Callable[..., Run], farm: Up, clips: Clips, tmp_path: Path
+    start: Callable[..., Run], farm: Up, own_clip: Path, tmp_path: Path
 ) -> None:
     run = start(
-        "transcode", clips.tiny, "-o", tmp_path / "a.mp4", "-p", "copy", "--server", farm.address,
+        "transcode", own_clip, "-o", tmp_path / "a.mp4", "-p", "copy", "--server", farm.address,
         "--progress", "json", "--no-overlap",
     )  # fmt: skip
     code, _, stderr = run.end()

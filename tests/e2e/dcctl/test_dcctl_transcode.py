@@ -2,11 +2,12 @@ import fcntl
 import json
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import av
 import pytest
-from tests.e2e.conftest import DCCTL, Clips, Up, dcctl, leftovers
+from tests.e2e.conftest import DCCTL, Clips, Run, Up, dcctl, leftovers
 
 
 def _frames(path: Path) -> int:
@@ -16,12 +17,12 @@ def _frames(path: Path) -> int:
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv"])
 def test_a_video_goes_through_and_comes_back(
-    farm: Up, clips: Clips, tmp_path: Path, ending: str
+    farm: Up, own_clip: Path, tmp_path: Path, ending: str
 ) -> None:
     out = tmp_path / f"out.{ending}"
-    done = dcctl("transcode", clips.tiny, "-o", out, "-p", "h264-480p", "--server", farm.address)
+    done = dcctl("transcode", own_clip, "-o", out, "-p", "h264-480p", "--server", farm.address)
     assert done.returncode == 0, done.stderr
-    assert _frames(out) == _frames(clips.tiny)
+    assert _frames(out) == _frames(own_clip)
     assert done.stdout.splitlines()[0] == str(out)
     assert "H.264 320×180, 25 fps" in done.stdout
     assert "saved" in done.stdout or "more" in done.stdout
@@ -166,3 +167,48 @@ def test_help_is_quick_to_read_and_says_the_exit_codes() -> None:
     done = dcctl("--help")
     assert done.returncode == 0
     assert "Exit codes:" in done.stdout
+
+
+@pytest.mark.parametrize("embedded", [False, True], ids=["at a server", "embedded"])
+def test_the_loser_of_two_with_one_output_is_told_where_its_result_is(
+    farm: Up, clips: Clips, tmp_path: Path, start: Callable[..., Run], *, embedded: bool
+) -> None:
+    out = tmp_path / "a.mp4"
+    where = ("--embedded",) if embedded else ("--server", farm.address)
+    run = start(
+        "transcode", clips.tiny, "-o", out, "-p", "h264-480p", "--progress", "json", "--json",
+        *where,
+    )  # fmt: skip
+    job = run.event(lambda e: e["event"] == "job")["job"]["name"].removeprefix("jobs/")
+    out.write_text("the winner's")
+    code, stdout, stderr = run.end()
+    assert code == 7
+    error = json.loads(stdout)["error"]
+    assert error["reason"] == "ALREADY_EXISTS"
+    assert "the result is not lost" in stderr
+    assert out.read_text() == "the winner's"
+    if embedded:
+        assert error["metadata"]["saved_as"] == str(tmp_path / f"a.{job}.mp4")
+        rescued = tmp_path / f"a.{job}.mp4"
+    else:
+        assert f"dcctl download {job} -o OUTPUT" in stderr
+        assert error["metadata"]["object"].startswith("objects/")
+        rescued = tmp_path / "rescued.mp4"
+        fetched = dcctl("download", job, "-o", rescued, "--server", farm.address)
+        assert fetched.returncode == 0, fetched.stderr
+    assert _frames(rescued) == _frames(clips.tiny)
+
+
+def test_a_result_is_not_fetched_under_a_name_of_another_kind(
+    farm: Up, clips: Clips, tmp_path: Path
+) -> None:
+    server = ("--server", farm.address)
+    job = dcctl("submit", clips.tiny, "-p", "h264-480p", *server).stdout.strip()
+    refused = dcctl("download", job, "--wait", "-o", tmp_path / "a.webm", "--json", *server)
+    assert refused.returncode == 3
+    error = json.loads(refused.stdout)["error"]
+    assert error["metadata"]["field"] == "output"
+    assert f"the result of job {job} is MP4" in error["message"]
+    assert f"name it '{tmp_path / 'a.mp4'}'" in error["message"]
+    assert leftovers(tmp_path) == []
+    assert dcctl("download", job, "--wait", "-o", tmp_path / "a", *server).returncode == 0

@@ -19,6 +19,7 @@ from distconv.client import (
     JobState,
     Transfer,
 )
+from distconv.client.connection import Connection
 from distconv.client.testing import FakeSystem
 from distconv.core.errors import (
     AlreadyExistsError,
@@ -31,6 +32,7 @@ from distconv.core.errors import (
     UnknownProfileError,
 )
 from distconv.v1 import job_pb2
+from distconv.v1 import storage_service_pb2 as storage
 
 
 def _leftovers(folder: Path) -> list[str]:
@@ -319,6 +321,20 @@ async def test_no_server_is_said_at_once(video: Path) -> None:
     async with Client("127.0.0.1:1", reconnect=timedelta(hours=1)) as client:
         with pytest.raises(UnavailableError, match=r"no server answers at 127\.0\.0\.1:1"):
             await client.upload(video)
+
+
+async def test_storage_that_is_away_is_not_taken_for_the_server(fake: FakeSystem) -> None:
+    connection = Connection(fake.address, reconnect=timedelta(0))
+    away = "127.0.0.1:1"
+    try:
+        with pytest.raises(
+            UnavailableError, match=rf"no storage answers at {away} .* dispatch does"
+        ):
+            await connection.once(
+                connection.storage(away).GetObject, storage.GetObjectRequest(), address=away
+            )
+    finally:
+        await connection.close()
 
 
 async def test_listing_goes_over_pages_newest_first(

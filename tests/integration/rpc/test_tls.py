@@ -53,8 +53,8 @@ async def test_a_client_that_trusts_the_certificate_gets_through(certificate):
     )
 
 
-async def test_a_client_in_the_clear_does_not(certificate):
-    with pytest.raises(UnavailableError):
+async def test_a_client_in_the_clear_does_not_and_is_told_what_it_may_lack(certificate):
+    with pytest.raises(UnavailableError, match="if it serves with TLS, say --tls-ca"):
         await ask(certificate, None)
 
 

@@ -54,6 +54,18 @@ async def test_pauses_grow_and_the_last_ends_with_the_limit() -> None:
     assert time.pauses[0] <= 0.1
     assert max(time.pauses) <= 2.0
     assert [b.first for b in breaks] == [True] + [False] * (len(breaks) - 1)
+    assert {b.lost for b in breaks} == {"the server at farm:7400"}
+
+
+async def test_what_is_lost_is_named_when_it_is_another_than_the_server() -> None:
+    patience = _patience(_Time(), 1)
+
+    async def fail_for_ever() -> None:
+        while True:
+            await patience.pause(UnavailableError("gone"), lost="storage at vault:7500")
+
+    with pytest.raises(UnavailableError, match="lost storage at vault:7500, and it did not come"):
+        await fail_for_ever()
 
 
 async def test_progress_starts_the_limit_anew() -> None:

@@ -81,6 +81,7 @@ async def test_a_long_journal_is_rewritten_and_says_the_same(
     await staging.close()
     (file,) = (tmp_path / "staging").glob("*.journal")
     assert file.stat().st_size < 400
+    assert file.stat().st_mode & 0o777 == 0o600
     again = await local.stage(STAGING)
     assert list(again.durable) == [(0, 100)]
     await again.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
@@ -12,6 +13,7 @@ from distconv.core.clock import Clock, SystemClock
 from distconv.core.errors import DistconvError, UnauthenticatedError
 from distconv.rpc.channel import bearer_metadata
 from distconv.rpc.convert.times import to_datetime
+from distconv.rpc.errors import translated
 from distconv.v1 import dispatch_service_pb2 as dispatch
 from distconv.v1 import object_pb2 as pb
 
@@ -74,6 +76,16 @@ class ObjectAccess:
                 if tries <= 0 or not is_break(error):
                     raise
                 self.go_on()
+
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn the errors of a call to its storage into the tree's."""
+        return translated(self.address, of_storage=self._connection.is_storage(self.address))
+
+    @property
+    def party(self) -> str:
+        """Say who is at the other end, for people."""
+        kind = "storage" if self._connection.is_storage(self.address) else "the server"
+        return f"{kind} at {self.address}"
 
     @property
     def stub(self) -> StorageServiceAsyncStub:

@@ -13,7 +13,6 @@ from distconv.core.errors import UnavailableError, UnsupportedSourceError
 from distconv.core.ranges import pieces
 from distconv.media.assembly import Assembly, plan_assembly
 from distconv.media.ports import FileSource
-from distconv.rpc.errors import translated
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -106,7 +105,7 @@ class _RemoteSource:
         )
         found: list[bytes] = []
         expected = start
-        with translated(self._access.address):
+        with self._access.translated():
             call = self._access.stub.Read(iter([request]), metadata=tuple(self._access.metadata))
             try:
                 async with stall_guard("download") as guard:

@@ -17,6 +17,7 @@ from distconv.client.job import Job
 from distconv.client.job_calls import JobCalls
 from distconv.client.job_steering import JobSteering
 from distconv.client.local import sendable_name
+from distconv.client.new_job import NewJob
 from distconv.client.object_calls import ObjectCalls
 from distconv.client.partial import PartialFile
 from distconv.client.patience import Break
@@ -149,6 +150,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         self,
         source: Path,
         *,
+        object_name: str = "",
         file_name: str = "",
         labels: Mapping[str, str] | None = None,
         on_progress: Callable[[Transfer], None] | None = None,
@@ -156,11 +158,14 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         """Open an upload and send nothing yet: `upload.send()` does, and returns the object.
 
         A job may be created on `upload.object` meanwhile; engines read what has
-        arrived. Left with an error the upload is given up. Raises what `upload` does.
+        arrived. With the `object_name` of one that was begun it goes on with that.
+        Left with an error the upload is given up. Raises what `upload` does.
         """
         with SourceFile.open(source) as file:
             called = Called(file_name=sendable_name(file_name or file.name), labels=labels or {})
-            async with opened(self._connection, file, called, on_progress) as sending:
+            async with opened(
+                self._connection, file, called, on_progress, object_name=object_name
+            ) as sending:
                 yield sending
 
     async def follow_download(
@@ -227,29 +232,41 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         labels: Mapping[str, str] | None = None,
         keep: bool = False,
         overlap: bool = True,
+        resume: bool = False,
         on_progress: Callable[[Transfer | Job], None] | None = None,
+        on_note: Callable[[str], None] | None = None,
     ) -> TranscodeResult:
         """Upload `source`, encode it in a job, and download the result to `output`.
 
         All three go on at once, so that the whole takes about as long as its
         slowest part; without `overlap` each begins when the one before has ended.
-        `on_progress` is told of every step. When this is cancelled, the job is
-        cancelled too. The stored source and result are deleted afterwards
-        unless `keep`; a result that could not be downloaded stays.
+        `on_progress` is told of every step, `on_note` in a sentence of what is
+        out of the ordinary. When this is cancelled, the job is cancelled too. The
+        stored source and result are deleted afterwards unless `keep`; a result that
+        could not be downloaded stays, and so does a source that was stored before.
+
+        With `resume` the next such call of the same user on this machine within a
+        day goes on with the job when this ends early without having ended it
+        (killed, or the server is away), or fetches its result.
 
         Raises JobFailedError, JobCancelledError, and what `upload`,
         `create_job` and `download` raise; what is wrong with the files here is
         found before anything is sent.
         """
         transcoding = Transcoding(
-            self, keep=keep, overlap=overlap, on_progress=on_progress or (lambda _: None)
+            self,
+            keep=keep,
+            overlap=overlap,
+            on_progress=on_progress or (lambda _: None),
+            on_note=on_note or (lambda _: None),
         )
-        return await transcoding.run(
-            source,
-            output,
+        order = NewJob(
+            source="",
             profile=profile,
+            file_name=source.name,
             container=container,
-            overwrite=overwrite,
             priority=priority,
-            labels=labels,
+            labels=labels or {},
         )
+        where = {"server": self.address, "tenant": self._tenant} if resume else None
+        return await transcoding.run(source, output, order, overwrite=overwrite, where=where)

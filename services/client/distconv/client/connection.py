@@ -106,6 +106,10 @@ class Connection:
             self._channels[key] = open_channel(address, tls_ca=self._tls_ca, alone=alone)
         return self._channels[key]
 
+    def is_storage(self, address: str) -> bool:
+        """Tell whether storage apart from dispatch listens at `address`."""
+        return address not in self.replicas.addresses
+
     def patience(self) -> Patience:
         """Return new patience for one piece of work."""
         limit = self._reconnect if self._answered else timedelta(0)
@@ -138,7 +142,7 @@ class Connection:
         each_s = timeout_s / tries
         while True:
             here = address or self.address
-            with translated(here):
+            with translated(here, of_storage=self.is_storage(here)):
                 try:
                     response = await method(
                         request, timeout=each_s, metadata=(*self.identity, *metadata)

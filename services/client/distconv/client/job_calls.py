@@ -64,6 +64,10 @@ class JobCalls(Calls):
             engine_tags=tuple(engine_tags),
             request_id=request_id,
         )
+        return await self.create(new)
+
+    async def create(self, new: NewJob) -> Job:
+        """Create a job as it is written down; see `create_job`."""
         connection = self._connection
         response = await connection.persistently(connection.dispatch.CreateJob, new.request())
         return to_job(response.job)

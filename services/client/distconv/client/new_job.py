@@ -1,8 +1,9 @@
 """Jobs to be created, and changes to be made to them, as a client writes them down."""
 
+import hashlib
 import secrets
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Final
@@ -80,6 +81,11 @@ class NewJob:
             container=container_number(self.container),
             request_id=self.request_id or secrets.token_hex(16),
         )
+
+    def likeness(self) -> str:
+        """Return the digest of all that is asked for but the request id: alike is asked alike."""
+        request = replace(self, request_id="-").request()
+        return hashlib.sha256(request.SerializeToString(deterministic=True)).hexdigest()
 
 
 def put_profile(job: job_pb2.Job, profile: str | Profile) -> None:

@@ -23,12 +23,14 @@ _LONGEST_PAUSE_S = 2.0  # so that a server that came back is found at once, as p
 class Break:
     """The connection broke: why, and how long until the next try.
 
-    `first` is true for the first since something last came through.
+    `first` is true for the first since something last came through; `lost` says
+    what is at the other end, for people.
     """
 
     error: DistconvError
     pause: timedelta
     first: bool
+    lost: str
 
 
 def is_break(error: DistconvError) -> bool:
@@ -75,13 +77,14 @@ class Patience:
         self._failing_since = None
         self._pause_s = _FIRST_PAUSE_S
 
-    async def pause(self, error: DistconvError) -> None:
-        """Wait before the next try.
+    async def pause(self, error: DistconvError, *, lost: str = "") -> None:
+        """Wait before the next try; `lost` says what is away, else it is the server.
 
         Raises `error` itself when there is no patience at all, and
         UnavailableError when it has run out.
         """
         now = self._clock.monotonic()
+        lost = lost or f"the server at {self._address}"
         if self.is_nil:
             raise error
         first = self._failing_since is None
@@ -90,13 +93,14 @@ class Patience:
         left_s = self._limit_s - (now - self._failing_since)
         if left_s <= 0:
             raise UnavailableError(
-                f"lost the server at {self._address}, and it did not come back within "
-                f"{self._limit_s:g} s",
+                f"lost {lost}, and it did not come back within {self._limit_s:g} s",
                 metadata={"address": self._address},
             ) from error
         # Full jitter on the upper half, so that many clients do not come back in step.
         pause_s = min(left_s, self._pause_s * (0.5 + random.random() / 2))  # noqa: S311
         self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
         if self._on_break is not None:
-            self._on_break(Break(error=error, pause=timedelta(seconds=pause_s), first=first))
+            self._on_break(
+                Break(error=error, pause=timedelta(seconds=pause_s), first=first, lost=lost)
+            )
         await self._sleep(pause_s)

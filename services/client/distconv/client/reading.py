@@ -21,7 +21,6 @@ from distconv.client.streams import (
 )
 from distconv.core.errors import DamagedObjectError, DataLossError, UnavailableError
 from distconv.rpc.convert.object import intact_data
-from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
@@ -81,7 +80,7 @@ class Reading:
             follow=self._follow,
             credit_bytes=pacer.grant(),
         )
-        with translated(self._access.address), unwrapped():
+        with self._access.translated(), unwrapped():
             call = self._access.stub.Read(metadata=tuple(self._access.metadata))
             try:
                 async with stall_guard("download") as guard, asyncio.TaskGroup() as group:

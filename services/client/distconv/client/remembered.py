@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,9 +16,26 @@ import platformdirs
 _KEPT_S = 7 * 86_400.0
 
 
-def default_folder() -> Path:
-    """Return where uploads are remembered: in the user's state folder."""
-    return Path(platformdirs.user_state_dir("distconv")) / "uploads"
+def state_folder() -> Path:
+    """Return where a user's unfinished work is remembered."""
+    return Path(platformdirs.user_state_dir("distconv"))
+
+
+def file_key(source: Path, **known_by: object) -> str:
+    """Return the key of what is done with a file, 32 hexadecimal digits.
+
+    It is another when the file, its size or its time is, or any of `known_by`.
+    """
+    found = source.stat()
+    content = {
+        "path": os.fsencode(source.resolve()).hex(),
+        "inode": found.st_ino,
+        "size_bytes": found.st_size,
+        "time_ns": found.st_mtime_ns,
+        **known_by,
+    }
+    text = json.dumps(content, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 class RememberedUpload:
@@ -30,26 +46,15 @@ class RememberedUpload:
     uploads the same file gets none, and sends it for itself.
     """
 
-    def __init__(self, folder: Path, known_by: Mapping[str, object]) -> None:
-        key = hashlib.sha256(json.dumps(known_by, sort_keys=True).encode()).hexdigest()
-        self._path = folder / key[:32]
+    def __init__(self, path: Path) -> None:
+        self._path = path
         self._descriptor = -1
         self.object = ""
 
     @classmethod
     def of(cls, source: Path, *, folder: Path | None = None, **known_by: object) -> Self:
         """Return the memory of a file's upload."""
-        found = source.stat()
-        return cls(
-            folder or default_folder(),
-            {
-                "path": os.fsencode(source.resolve()).hex(),
-                "inode": found.st_ino,
-                "size_bytes": found.st_size,
-                "time_ns": found.st_mtime_ns,
-                **known_by,
-            },
-        )
+        return cls((folder or state_folder() / "uploads") / file_key(source, **known_by))
 
     def __enter__(self) -> Self:
         # Without a place to remember in, one uploads all the same.

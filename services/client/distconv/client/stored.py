@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from distconv.core.descriptions import TRANSIENT_LABEL
 from distconv.core.names import bare
 
 
@@ -41,6 +42,11 @@ class StoredObject:
     def id(self) -> str:
         """Return the id alone."""
         return bare(self.name, "objects")
+
+    @property
+    def is_transient(self) -> bool:
+        """Tell whether whoever has sent it removes it again: the source of a transcode."""
+        return TRANSIENT_LABEL in self.labels
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

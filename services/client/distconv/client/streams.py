@@ -67,8 +67,9 @@ async def persistently(
         except DistconvError as error:
             if not is_break(error):
                 raise
+            lost = access.party
             access.go_on()
-            await patience.pause(error)
+            await patience.pause(error, lost=lost)
         else:
             access.accepted()
             return result

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +13,19 @@ from typing import TYPE_CHECKING
 from distconv.client.failures import JobCancelledError, JobFailedError
 from distconv.client.job import Job, JobOutput
 from distconv.client.local import check_output, check_source
+from distconv.client.new_job import NewJob
 from distconv.client.output_follower import OutputFollower
+from distconv.client.remembered import file_key
 from distconv.client.stored import StoredObject, Transfer
-from distconv.core.errors import DistconvError, InternalError, UploadFailedError
-from distconv.core.profile import Container, Profile
+from distconv.client.transcode_start import Begun, TranscodeStart
+from distconv.client.unended_run import UnendedRun
+from distconv.core.descriptions import TRANSIENT_LABEL
+from distconv.core.errors import (
+    DistconvError,
+    FailedPreconditionError,
+    InternalError,
+    UploadFailedError,
+)
 from distconv.core.states import JobState
 
 if TYPE_CHECKING:
@@ -34,17 +44,6 @@ class TranscodeResult:
     path: Path
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What a job is to be like, whatever its source."""
-
-    file_name: str
-    profile: str | Profile
-    container: Container | None
-    priority: int
-    labels: Mapping[str, str] | None
-
-
 class Transcoding:
     """One transcode under way, from a local file to a local file."""
 
@@ -55,60 +54,102 @@ class Transcoding:
         keep: bool,
         overlap: bool,
         on_progress: Callable[[Transfer | Job], None],
+        on_note: Callable[[str], None],
     ) -> None:
         self._client = client
         self._keep = keep
         self._overlap = overlap
         self._on_progress = on_progress
+        self._on_note = on_note
+        self._labels = {} if keep else {TRANSIENT_LABEL: "source"}
         self._disposable: list[str] = []
+        # Another's source is no business of ours.
+        self._owns_source = True
+        # A job that has ended as it was to, or was called off, is nothing to go on with.
+        self._is_over = False
 
     async def run(
         self,
         source: Path,
         output: Path,
+        order: NewJob,
         *,
-        profile: str | Profile,
-        container: Container | None,
         overwrite: bool,
-        priority: int,
-        labels: Mapping[str, str] | None,
+        where: Mapping[str, str] | None,
     ) -> TranscodeResult:
-        """Do it; see `Client.transcode`."""
+        """Do it; see `Client.transcode`.
+
+        `order` is the job without its source. `where` says which server and tenant it is
+        remembered for; None: it is not.
+        """
         await asyncio.to_thread(check_source, source)
         await asyncio.to_thread(check_output, output, overwrite=overwrite, source=source)
-        order = _Order(
-            file_name=source.name,
-            profile=profile,
-            container=container,
-            priority=priority,
-            labels=labels,
-        )
+        key = ""
+        if where is not None:
+            known_by = {"order": order.likeness(), "keep": self._keep, **where}
+            key = await asyncio.to_thread(_key, source, output, known_by)
+        with UnendedRun([key]) if key else nullcontext() as unended:
+            start = TranscodeStart(
+                self._client,
+                order,
+                keep=self._keep,
+                unended=unended,
+                key=key,
+                on_note=self._on_note,
+            )
+            try:
+                return await self._run(source, output, start, overwrite=overwrite)
+            finally:
+                if unended is not None and self._is_over:
+                    unended.done()
+
+    async def _run(
+        self, source: Path, output: Path, start: TranscodeStart, *, overwrite: bool
+    ) -> TranscodeResult:
         follower = OutputFollower(
             self._client, output, overwrite=overwrite, on_progress=self._on_progress
         )
         try:
-            if self._overlap:
-                job, result = await self._at_once(source, order, follower)
-            else:
-                job, result = await self._one_by_one(source, order)
+            job, result = await self._finished_somehow(source, start, follower)
             await follower.place(result)
+            self._is_over = True
             self._disposable.append(result.object)
         finally:
             await asyncio.shield(self._tidy(follower))
         return TranscodeResult(job=job, output=result, path=output)
 
-    async def _one_by_one(self, source: Path, order: _Order) -> tuple[Job, JobOutput]:
-        stored = await self._client.upload(source, on_progress=self._on_progress)
+    async def _finished_somehow(
+        self, source: Path, start: TranscodeStart, follower: OutputFollower
+    ) -> tuple[Job, JobOutput]:
+        begun = await start.begun(source)
+        if begun is not None:
+            self._owns_source = begun.is_ours
+            if not begun.needs_source:
+                overlapping = follower if self._overlap else None
+                return await self._finished_or_called_off(begun.job, overlapping)
+        if self._overlap or begun is not None:
+            return await self._at_once(source, start, follower, begun)
+        stored = await self._client.upload(
+            source, labels=self._labels, on_progress=self._on_progress
+        )
         self._disposable.append(stored.name)
-        job = await self._created(stored.name, order)
+        job = await self._created(stored.name, start)
         return await self._finished_or_called_off(job)
 
     async def _at_once(
-        self, source: Path, order: _Order, follower: OutputFollower
+        self, source: Path, start: TranscodeStart, follower: OutputFollower, begun: Begun | None
     ) -> tuple[Job, JobOutput]:
-        async with self._client.open_upload(source, on_progress=self._on_progress) as upload:
-            self._disposable.append(upload.object)
-            job = await self._created(upload.object, order)
+        async with self._client.open_upload(
+            source,
+            object_name=begun.job.source.object if begun is not None else "",
+            labels=self._labels,
+            on_progress=self._on_progress,
+        ) as upload:
+            if begun is not None:
+                job = begun.job
+            else:
+                self._disposable.append(upload.object)
+                job = await self._created(upload.object, start)
             sending = asyncio.create_task(upload.send(), name="upload")
             working = asyncio.create_task(
                 self._finished_or_called_off(job, follower), name="follow the job"
@@ -121,15 +162,8 @@ class Transcoding:
                     task.cancel()
                 await asyncio.gather(sending, working, return_exceptions=True)
 
-    async def _created(self, source: str, order: _Order) -> Job:
-        creating = self._client.create_job(
-            source=source,
-            profile=order.profile,
-            file_name=order.file_name,
-            container=order.container,
-            priority=order.priority,
-            labels=order.labels,
-        )
+    async def _created(self, source: str, start: TranscodeStart) -> Job:
+        creating = start.create(source)
         job = await self._created_or_called_off(asyncio.ensure_future(creating))
         # From here on the job needs its source, until it is known to have ended.
         self._disposable.clear()
@@ -161,7 +195,8 @@ class Transcoding:
             self._on_progress(job)
             if follower is not None:
                 await follower.note(job)
-        self._disposable.append(job.source.object)
+        self._dispose_of_source(job)
+        self._is_over = job.state is not JobState.COMPLETED
         if job.state is JobState.FAILED:
             raise JobFailedError(job)
         if job.state is JobState.CANCELLED:
@@ -172,8 +207,22 @@ class Transcoding:
 
     async def _call_off(self, job: Job) -> None:
         # A job that has ended meanwhile needs no cancelling; a server that is gone cannot.
-        with suppress(DistconvError):
+        try:
             await self._client.cancel_job(job.name, timeout_s=_CALL_OFF_S)
+        except FailedPreconditionError:
+            self._on_note(f"job {job.id} had ended already: 'dcctl jobs get {job.id}' shows how")
+        except DistconvError as error:
+            self._on_note(
+                f"job {job.id} could not be cancelled and may go on ({error.message}): "
+                f"'dcctl jobs watch {job.id}' shows it, 'dcctl jobs cancel {job.id}' ends it"
+            )
+        else:
+            self._on_note(f"job {job.id} was cancelled")
+            self._is_over = True
+            self._dispose_of_source(job)
+
+    def _dispose_of_source(self, job: Job) -> None:
+        if self._owns_source:
             self._disposable.append(job.source.object)
 
     async def _tidy(self, follower: OutputFollower) -> None:
@@ -189,6 +238,10 @@ class Transcoding:
     async def _delete(self, name: str) -> None:
         with suppress(DistconvError):
             await self._client.delete_object(name, timeout_s=_CALL_OFF_S)
+
+
+def _key(source: Path, output: Path, known_by: Mapping[str, object]) -> str:
+    return file_key(source, output=os.fsencode(output.resolve()).hex(), **known_by)
 
 
 async def _either(

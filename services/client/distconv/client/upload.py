@@ -36,7 +36,6 @@ from distconv.core.errors import (
 from distconv.core.ranges import Range, RangeSet, pieces
 from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
-from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
 from distconv.rpc.window import Window
 from distconv.v1 import object_pb2 as pb
@@ -91,9 +90,11 @@ async def opened(
     source: SourceFile,
     called: Called,
     on_progress: OnTransfer | None = None,
+    *,
+    object_name: str = "",
 ) -> AsyncIterator["Upload"]:
-    """Open an upload; nothing is sent before `send`, and left with an error it is given up."""
-    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE)
+    """Open an upload, or again that to `object_name`; left with an error it is given up."""
+    access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_WRITE, object_name)
     sending = Upload(connection, access, source, called, on_progress)
     try:
         await sending.open()
@@ -260,7 +261,7 @@ class Upload:
 
     async def _stream(self, missing: Iterable[Range]) -> None:
         window, pacer = Window(_WINDOW_BYTES), Pacer()
-        with translated(self._access.address):
+        with self._access.translated():
             call = self._access.write_method(metadata=tuple(self._access.metadata))
             try:
                 with unwrapped():

@@ -9,6 +9,8 @@ from distconv.core.errors import InvalidArgumentError
 # The label of an output whose value is the id of the job that it was made for: engines set it, and
 # storage, which knows no jobs, keeps it.
 JOB_LABEL = "distconv.job"
+# The label of a source that a transcode has sent for itself and removes again.
+TRANSIENT_LABEL = "distconv.transient"
 MAX_FILE_NAME_CHARS = 255
 MAX_LABELS = 32
 MAX_LABEL_VALUE_CHARS = 255

@@ -14,7 +14,10 @@ from distconv.core import errors as tree
 _DOMAIN = "distconv"
 # Status details travel in HTTP/2 headers, 8 KiB in all by default.
 _MAX_MESSAGE_CHARS = 2_000
-# How gRPC begins to say that a certificate is not trusted, or that the other side has none.
+# How gRPC says that no connection came to be, and that the other side closed it at once: so does a
+# server that wants TLS when one begins in the clear.
+_NO_CONNECTION, _CLOSED = "failed to connect to all addresses", "Socket closed"
+# How it begins to say that a certificate is not trusted, or that the other side has none.
 _NO_TLS = ("ls handshake failed", "erification check failed")
 
 # The first class that matches counts: leaves before branches.
@@ -83,8 +86,13 @@ def _pack(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -
     return packed
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.DistconvError:
-    """Make of a failed call the error that the server raised, or the one that fits its code."""
+def from_rpc_error(
+    error: grpc.aio.AioRpcError, *, address: str = "", of_storage: bool = False
+) -> tree.DistconvError:
+    """Make of a failed call the error that the server raised, or the one that fits its code.
+
+    `of_storage`: what is at `address` is storage apart from dispatch.
+    """
     message = error.details() or error.code().name
     status = rpc_status.from_call(error)  # pyright: ignore[reportArgumentType]  # has what it reads
     for detail in status.details if status is not None else ():
@@ -98,22 +106,32 @@ def from_rpc_error(error: grpc.aio.AioRpcError, *, address: str = "") -> tree.Di
             rebuilt.violations = tuple(_violations(status.details if status is not None else ()))
             return rebuilt
     if error.code() is grpc.StatusCode.UNAVAILABLE:
+        party = "storage" if of_storage else "server"
         where = f" at {address}" if address else ""
         if any(words in message for words in _NO_TLS):
             return tree.UnavailableError(
-                f"TLS with the server{where} failed ({_cause(message)}); --tls-ca, or tls_ca, has "
+                f"TLS with the {party}{where} failed ({_cause(message)}); --tls-ca, or tls_ca, has "
                 "to name what signed its certificate, for the host as it is written, and nothing "
                 "where it serves in the clear"
             )
-        message = (
-            f"no server answers{where} ({_cause(message)}); "
-            "start one with `dcctl up`, or correct the address"
-        )
+        remedy = _remedy(message, of_storage=of_storage)
+        message = f"no {party} answers{where} ({_cause(message)}); {remedy}"
     if _was_cut_off(error):
         return tree.UnavailableError(
             "the server cut the call off: it stops, or refused what was being sent; try again"
         )
     return _BY_CODE.get(error.code(), tree.InternalError)(message)
+
+
+def _remedy(message: str, *, of_storage: bool) -> str:
+    if message.startswith(_NO_CONNECTION) and message.endswith(_CLOSED):
+        return "what listens there closes the connection: if it serves with TLS, say --tls-ca"
+    if of_storage:
+        return (
+            "dispatch does, and names it as its storage: start `distconv-storage` there, or "
+            "correct --storage-address of dispatch"
+        )
+    return "start one with `dcctl up`, or correct the address"
 
 
 def _violations(details: Iterable[any_pb2.Any]) -> Iterator[tuple[str, str]]:
@@ -146,9 +164,12 @@ def _cause(text: str) -> str:
 
 
 @contextmanager
-def translated(address: str = "") -> Iterator[None]:
-    """Turn AioRpcError into the tree's errors; `address` names the server in messages."""
+def translated(address: str = "", *, of_storage: bool = False) -> Iterator[None]:
+    """Turn AioRpcError into the tree's errors; `address` names the server in messages.
+
+    `of_storage`: it is storage apart from dispatch.
+    """
     try:
         yield
     except grpc.aio.AioRpcError as error:
-        raise from_rpc_error(error, address=address) from error
+        raise from_rpc_error(error, address=address, of_storage=of_storage) from error

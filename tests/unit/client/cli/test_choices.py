@@ -4,9 +4,9 @@ import click
 import pytest
 
 from distconv.client.cli.children import dispatch_spec, engine_spec
-from distconv.client.cli.naming import container_for, placed
+from distconv.client.cli.naming import check_ending, container_for, placed
 from distconv.client.cli.profile_choice import from_file
-from distconv.core.errors import InvalidProfileError
+from distconv.core.errors import InvalidArgumentError, InvalidProfileError
 from distconv.core.profile import Container
 
 
@@ -32,6 +32,24 @@ def test_the_name_chooses_the_container(
 def test_names_that_contradict(name: str, asked: str | None) -> None:
     with pytest.raises(click.UsageError):
         container_for(Path(name), asked)
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.M4V", "a", "a.part", "a.2024"])
+def test_names_that_promise_no_other_media(name: str) -> None:
+    check_ending(Path(name), Container.MP4, what="it")
+
+
+@pytest.mark.parametrize("name", ["a.webm", "a.MKV", "a.mov", "a.mp3"])
+def test_names_that_promise_other_media(name: str) -> None:
+    with pytest.raises(
+        InvalidArgumentError, match=f"it is MP4 and not what '{name}' says; name it 'a.mp4'"
+    ):
+        check_ending(Path(name), Container.MP4, what="it")
+
+
+def test_a_folder_promises_nothing(tmp_path: Path) -> None:
+    (tmp_path / "folder.webm").mkdir()
+    check_ending(tmp_path / "folder.webm", Container.MP4, what="it")
 
 
 def test_a_folder_takes_the_source_s_name(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_after_a_failure_it_waits_for_another_engine_for_a_while() -> None:
     assert found.engine_id == "b"
     assert "an attempt failed elsewhere" in found.decision
     (hold,) = placed([failed], [offer("a")], offer("b", free=0)).holds
-    assert "an attempt at it failed there; it waits for another" in hold.reason
+    assert "an attempt at it failed there; held back for another" in hold.reason
     assert "although" in one(failed, offer("a")).decision
     late = placed([failed], [offer("a")], offer("b", free=0), now=NOW + POLICY.hold_max)
     assert [p.engine_id for p in late.placements] == ["a"]

@@ -96,7 +96,7 @@ class BarsView:
                 detail = ""  # the command ends with the error
             case _:
                 detail = job.wait_reason or job.state.value.lower()
-                if job.error is not None:
+                if job.error is not None and not job.wait_reason:  # which says it, too
                     detail = f"{detail}: {job.error.message}"
         self._show("encode", fraction, detail)
 

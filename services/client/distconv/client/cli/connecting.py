@@ -30,7 +30,8 @@ def open_client(
         # The first try after a break follows at once; the later ones need no line each.
         if broken.first:
             say(
-                f"the connection to {where} broke; trying again for {reconnect.total_seconds():g} s"
+                f"the connection to {broken.lost} broke; trying again for "
+                f"{reconnect.total_seconds():g} s"
             )
 
     return Client(

@@ -7,9 +7,10 @@ import click
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.job_options import progress_option
 from distconv.client.cli.jsonable import print_json
-from distconv.client.cli.naming import placed
+from distconv.client.cli.naming import check_ending, result_container, result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
-from distconv.client.cli.running import run
+from distconv.client.cli.resuming import fetch
+from distconv.client.cli.running import goes_on, run, telling_if_interrupted
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.failures import JobCancelledError, JobFailedError
@@ -18,7 +19,6 @@ from distconv.client.local import check_output
 from distconv.core.errors import FailedPreconditionError
 from distconv.core.ids import parse_id_prefix
 from distconv.core.names import bare
-from distconv.core.profile import Container
 from distconv.core.states import JobState
 
 
@@ -35,7 +35,9 @@ from distconv.core.states import JobState
 def command(*, job: str, output: Path, overwrite: bool, wait: bool, progress: str) -> int:
     """Fetch the result of JOB, whose id may be shortened, into OUTPUT.
 
-    It appears whole, checked against its digest, or not at all.
+    It appears whole, checked against its digest, or not at all. When it ends early,
+    whatever ends it, the same command goes on where it broke off. An OUTPUT whose
+    ending is of another container than the result is refused.
     """
     common = Common.current()
     name = parse_id_prefix(bare(job, "jobs"))
@@ -55,20 +57,21 @@ async def _download(
 ) -> tuple[Path, JobOutput]:
     async with open_client(common, note=view.note) as client:
         job = await client.get_job(name)
+        check_ending(output, result_container(job), what=f"the result of job {job.id}")
         if wait and not job.state.is_terminal:
             job = await _ended(client, view, job)
         result = _result(job)
-        container = job.profile_spec.container if job.profile_spec else Container.MKV
-        stem = Path(job.source.file_name).stem or job.id
-        path = placed(output, stem=stem, container=container)
-        await client.download(result.object, path, overwrite=overwrite, on_progress=view.step)
+        path = within(output, result_name(job))
+        check_output(path, overwrite=overwrite)
+        await fetch(client, view, result.object, path, overwrite=overwrite)
         return path.absolute(), result
 
 
 async def _ended(client: Client, view: View, job: Job) -> Job:
-    async for snapshot in client.watch_job(job.name):
-        view.step(snapshot)
-        job = snapshot
+    with telling_if_interrupted(goes_on(job.id), view.note):
+        async for snapshot in client.watch_job(job.name):
+            view.step(snapshot)
+            job = snapshot
     return job
 
 

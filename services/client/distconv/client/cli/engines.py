@@ -11,6 +11,7 @@ from distconv.client.cli import text
 from distconv.client.cli.conditions import quoted
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
+from distconv.client.cli.engine_names import engine_id
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
@@ -28,7 +29,11 @@ _ORDERS = {"newest": "name desc", "id": "name", "name": "display_name"}
 @click.group("engines")
 @common_options
 def group() -> None:
-    """List, show and steer engines. Ids may be shortened."""
+    """List, show and steer engines.
+
+    Each is named by its id, which may be shortened, or by its name if no other
+    has that.
+    """
 
 
 @group.command("list")
@@ -93,11 +98,15 @@ def maintenance_command(*, switch: str, engines: tuple[str, ...], now: bool) -> 
     """
     if now and switch == "off":
         raise click.UsageError("--now goes with on", click.get_current_context())
+
+    async def switched(client: Client, name: str) -> Engine:
+        return await client.set_engine_maintenance(
+            await engine_id(client, name), maintenance=switch == "on", release=now
+        )
+
     return do_each(
         engines,
-        lambda client, name: client.set_engine_maintenance(
-            name, maintenance=switch == "on", release=now
-        ),
+        switched,
         plural="engines",
         done="taken out of service" if switch == "on" else "put back into service",
     )
@@ -114,7 +123,9 @@ def drain_command(*, engines: tuple[str, ...], wait: bool) -> int:
     """
 
     async def drain(client: Client, name: str) -> Engine:
-        engine = await client.set_engine_maintenance(name, maintenance=True)
+        engine = await client.set_engine_maintenance(
+            await engine_id(client, name), maintenance=True
+        )
         while wait and engine.attempts:
             await asyncio.sleep(_LOOK_AGAIN_S)
             engine = await client.get_engine(engine.name)
@@ -135,12 +146,11 @@ def revoke_command(*, engines: tuple[str, ...], yes: bool) -> int:
     """
     count = len(engines)
     confirm(f"Revoke {count} engine{'' if count == 1 else 's'} for good?", yes=yes)
-    return do_each(
-        engines,
-        lambda client, name: client.revoke_engine(name),
-        plural="engines",
-        done="revoked",
-    )
+
+    async def revoke(client: Client, name: str) -> Engine:
+        return await client.revoke_engine(await engine_id(client, name))
+
+    return do_each(engines, revoke, plural="engines", done="revoked")
 
 
 async def _listed(common: Common, condition: str, order: str) -> list[Engine]:
@@ -153,7 +163,7 @@ async def _listed(common: Common, condition: str, order: str) -> list[Engine]:
 
 async def _got(common: Common, name: str) -> Engine:
     async with open_client(common) as client:
-        return await client.get_engine(name)
+        return await client.get_engine(await engine_id(client, name))
 
 
 def _row(engine: Engine, now: datetime) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import click
 from distconv.client.cli import text
 from distconv.client.cli.conditions import quoted
 from distconv.client.cli.connecting import open_client
+from distconv.client.cli.engine_names import given_to
 from distconv.client.cli.job_options import read_labels
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
@@ -38,7 +39,9 @@ _DISPENSABLE = ("LABELS", "ENGINE", "PRIO", "WHY", "PROFILE", "AGE", "DONE")
     help="Only jobs in this state; repeatable.",
 )
 @click.option("--profile", help="Only jobs with this profile.")
-@click.option("--engine", metavar="ENGINE", help="Only jobs that this engine was given.")
+@click.option(
+    "--engine", metavar="ENGINE", help="Only jobs that this engine, an id or name, was given."
+)
 @click.option(
     "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=read_labels,
     help="Only jobs with this label; repeatable.",
@@ -77,7 +80,6 @@ def list_command(
     conditions = [
         *([" OR ".join(f"state = {state.upper()}" for state in states)] if states else []),
         *([f"profile = {quoted(bare(profile, 'profiles'))}"] if profile else []),
-        *([f"engine = {quoted(engine)}"] if engine else []),
         *(f"labels.{key} = {quoted(value)}" for key, value in labels.items()),
         *([f"text : {quoted(words)}"] if words else []),
         *([f"create_time >= {quoted(since.isoformat())}"] if since else []),
@@ -85,7 +87,7 @@ def list_command(
     common = Common.current()
     wanted = None if everything else limit
     jobs, more = run(
-        _listed(common, " AND ".join(conditions), _ORDERS[order], wanted, deleted=deleted)
+        _listed(common, " AND ".join(conditions), engine, _ORDERS[order], wanted, deleted=deleted)
     )
     if common.as_json:
         print_json({"jobs": jobs})
@@ -103,23 +105,29 @@ def list_command(
 
 
 async def _listed(
-    common: Common, condition: str, order: str, limit: int | None, *, deleted: bool
+    common: Common,
+    condition: str,
+    engine: str | None,
+    order: str,
+    limit: int | None,
+    *,
+    deleted: bool,
 ) -> tuple[list[Job], bool]:
     """Return the jobs, and whether there are more."""
     found: list[Job] = []
     page_size = 1000 if limit is None else min(limit + 1, 1000)
-    async with (
-        open_client(common) as client,
-        aclosing(
-            client.list_jobs(
-                filter=condition, order_by=order, page_size=page_size, show_deleted=deleted
-            )
-        ) as jobs,
-    ):
-        async for job in jobs:
-            if len(found) == limit:
-                return found, True
-            found.append(job)
+    async with open_client(common) as client:
+        listing = client.list_jobs(
+            filter=await given_to(client, condition, engine),
+            order_by=order,
+            page_size=page_size,
+            show_deleted=deleted,
+        )
+        async with aclosing(listing) as jobs:
+            async for job in jobs:
+                if len(found) == limit:
+                    return found, True
+                found.append(job)
     return found, False
 
 

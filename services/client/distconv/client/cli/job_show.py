@@ -12,7 +12,7 @@ from distconv.client.cli.job_reading import JOB, job_id
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.outcome import describe_audio, describe_video
-from distconv.client.cli.running import run
+from distconv.client.cli.running import goes_on, run, telling_if_interrupted
 from distconv.client.cli.tables import print_fields
 from distconv.client.cli.views import View, job_line, make_view, progress_detail
 from distconv.client.failures import JobCancelledError, JobFailedError
@@ -128,9 +128,10 @@ def watch_command(*, job: str, progress: str) -> int:
 async def _watched(common: Common, view: View, name: str) -> Job:
     async with open_client(common, note=view.note) as client:
         last = await client.get_job(name)
-        async for snapshot in client.watch_job(last.name):
-            last = snapshot
-            view.step(snapshot)
-            if common.as_json:
-                print_json(snapshot, indent=None)
+        with telling_if_interrupted(goes_on(last.id), view.note):
+            async for snapshot in client.watch_job(last.name):
+                last = snapshot
+                view.step(snapshot)
+                if common.as_json:
+                    print_json(snapshot, indent=None)
     return last

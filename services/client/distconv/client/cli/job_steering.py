@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from distconv.client.cli.each import confirm, do_each
+from distconv.client.cli.engine_names import engine_id
 from distconv.client.cli.job_options import CONTAINERS, read_labels
 from distconv.client.cli.job_reading import JOB, JOBS, job_id
 from distconv.client.cli.options import common_options
@@ -78,7 +79,11 @@ def assign(*, job: str, engine: str, any_engine: bool) -> int:
     """Have a waiting job done by ENGINE and no other, as soon as it has a free slot."""
     if bool(engine) == any_engine:
         raise click.UsageError("name the ENGINE, or say --any", click.get_current_context())
-    return _each((job,), lambda client, name: client.assign_job(name, engine), "assigned")
+
+    async def assigned(client: Client, name: str) -> Job:
+        return await client.assign_job(name, await engine_id(client, engine))
+
+    return _each((job,), assigned, "assigned")
 
 
 @click.command("update")

@@ -9,6 +9,7 @@ import click
 
 from distconv.client.cli import text
 from distconv.client.cli.connecting import open_client
+from distconv.client.cli.engine_names import given_to
 from distconv.client.cli.job_reading import JOB, job_id
 from distconv.client.cli.jsonable import print_json
 from distconv.client.cli.options import Common, common_options
@@ -112,7 +113,9 @@ def _time(value: datetime | None) -> str:
     multiple=True,
     help="Only tasks in this state; repeatable.",
 )
-@click.option("--engine", metavar="ENGINE", help="Only tasks that this engine was given.")
+@click.option(
+    "--engine", metavar="ENGINE", help="Only tasks that this engine, an id or name, was given."
+)
 @click.option(
     "--limit", type=click.IntRange(1), default=50, show_default=True, help="At most so many."
 )
@@ -121,12 +124,9 @@ def tasks(*, job: str, states: tuple[str, ...], engine: str | None, limit: int) 
     """List the tasks of a job, or of all jobs, newest first."""
     if job and (states or engine):
         raise click.UsageError("--state and --engine are for the tasks of all jobs")
-    conditions = [
-        *([" OR ".join(f"state = {state.upper()}" for state in states)] if states else []),
-        *([f"engine = {bare(engine, 'engines')}"] if engine else []),
-    ]
+    condition = " OR ".join(f"state = {state.upper()}" for state in states)
     common = Common.current()
-    found = run(_tasks(common, job_id(job) if job else "", " AND ".join(conditions), limit))
+    found = run(_tasks(common, job_id(job) if job else "", condition, engine, limit))
     if common.as_json:
         print_json({"tasks": found})
         return 0
@@ -140,12 +140,16 @@ def tasks(*, job: str, states: tuple[str, ...], engine: str | None, limit: int) 
     return 0
 
 
-async def _tasks(common: Common, job: str, condition: str, limit: int) -> list[Task]:
+async def _tasks(
+    common: Common, job: str, condition: str, engine: str | None, limit: int
+) -> list[Task]:
     async with open_client(common) as client:
         if job:
             return list(islice(await client.list_tasks(job), limit))
         found: list[Task] = []
-        pages = client.list_all_tasks(filter=condition, page_size=min(limit, 1000))
+        pages = client.list_all_tasks(
+            filter=await given_to(client, condition, engine), page_size=min(limit, 1000)
+        )
         async with aclosing(pages) as every:
             async for task in every:
                 found.append(task)

@@ -1,7 +1,7 @@
 """dcctl objects: list, send, fetch, delete and collect the files in storage."""
 
 from collections.abc import Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -12,16 +12,18 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.job_options import progress_option, read_labels
 from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.naming import result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
+from distconv.client.cli.resuming import fetch, resumable_steps
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_table
 from distconv.client.cli.views import View, make_view
 from distconv.client.cli.when import When
 from distconv.client.client import Client
-from distconv.client.local import check_output
+from distconv.client.local import check_output, sendable_name
 from distconv.client.stored import CollectedObject, StoragePool, StoredObject
 from distconv.core.descriptions import JOB_LABEL
-from distconv.core.errors import DamagedObjectError
+from distconv.core.errors import DamagedObjectError, NotFoundError
 from distconv.core.names import bare
 
 _COLUMNS = ("ID", "STATE", "SIZE", "FILE", "OUTPUT OF", "AGE", "LABELS", "SHA256")
@@ -100,13 +102,23 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
     Of several files each stands beside its id on a terminal; elsewhere stdout has the
     ids alone, and stderr says which is whose. With --json it is "input".
 
-    When it ends early, whatever ends it, the same command goes on where it broke off.
+    What is stored already, with the same content, name and labels, is not sent
+    again: its id is printed. When it ends early, whatever ends it, the same
+    command goes on where it broke off.
     """
     with make_view(progress, as_json=Common.current().as_json) as view:
 
         async def put(client: Client, file: str) -> StoredObject:
+            if (stored := await client.find_stored(Path(file))) and _is_called(
+                stored, Path(file), labels
+            ):
+                view.note(f"'{file}' is stored already as {stored.name}: nothing was sent")
+                return stored
             return await client.upload(
-                Path(file), labels=labels, resume=True, on_progress=view.step
+                Path(file),
+                labels=labels,
+                resume=True,
+                on_progress=resumable_steps(view, f"the upload of '{file}'"),
             )
 
         names = [str(file) for file in files]
@@ -119,7 +131,8 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
 @click.argument("name", metavar="OBJECT")
 @click.option(
     "--output", "-o", type=OutputPath(), default=Path(), show_default=False,
-    help="Where it goes; a folder keeps the file's name.  [default: here]",
+    help="Where it goes; a folder keeps the file's name, or of a result its source's.  "
+    "[default: here]",
 )  # fmt: skip
 @click.option("--overwrite", is_flag=True, help="Replace an output that exists.")
 @progress_option
@@ -254,19 +267,28 @@ async def _got(
 ) -> tuple[Path, StoredObject]:
     async with open_client(common, note=view.note) as client:
         stored = await client.get_object(name)
-        path = _placed(output, stored)
+        path = within(output, await _file_name(client, stored))
         check_output(path, overwrite=overwrite)
-        await client.download(
-            stored.name, path, overwrite=overwrite, resume=True, on_progress=view.step
-        )
+        await fetch(client, view, stored.name, path, overwrite=overwrite)
         return path.absolute(), stored
 
 
-def _placed(output: Path, stored: StoredObject) -> Path:
-    if not output.is_dir():
-        return output
-    # A server's word is no reason to leave the folder.
-    return output / (Path(stored.file_name).name or stored.id)
+async def _file_name(client: Client, stored: StoredObject) -> str:
+    """Return what the file of a stored one is called: as it was, or like the source of its job."""
+    name = stored.file_name
+    if not name and stored.job:
+        with suppress(NotFoundError):  # it is deleted, or what the label says was never one
+            name = result_name(await client.get_job(stored.job))
+    return name or stored.id
+
+
+def _is_called(stored: StoredObject, file: Path, labels: dict[str, str]) -> bool:
+    """Tell whether a stored file is called as one that is to be put there, and stays."""
+    return (
+        not stored.is_transient
+        and stored.file_name == sendable_name(file.name)
+        and stored.labels == labels
+    )
 
 
 def _row(stored: StoredObject, now: datetime) -> tuple[str, ...]:

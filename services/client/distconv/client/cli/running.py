@@ -3,7 +3,8 @@
 import asyncio
 import os
 import signal
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from distconv.client.cli.failing import InterruptedBySignalError
@@ -17,6 +18,23 @@ def run(work: Coroutine[Any, Any, T]) -> T:
     Raises InterruptedBySignalError after a signal ended it.
     """
     return asyncio.run(_supervised(work))
+
+
+@contextmanager
+def telling_if_interrupted(sentence: str, note: Callable[[str], None]) -> Iterator[None]:
+    """Say what becomes of the work, and how to come back to it, when a signal ends the block."""
+    try:
+        yield
+    except asyncio.CancelledError:
+        note(sentence)
+        raise
+
+
+def goes_on(job: str) -> str:
+    """Say of a job that is only watched that it goes on."""
+    return (
+        f"job {job} goes on: 'dcctl jobs watch {job}' shows it, 'dcctl jobs cancel {job}' ends it"
+    )
 
 
 async def _supervised(work: Coroutine[Any, Any, T]) -> T:

@@ -1,6 +1,8 @@
 """dcctl submit: upload videos and create a job for each."""
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +16,21 @@ from distconv.client.cli.jsonable import jsonable, print_json
 from distconv.client.cli.made import print_made
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.profile_choice import chosen, from_file
-from distconv.client.cli.running import run
+from distconv.client.cli.resuming import resumable_steps
+from distconv.client.cli.running import run, telling_if_interrupted
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.local import check_source
-from distconv.client.stored import StoredObject
+from distconv.client.new_job import NewJob
+from distconv.client.remembered import file_key
+from distconv.client.unended_run import AskedJob, UnendedRun
 from distconv.core.errors import DistconvError, NotFoundError
 from distconv.core.profile import Container, Profile
+from distconv.core.states import JobState
+
+# Whoever runs the command again does not want such a job, but another try.
+_UNWANTED = (JobState.FAILED, JobState.CANCELLED)
 
 
 @click.command("submit", short_help="Upload videos and create a job for each.")
@@ -57,13 +66,23 @@ def command(
     What is stored already, with the same content, is not sent again.
     An input that fails is reported and the others go on; the exit code is then
     that of the first that failed.
+
+    When it ends early, whatever ends it, or some inputs failed, the same command
+    within a day makes no second job of an input, unless the first has failed or
+    was cancelled. After that, or when all went well, it makes new ones.
     """
     common = Common.current()
     from_file(profile)
-    wanted = Container(container) if container else None
     with make_view(progress, as_json=common.as_json) as view:
-        submission = _Submission(common, view, priority, labels, max_retries)
-        submitted = run(submission.run(sources, profile, wanted))
+        order = _Order(
+            profile=profile,
+            container=Container(container) if container else None,
+            priority=priority,
+            labels=labels,
+            max_retries=max_retries,
+        )
+        submission = _Submission(common, view)
+        submitted = run(submission.run(sources, order))
     if common.as_json:
         # One document, whatever failed: a script must not lose the jobs that were created.
         jobs = [one.as_json() for one in submitted]
@@ -85,36 +104,76 @@ class _Submitted:
         return {"input": str(self.source), **jsonable(self.job)}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """What every job of a run is to be like."""
+
+    profile: str | Profile
+    container: Container | None
+    priority: int
+    labels: dict[str, str]
+    max_retries: int | None
+
+    async def create(
+        self, client: Client, stored: str, *, file_name: str, request_id: str = ""
+    ) -> Job:
+        """Create a job on an object; see `Client.create_job`."""
+        return await client.create_job(
+            source=stored,
+            profile=self.profile,
+            file_name=file_name,
+            container=self.container,
+            priority=self.priority,
+            labels=self.labels,
+            max_retries=self.max_retries,
+            request_id=request_id,
+        )
+
+    def keys(self, sources: Sequence[Path], **where: str) -> list[str]:
+        """Return what the job of each source is known by; a file named twice has two jobs."""
+        like = NewJob(
+            source="",
+            profile=self.profile,
+            container=self.container,
+            priority=self.priority,
+            labels=self.labels,
+            max_retries=self.max_retries,
+        ).likeness()
+        named: Counter[Path] = Counter()
+        keys = []
+        for source in sources:
+            named[source] += 1
+            keys.append(file_key(source, order=like, time=named[source], **where))
+        return keys
+
+
 class _Submission:
     """One run of the command."""
 
-    def __init__(
-        self,
-        common: Common,
-        view: View,
-        priority: int,
-        labels: dict[str, str],
-        max_retries: int | None,
-    ) -> None:
+    def __init__(self, common: Common, view: View) -> None:
         self._common = common
         self._view = view
-        self._priority = priority
-        self._labels = labels
-        self._max_retries = max_retries
         self._errors: list[tuple[Path, DistconvError]] = []
         self._several = False
 
-    async def run(
-        self, sources: tuple[Path, ...], profile: str, container: Container | None
-    ) -> list[_Submitted]:
+    async def run(self, sources: tuple[Path, ...], order: _Order) -> list[_Submitted]:
         """Submit every source that can be."""
         self._several = len(sources) > 1
         usable = [source for source in sources if self._is_usable(source)]
         if not usable:
             return []
         async with open_client(self._common, note=self._view.note) as client:
-            sent, _ = await chosen(client, profile, container)
-            jobs = [await self._submit(client, source, sent, container) for source in usable]
+            sent, _ = await chosen(client, str(order.profile), order.container)
+            order = replace(order, profile=sent)
+            keys = order.keys(usable, server=client.address, tenant=self._common.tenant)
+            after = "jobs that were submitted go on; the same command submits the others"
+            with telling_if_interrupted(after, self._view.note), UnendedRun(keys) as unended:
+                jobs = [
+                    await self._submit(client, source, order, unended, key)
+                    for source, key in zip(usable, keys, strict=True)
+                ]
+                if not self._errors:
+                    unended.done()
         return [
             _Submitted(source=source, job=job)
             for source, job in zip(usable, jobs, strict=True)
@@ -146,15 +205,14 @@ class _Submission:
         return True
 
     async def _submit(
-        self, client: Client, source: Path, profile: str | Profile, container: Container | None
+        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
     ) -> Job | None:
         try:
-            job = await self._on_stored(client, source, profile, container)
-            if job is None:
-                stored = await client.upload(
-                    source, labels=self._labels, resume=True, on_progress=self._view.step
-                )
-                job = await self._create(client, stored, source, profile, container)
+            job = (
+                await self._asked_before(client, source, order, unended.asked(key))
+                or await self._on_stored(client, source, order, unended, key)
+                or await self._on_sent(client, source, order, unended, key)
+            )
         except DistconvError as error:
             self._fail(source, error)
             return None
@@ -165,15 +223,35 @@ class _Submission:
                 print(job.id, flush=True)
         return job
 
+    async def _asked_before(
+        self, client: Client, source: Path, order: _Order, asked: AskedJob | None
+    ) -> Job | None:
+        """Return the job that a run which did not end has asked for; None when it is of no use."""
+        if asked is None:
+            return None
+        try:
+            job = await order.create(
+                client, asked.source, file_name=source.name, request_id=asked.request_id
+            )
+        except NotFoundError:  # the job, or what it was to be made of, was deleted meanwhile
+            return None
+        if job.state in _UNWANTED or job.delete_time is not None:
+            return None
+        self._view.note(
+            f"'{source}' was submitted as job {job.id} by a run that did not end: "
+            "no second job was made"
+        )
+        return job
+
     async def _on_stored(
-        self, client: Client, source: Path, profile: str | Profile, container: Container | None
+        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
     ) -> Job | None:
         """Create the job on what is stored already; None when that has to be sent."""
         stored = await client.find_stored(source)
-        if stored is None:
+        if stored is None or stored.is_transient:
             return None
         try:
-            job = await self._create(client, stored, source, profile, container)
+            job = await self._asked(client, source, order, unended.ask(key, stored.name))
         except NotFoundError as error:
             if error.metadata.get("field") != "job.source.object":
                 raise
@@ -181,22 +259,20 @@ class _Submission:
         self._view.note(f"'{source}' is stored already as {stored.name}: nothing was sent")
         return job
 
-    async def _create(
-        self,
-        client: Client,
-        stored: StoredObject,
-        source: Path,
-        profile: str | Profile,
-        container: Container | None,
+    async def _on_sent(
+        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
     ) -> Job:
-        return await client.create_job(
-            source=stored,
-            profile=profile,
-            file_name=source.name,
-            container=container,
-            priority=self._priority,
-            labels=self._labels,
-            max_retries=self._max_retries,
+        stored = await client.upload(
+            source,
+            labels=order.labels,
+            resume=True,
+            on_progress=resumable_steps(self._view, f"the upload of '{source}'"),
+        )
+        return await self._asked(client, source, order, unended.ask(key, stored.name))
+
+    async def _asked(self, client: Client, source: Path, order: _Order, asked: AskedJob) -> Job:
+        return await order.create(
+            client, asked.source, file_name=source.name, request_id=asked.request_id
         )
 
     def _fail(self, source: Path, error: DistconvError) -> None:

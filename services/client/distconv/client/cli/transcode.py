@@ -21,13 +21,13 @@ from distconv.client.cli.running import run
 from distconv.client.cli.system import System
 from distconv.client.cli.views import View, job_line, make_view
 from distconv.client.cli.where import Place, place
+from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.local import check_output, check_source
 from distconv.client.stored import Transfer
 from distconv.core.errors import (
     AlreadyExistsError,
     DistconvError,
-    ResourceExhaustedError,
     UnavailableError,
 )
 from distconv.core.profile import Container
@@ -107,6 +107,10 @@ def command(
     Without --server or --embedded it goes to $DISTCONV_SERVER, else to a
     server on this machine, else it starts one for as long as it takes. Ctrl-C
     cancels the job. The result appears whole, or not at all.
+
+    When it is killed or loses its server, the job goes on there, and the same
+    command within a day goes on with it. What is stored already, with the same
+    content, is not sent again.
     """
     common = Common.current()
     wish = Wish(
@@ -176,7 +180,7 @@ class _Command:
                 raise
             standing = job_line(self._job) if self._job is not None else "nothing was begun"
             raise TimedOutError(
-                f"not done within {limit.total_seconds():g} s ({standing}); it was cancelled"
+                f"not done within {limit.total_seconds():g} s ({standing}); it was given up"
             ) from None
 
     async def _somewhere(self) -> Outcome:
@@ -203,19 +207,27 @@ class _Command:
             output = placed(wish.output, stem=wish.source.stem, container=applied.container)
             check_output(output, overwrite=wish.overwrite, source=wish.source)
             began = time.monotonic()
-            result = await client.transcode(
-                wish.source,
-                output,
-                profile=profile,
-                container=wish.container,
-                overwrite=wish.overwrite,
-                priority=wish.priority,
-                labels=wish.labels,
-                # What is in a folder that is about to be removed needs no tidying.
-                keep=wish.keep or where.ephemeral,
-                overlap=wish.overlap,
-                on_progress=self._step,
-            )
+            try:
+                result = await client.transcode(
+                    wish.source,
+                    output,
+                    profile=profile,
+                    container=wish.container,
+                    overwrite=wish.overwrite,
+                    priority=wish.priority,
+                    labels=wish.labels,
+                    # What is in a folder that is about to be removed needs no tidying.
+                    keep=wish.keep or where.ephemeral,
+                    overlap=wish.overlap,
+                    # What was left at a server that ended with its command is gone.
+                    resume=where.system is None,
+                    on_progress=self._step,
+                    on_note=self._view.note,
+                )
+            except AlreadyExistsError as error:
+                if where.ephemeral:
+                    await self._rescue(client, output, error)
+                raise
             return Outcome(
                 job=result.job,
                 output=result.output,
@@ -231,11 +243,29 @@ class _Command:
             self._job = step
         self._view.step(step)
 
+    async def _rescue(self, client: Client, output: Path, error: AlreadyExistsError) -> None:
+        """Put a result beside the file that came to stand in its place, and say where.
+
+        It would be lost with the server, which ends with this command.
+        """
+        job = self._job
+        if job is None or job.output is None:
+            return
+        beside = output.with_name(f"{output.stem}.{job.id}{output.suffix}")
+        await client.download(job.output.object, beside, on_progress=self._view.step)
+        error.metadata["saved_as"] = str(beside.absolute())
+        self._view.note(f"the result is not lost: it is at '{beside}'")
+
     def _advise(self, where: Place, error: DistconvError) -> None:
         """Say what is left at a server that outlives this command."""
-        if self._job is None or where.ephemeral:
+        job = self._job
+        if job is None or where.ephemeral:
             return
-        if self._job.state is JobState.COMPLETED and isinstance(error, ResourceExhaustedError):
-            self._view.note(f"the result is still there: dcctl download {self._job.id} -o OUTPUT")
-        elif not self._job.state.is_terminal and isinstance(error, UnavailableError):
-            self._view.note(f"the job may go on there: dcctl jobs watch {self._job.id}")
+        if job.state is JobState.COMPLETED and job.output is not None:
+            error.metadata |= {"job": job.name, "object": job.output.object}
+            self._view.note(
+                f"the result is not lost: it is {job.output.object} at the server; fetch it with "
+                f"'dcctl download {job.id} -o OUTPUT'"
+            )
+        elif not job.state.is_terminal and isinstance(error, UnavailableError):
+            self._view.note(f"the job may go on there: dcctl jobs watch {job.id}")

@@ -204,6 +204,8 @@ def job_line(job: Job) -> str:
         share = "" if job.progress.fraction is None else f" {text.percent(job.progress.fraction)}"
         detail = progress_detail(job)
         return f"{line}{share}{f' ({detail})' if detail else ''}"
+    if job.wait_reason and job.state is JobState.PAUSED:  # it says that the job is held
+        return f"job {job.id}: {job.wait_reason}"
     if job.wait_reason:
         return f"{line}: {job.wait_reason}"
     if job.error is not None:

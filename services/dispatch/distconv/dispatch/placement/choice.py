@@ -246,7 +246,7 @@ class _Round:
                 task_id=task.id,
                 engine_id=offer.engine_id,
                 until=until,
-                reason=f"{best.offer.name} has a free slot, but {best.objection}; it waits for "
+                reason=f"{best.offer.name} has a free slot, but {best.objection}; held back for "
                 f"another such as {offer.name}, at most until {clock(self._now + longest)}",
             )
         return None

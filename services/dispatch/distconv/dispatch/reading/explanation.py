@@ -301,6 +301,13 @@ def _running(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
     )
 
 
+_END = {
+    JobState.FAILED: "it has failed",
+    JobState.CANCELLED: "it was cancelled",
+    JobState.COMPLETED: "it was completed",
+}
+
+
 def _ended(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
     job = facts.job
     # One task after another is how a job goes; more than one attempt at the same is worth a word.
@@ -308,7 +315,7 @@ def _ended(facts: JobFacts, engines: Sequence[EngineFacts]) -> str:
     after = f" after {count(number, 'attempt')}" if number > 1 else ""
     if job.state is not JobState.COMPLETED or not facts.attempts:
         why = f": {job.error.message}" if job.error is not None else ""
-        return f"it is {job.state.value.lower()}{after}{why}"
+        return f"{_END.get(job.state, 'it has ended')}{after}{why}"
     last = facts.attempts[-1]
     took = ""
     if last.end_time is not None:

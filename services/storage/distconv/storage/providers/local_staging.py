@@ -86,7 +86,8 @@ class LocalStaging:
 
     def _write_journal(self, durable: RangeSet, boot: bytes) -> None:
         fresh = self._journal.with_suffix(".new")
-        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
+        fd = os.open(fresh, flags, 0o600)
         try:
             os.write(fd, journal.header(boot))
             journal.append(fd, Kind.DURABLE, list(durable))

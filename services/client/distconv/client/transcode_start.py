@@ -1,0 +1,108 @@
+"""What a transcode can begin with: a job that an earlier one left, or a file that is stored."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from distconv.client.job import Job
+from distconv.client.new_job import NewJob
+from distconv.client.stored import ObjectState, StoredObject
+from distconv.client.unended_run import UnendedRun
+from distconv.core.errors import FailedPreconditionError, NotFoundError
+from distconv.core.states import JobState
+
+if TYPE_CHECKING:
+    from distconv.client.client import Client
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begun:
+    """A job that exists.
+
+    `needs_source`: its source is not wholly sent; `is_ours`: it is removed afterwards.
+    """
+
+    job: Job
+    needs_source: bool = False
+    is_ours: bool = False
+
+
+class TranscodeStart:
+    """Creates the job of a transcode, or finds the one that the same transcode left.
+
+    `unended` remembers what was asked for under `key`; None: nothing is remembered.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        order: NewJob,
+        *,
+        keep: bool,
+        unended: UnendedRun | None,
+        key: str,
+        on_note: Callable[[str], None],
+    ) -> None:
+        self._client = client
+        self._order = order
+        self._keep = keep
+        self._unended = unended
+        self._key = key
+        self._on_note = on_note
+
+    async def create(self, source: str) -> Job:
+        """Create the job on an object. Raises what `Client.create_job` does."""
+        order = replace(self._order, source=source)
+        if self._unended is not None:
+            asked = self._unended.ask(self._key, source)
+            order = replace(order, request_id=asked.request_id)
+        return await self._client.create(order)
+
+    async def begun(self, source: Path) -> Begun | None:
+        """Return what there is to go on with; None when the source has to be sent."""
+        return await self._left() or await self._on_stored(source)
+
+    async def _left(self) -> Begun | None:
+        """Return the job that an earlier transcode left, if its result is still to be had."""
+        asked = self._unended.asked(self._key) if self._unended is not None else None
+        if asked is None:
+            return None
+        order = replace(self._order, source=asked.source, request_id=asked.request_id)
+        try:
+            job = await self._client.create(order)
+        except (NotFoundError, FailedPreconditionError):
+            return None  # the job or its source was deleted meanwhile
+        if job.delete_time is not None or job.state in (JobState.FAILED, JobState.CANCELLED):
+            return None
+        if job.output is not None and await self._stored(job.output.object) is None:
+            return None
+        stored = await self._stored(asked.source)
+        self._on_note(f"going on with job {job.id}, which an earlier transcode left ({job.state})")
+        return Begun(
+            job=job,
+            needs_source=stored is not None and stored.state is not ObjectState.COMMITTED,
+            is_ours=stored is not None and stored.is_transient,
+        )
+
+    async def _on_stored(self, source: Path) -> Begun | None:
+        stored = await self._client.find_stored(source)
+        # What another transcode removes again is nothing to keep.
+        if stored is None or (stored.is_transient and self._keep):
+            return None
+        try:
+            job = await self.create(stored.name)
+        except NotFoundError as error:
+            if error.metadata.get("field") != "job.source.object":
+                raise
+            return None  # it was deleted meanwhile
+        self._on_note(f"'{source}' is stored already as {stored.name}: nothing was sent")
+        return Begun(job=job, is_ours=stored.is_transient)
+
+    async def _stored(self, name: str) -> StoredObject | None:
+        with suppress(NotFoundError):
+            return await self._client.get_object(name)
+        return None

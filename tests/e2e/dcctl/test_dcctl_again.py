@@ -1,0 +1,189 @@
+"""The same command again, after an earlier one was killed: it goes on, and says so."""
+
+import json
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.conftest import Clips, Run, Up, dcctl, leftovers
+
+
+def test_a_download_of_a_result_goes_on_where_it_broke_off(
+    farm: Up, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    job = dcctl("submit", clips.heavy(), "-p", "copy", "--server", farm.address).stdout.strip()
+    out = tmp_path / "out"
+    out.mkdir()
+    fetch = ("download", job, "--wait", "-o", out / "a.mkv", "--server", farm.address)
+    run = start(*fetch, "--progress", "json")
+    run.event(lambda e: e["event"] == "download" and e["done_bytes"] > 0)
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    (part,) = out.iterdir()
+    kept = part.stat().st_size
+    again = start(*fetch, "--progress", "json")
+    assert "goes on where it broke off" in again.event(lambda e: e["event"] == "note")["message"]
+    assert again.event(lambda e: e["event"] == "download")["done_bytes"] == kept
+    code, _, stderr = again.end()
+    assert code == 0, stderr
+    assert leftovers(out) == ["a.mkv"]
+
+
+def test_what_a_download_left_is_checked_like_the_rest(
+    farm: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    job = dcctl("submit", own_clip, "-p", "copy", "--server", farm.address).stdout.strip()
+    fetch = ("download", job, "--wait", "-o", tmp_path / "a.mkv", "--server", farm.address)
+    shown = dcctl(*fetch)
+    assert shown.returncode == 0, shown.stderr
+    whole = (tmp_path / "a.mkv").read_bytes()
+    (tmp_path / "a.mkv").unlink()
+    output = job_output(farm, job)
+    part = tmp_path / f".a.mkv.part-{output}"
+    part.write_bytes(bytes(1000))
+    damaged = dcctl(*fetch)
+    assert damaged.returncode == 12
+    assert "is not what was stored" in damaged.stderr
+    assert leftovers(tmp_path) == []
+    assert dcctl(*fetch).returncode == 0
+    assert (tmp_path / "a.mkv").read_bytes() == whole
+
+
+def test_submit_makes_no_second_job_after_it_was_killed(
+    idle: Up, own_clip: Path, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    label = f"show={tmp_path.name}"
+    submit = (
+        "submit", own_clip, clips.heavy(), "-p", "copy", "--container", "mkv", "--label", label,
+        "--server", idle.address,
+    )  # fmt: skip
+    run = start(*submit, "--progress", "json", env=env)
+    run.event(lambda e: e["event"] == "upload" and e["total_bytes"] > 100_000_000)
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    first = jobs_of(idle, label)
+    assert len(first) == 1
+    again = dcctl(*submit, env=env)
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.split()[0] == first[0]
+    assert f"submitted as job {first[0]} by a run that did not end" in again.stderr
+    assert len(jobs_of(idle, label)) == 2
+    on_purpose = dcctl(*submit, env=env)
+    assert on_purpose.returncode == 0, on_purpose.stderr
+    assert "did not end" not in on_purpose.stderr
+    jobs = jobs_of(idle, label)
+    assert len(jobs) == 4
+    dcctl("jobs", "cancel", *jobs, "--server", idle.address)
+
+
+def test_submit_again_tries_only_the_inputs_that_failed(
+    idle: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    none = tmp_path / "none.mp4"
+    submit = ("submit", own_clip, none, "-p", "copy", "--server", idle.address)
+    first = dcctl(*submit, env=env)
+    assert first.returncode == 3
+    none.write_bytes(own_clip.read_bytes() + b"\0" * 8)
+    second = dcctl(*submit, env=env)
+    assert second.returncode == 0, second.stderr
+    jobs = second.stdout.split()
+    assert jobs[0] == first.stdout.strip()
+    dcctl("jobs", "cancel", *jobs, "--server", idle.address)
+
+
+def test_a_transcode_that_was_killed_goes_on_with_its_job(
+    farm: Up, own_clip: Path, slow_profile: Path, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    out = tmp_path / "out"
+    out.mkdir()
+    transcode = (
+        "transcode", own_clip, "-o", out / "a.mp4", "-p", slow_profile, "--server", farm.address,
+    )  # fmt: skip
+    run = start(*transcode, "--progress", "json", env=env)
+    job = run.job_in("TRANSCODING")
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    again = dcctl(*transcode, "--json", env=env)
+    assert again.returncode == 0, again.stderr
+    assert f"going on with job {job['name'].removeprefix('jobs/')}" in again.stderr
+    result = json.loads(again.stdout)
+    assert result["job"]["name"] == job["name"]
+    assert leftovers(out) == ["a.mp4"]
+    gone = (job["source"]["object"], result["job"]["output"]["object"])
+    assert not {one["name"] for one in objects(farm)} & set(gone)
+    anew = dcctl(*transcode, "--overwrite", "--json", env=env)
+    assert json.loads(anew.stdout)["job"]["name"] != job["name"]
+
+
+def test_a_transcode_that_was_killed_in_its_upload_goes_on_there(
+    farm: Up, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    transcode = (
+        "transcode", clips.heavy(), "-o", tmp_path / "a.mkv", "-p", "copy", "--keep",
+        "--label", f"show={tmp_path.name}", "--server", farm.address, "--progress", "json",
+    )  # fmt: skip
+    for stored in objects(farm):  # of another test: it would not be sent
+        dcctl("objects", "rm", "--yes", stored["name"], "--server", farm.address)
+    run = start(*transcode, env=env)
+    run.event(lambda e: e["event"] == "upload" and e["done_bytes"] > 1_000_000)
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    again = start(*transcode, env=env)
+    assert "going on with job" in again.event(lambda e: e["event"] == "note")["message"]
+    assert again.event(lambda e: e["event"] == "upload")["done_bytes"] > 0
+    code, _, stderr = again.end()
+    assert code == 0, stderr
+    assert len(jobs_of(farm, f"show={tmp_path.name}")) == 1
+
+
+def test_a_result_that_could_not_be_placed_is_fetched_by_the_same_command(
+    farm: Up, own_clip: Path, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    out = tmp_path / "a.mp4"
+    transcode = ("transcode", own_clip, "-o", out, "-p", "h264-480p", "--server", farm.address)
+    run = start(*transcode, "--progress", "json", env=env)
+    job = run.event(lambda e: e["event"] == "job")["job"]["name"]
+    out.write_text("in the way")
+    assert run.end()[0] == 7
+    again = dcctl(*transcode, "--overwrite", "--json", env=env)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["job"]["name"] == job
+    assert out.stat().st_size > 1000
+
+
+def test_transcode_does_not_send_what_is_stored_and_leaves_it_there(
+    farm: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    stored = dcctl("objects", "put", own_clip, "--server", farm.address).stdout.strip()
+    done = dcctl(
+        "transcode", own_clip, "-o", tmp_path / "a.mp4", "-p", "copy", "--server", farm.address,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"is stored already as objects/{stored}: nothing was sent" in done.stderr
+    assert "uploading" not in done.stderr
+    assert f"objects/{stored}" in {one["name"] for one in objects(farm)}
+
+
+def objects(up: Up) -> list[dict[str, Any]]:
+    """Return what is stored."""
+    listed = dcctl("objects", "list", "--all", "--json", "--server", up.address)
+    return list(json.loads(listed.stdout)["objects"])
+
+
+def jobs_of(up: Up, label: str) -> list[str]:
+    """Return the ids of the jobs that have a label."""
+    listed = dcctl("jobs", "list", "--label", label, "--json", "--server", up.address)
+    return [job["name"].removeprefix("jobs/") for job in json.loads(listed.stdout)["jobs"]]
+
+
+def job_output(up: Up, job: str) -> str:
+    """Return the id of the object that is a job's output."""
+    shown = dcctl("jobs", "get", job, "--json", "--server", up.address)
+    name: str = json.loads(shown.stdout)["job"]["output"]["object"]
+    return name.removeprefix("objects/")
