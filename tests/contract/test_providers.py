@@ -20,13 +20,14 @@ from distconv.core.errors import (
     UnavailableError,
     UnimplementedError,
 )
+from distconv.core.signed import SignedPut
 from distconv.storage.providers.local import LocalProvider
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_connect import BucketOptions, connect
 from distconv.storage.providers.object_store import ObjectStoreProvider
 from distconv.storage.providers.pooled import PooledProvider
-from distconv.storage.providers.port import Provider, SignedPut
+from distconv.storage.providers.port import Provider
 from distconv.storage.threads import Threads
 from servers import AzureServer, S3Server
 

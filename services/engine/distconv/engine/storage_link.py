@@ -133,7 +133,19 @@ class StorageLink:
         return BlockSums.unpack(size_bytes, answer.blocks.block_size_bytes, answer.blocks.crc32c)
 
     async def url(self) -> SignedUrl:
-        """Ask for a URL of the object, once: it can be spared. Raises the tree's errors."""
+        """Ask each storage server of the grant for a URL of the object, once: it can be spared.
+
+        Raises the tree's errors.
+        """
+        for _ in self.grant.addresses[1:]:
+            address = self.address
+            try:
+                return await self._url()
+            except _PASSING:
+                self.leave(address)
+        return await self._url()
+
+    async def _url(self) -> SignedUrl:
         request = pb.GetUrlRequest(name=self.grant.object_name)
         with translated(self.address):
             answer = await self.stub.GetUrl(
