@@ -29,6 +29,7 @@ from distconv.core.progress import JobProgress
 from distconv.core.report import Note, NoteSeverity
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.memory import MemoryStore
 from distconv.dispatch.store.port import Store
@@ -259,6 +260,7 @@ async def test_a_job_comes_back_as_it_went(store: Store) -> None:
         duration=timedelta(hours=2, microseconds=7),
         pixel_count=1 << 50,
         attempt_count=4,
+        transfer_mode=TransferMode.FILE,
     )
     await put(store, full)
     assert await store.get_job(full.id) == full

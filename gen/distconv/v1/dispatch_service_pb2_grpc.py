@@ -274,10 +274,11 @@ class DispatchServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def UpdateJob(self, request, context):
-        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
-        `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
-        the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
-        A path of the mask without a value in the job clears the field.
+        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries`,
+        `engine_tags` and `transfer_mode` of a job that has not ended; `labels` always; `profile` or
+        `profile_spec`, and the container with them, while no engine has begun to encode: in PENDING,
+        RETRYING and PAUSED. Tags and transfer mode count from the next attempt on. A path of the mask
+        without a value in the job clears the field.
 
         Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
         value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG

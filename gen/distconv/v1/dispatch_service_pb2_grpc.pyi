@@ -105,10 +105,11 @@ class DispatchServiceStub:
     Errors: those of GetJob.
     """
     UpdateJob: _grpc.UnaryUnaryMultiCallable[_dispatch_service_pb2.UpdateJobRequest, _dispatch_service_pb2.UpdateJobResponse]
-    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
-    `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
-    the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
-    A path of the mask without a value in the job clears the field.
+    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries`,
+    `engine_tags` and `transfer_mode` of a job that has not ended; `labels` always; `profile` or
+    `profile_spec`, and the container with them, while no engine has begun to encode: in PENDING,
+    RETRYING and PAUSED. Tags and transfer mode count from the next attempt on. A path of the mask
+    without a value in the job clears the field.
 
     Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
     value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
@@ -281,10 +282,11 @@ class DispatchServiceAsyncStub(DispatchServiceStub):
     Errors: those of GetJob.
     """
     UpdateJob: _aio.UnaryUnaryMultiCallable[_dispatch_service_pb2.UpdateJobRequest, _dispatch_service_pb2.UpdateJobResponse]  # type: ignore[assignment]
-    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
-    `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
-    the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
-    A path of the mask without a value in the job clears the field.
+    """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries`,
+    `engine_tags` and `transfer_mode` of a job that has not ended; `labels` always; `profile` or
+    `profile_spec`, and the container with them, while no engine has begun to encode: in PENDING,
+    RETRYING and PAUSED. Tags and transfer mode count from the next attempt on. A path of the mask
+    without a value in the job clears the field.
 
     Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
     value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG
@@ -508,10 +510,11 @@ class DispatchServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispatch_service_pb2.UpdateJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispatch_service_pb2.UpdateJobResponse, _abc.Awaitable[_dispatch_service_pb2.UpdateJobResponse]]:
-        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries` and
-        `engine_tags` of a job that has not ended; `labels` always; `profile` or `profile_spec`, and
-        the container with them, while no engine has begun to encode: in PENDING, RETRYING and PAUSED.
-        A path of the mask without a value in the job clears the field.
+        """Change what may still be changed: `priority`, `deadline`, `ttl`, `labels`, `max_retries`,
+        `engine_tags` and `transfer_mode` of a job that has not ended; `labels` always; `profile` or
+        `profile_spec`, and the container with them, while no engine has begun to encode: in PENDING,
+        RETRYING and PAUSED. Tags and transfer mode count from the next attempt on. A path of the mask
+        without a value in the job clears the field.
 
         Errors: those of GetJob, INVALID_ARGUMENT (an empty mask, a field that cannot be changed, a
         value out of its range), NOT_FOUND with reason UNKNOWN_PROFILE, ABORTED with reason STALE_ETAG

@@ -178,7 +178,7 @@ class _TransferMode:
 class _TransferModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransferMode.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     TRANSFER_MODE_UNSPECIFIED: _TransferMode.ValueType  # 0
-    """Never sent."""
+    """Not asked for, or not decided."""
     TRANSFER_MODE_STREAMING: _TransferMode.ValueType  # 1
     """Through pipes; nothing touches the engine's disk."""
     TRANSFER_MODE_FILE: _TransferMode.ValueType  # 2
@@ -188,7 +188,7 @@ class TransferMode(_TransferMode, metaclass=_TransferModeEnumTypeWrapper):
     """How media reaches the tool and leaves it."""
 
 TRANSFER_MODE_UNSPECIFIED: TransferMode.ValueType  # 0
-"""Never sent."""
+"""Not asked for, or not decided."""
 TRANSFER_MODE_STREAMING: TransferMode.ValueType  # 1
 """Through pipes; nothing touches the engine's disk."""
 TRANSFER_MODE_FILE: TransferMode.ValueType  # 2
@@ -553,6 +553,7 @@ class Job(_message.Message):
     ENGINE_TAGS_FIELD_NUMBER: _builtins.int
     SIZE_FIELD_NUMBER: _builtins.int
     ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    TRANSFER_MODE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Resource name, `jobs/{id}`. Output only."""
     state: Global___JobState.ValueType
@@ -577,6 +578,12 @@ class Job(_message.Message):
     """Why it waits, in a sentence for people; empty when it does not. Output only."""
     attempt_count: _builtins.int
     """Attempts at its tasks so far, whatever became of them. Output only."""
+    transfer_mode: Global___TransferMode.ValueType
+    """How its media is to travel to the engine; UNSPECIFIED: as the server is set (`transfer`). With
+    FILE it goes to an engine with room for it on its scratch disk, or waits for one, and is encoded
+    once the whole source is there, also of one that is still being uploaded. With STREAMING a source
+    that no pipe can carry goes by file all the same, and the attempt's `decision` says why.
+    """
     @_builtins.property
     def source(self) -> Global___JobSource:
         """The source. Set on creation, then unchanged."""
@@ -678,10 +685,11 @@ class Job(_message.Message):
         engine_tags: _abc.Iterable[_builtins.str] | None = ...,
         size: Global___JobSize | None = ...,
         attempt_count: _builtins.int = ...,
+        transfer_mode: Global___TransferMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "create_time", b"create_time", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "error", b"error", "max_retries", b"max_retries", "output", b"output", "profile_spec", b"profile_spec", "progress", b"progress", "retry_time", b"retry_time", "size", b"size", "source", b"source", "start_time", b"start_time", "ttl", b"ttl", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "attempt_count", b"attempt_count", "create_time", b"create_time", "creator", b"creator", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "engine", b"engine", "engine_tags", b"engine_tags", "error", b"error", "etag", b"etag", "labels", b"labels", "max_retries", b"max_retries", "name", b"name", "output", b"output", "priority", b"priority", "profile", b"profile", "profile_spec", b"profile_spec", "progress", b"progress", "retry_count", b"retry_count", "retry_time", b"retry_time", "size", b"size", "source", b"source", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "ttl", b"ttl", "update_time", b"update_time", "wait_reason", b"wait_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries", "attempt_count", b"attempt_count", "create_time", b"create_time", "creator", b"creator", "deadline", b"deadline", "delete_time", b"delete_time", "end_time", b"end_time", "engine", b"engine", "engine_tags", b"engine_tags", "error", b"error", "etag", b"etag", "labels", b"labels", "max_retries", b"max_retries", "name", b"name", "output", b"output", "priority", b"priority", "profile", b"profile", "profile_spec", b"profile_spec", "progress", b"progress", "retry_count", b"retry_count", "retry_time", b"retry_time", "size", b"size", "source", b"source", "start_time", b"start_time", "state", b"state", "tenant", b"tenant", "transfer_mode", b"transfer_mode", "ttl", b"ttl", "update_time", b"update_time", "wait_reason", b"wait_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015

@@ -44,6 +44,14 @@ def test_jobs_are_held_changed_and_let_go(idle: Up, jobs: Sequence[str]) -> None
     changed = _json(idle, "jobs", "get", jobs[0])["job"]
     assert changed["priority"] == 7
     assert changed["labels"] == {"set": "a b", "x": "y"}
+    assert changed["transfer_mode"] is None
+    _ok(idle, "jobs", "update", jobs[0], "--transfer", "file")
+    assert _json(idle, "jobs", "get", jobs[0])["job"]["transfer_mode"] == "FILE"
+    assert ["transfer", "file"] in [
+        line.split() for line in _ok(idle, "jobs", "get", jobs[0]).splitlines()
+    ]
+    _ok(idle, "jobs", "update", jobs[0], "--transfer", "none")
+    assert _json(idle, "jobs", "get", jobs[0])["job"]["transfer_mode"] is None
     assert _ok(idle, "jobs", "resume", *jobs).split() == jobs
     refused = _refused(idle, "jobs", "resume", jobs[0])
     assert refused.returncode == 11

@@ -154,3 +154,31 @@ def test_a_quota_that_is_too_small_is_said_and_the_job_waits(
     assert out.stat().st_size > 0
     for engine in (small, able):
         engine.stop()
+
+
+def test_a_source_is_a_file_where_a_job_asks_for_it_while_it_is_uploaded_too(
+    up: Up, clips: Clips, tmp_path: Path
+) -> None:
+    engine = Engine(up.address, tmp_path / "engine", tmp_path / "scratch")
+    server = ("--server", up.address)
+    out = tmp_path / "out.mp4"
+    done = dcctl(
+        *("transcode", clips.tiny, "-o", out, "-p", "h264", "--transfer", "file"),
+        *("--json", "--keep", *server),
+    )
+    assert done.returncode == 0, done.stderr
+    assert out.stat().st_size > 0
+    job = json.loads(done.stdout)["job"]
+    assert job["transfer_mode"] == "FILE"
+    last = history(up, job["name"])["attempts"][-1]
+    assert last["transfer_mode"] == "FILE"
+    assert "file: the job asks for it" in last["decision"]
+    # On the same source, stored meanwhile, without and with the other wish.
+    for wish, reason in (((), "nothing keeps"), (("--transfer", "streaming"), "the job asks")):
+        made = dcctl("submit", clips.tiny, "-p", "h264", *wish, *server).stdout.strip()
+        assert dcctl("jobs", "watch", made, *server).returncode == 0
+        last = history(up, made)["attempts"][-1]
+        assert last["transfer_mode"] == "STREAMING"
+        assert f"streaming: {reason}" in last["decision"]
+    assert files(tmp_path / "scratch") == []
+    engine.stop()

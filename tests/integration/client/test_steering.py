@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from distconv.client import Client, JobState, NewJob
+from distconv.client import Client, JobState, NewJob, TransferMode
 from distconv.client.testing import FakeSystem
 from distconv.core.engine import EngineState
 from distconv.core.errors import FailedPreconditionError, NotFoundError
@@ -19,9 +19,11 @@ async def _waiting(fake: FakeSystem, client: Client, video: Path) -> str:
         source=stored,
         profile="h264",
         engine_tags=["gpu"],
+        transfer_mode=TransferMode.FILE,
         deadline=datetime(2100, 1, 1, tzinfo=UTC),
     )
     assert job.engine_tags == ("gpu",)
+    assert job.transfer_mode is TransferMode.FILE
     assert job.deadline == datetime(2100, 1, 1, tzinfo=UTC)
     return job.id
 
@@ -34,6 +36,7 @@ async def test_a_job_is_held_changed_ended_and_begun_again(
     changed = await client.update_job(name, priority=3, labels={"a": "b"}, deadline=None)
     assert (changed.priority, changed.labels, changed.deadline) == (3, {"a": "b"}, None)
     assert changed.engine_tags == ("gpu",)
+    assert (await client.update_job(name, transfer_mode=None)).transfer_mode is None
     assert (await client.update_job(name, ttl=timedelta(hours=1))).ttl == timedelta(hours=1)
     assert (await client.resume_job(name)).state is JobState.PENDING
     with pytest.raises(FailedPreconditionError):

@@ -92,6 +92,7 @@ class Engine:
         slots: int = 1,
         encoders: Sequence[str] = ENCODERS,
         attempts: Sequence[session_pb.AttemptReport] = (),
+        scratch_bytes: int = 0,
     ) -> session_pb.Welcome:
         hello = session_pb.Hello(
             engine_id=self.id,
@@ -104,7 +105,8 @@ class Engine:
                     engine_pb2.TranscoderInfo(
                         name="ffmpeg", version="9", encoders=encoders, muxers=MUXERS
                     )
-                ]
+                ],
+                scratch_bytes=scratch_bytes,
             ),
         )
         await self.say(session_pb.EngineMessage(hello=hello))
@@ -265,10 +267,13 @@ class Farm:
         slots: int = 1,
         encoders: Sequence[str] = ENCODERS,
         attempts: Sequence[session_pb.AttemptReport] = (),
+        scratch_bytes: int = 0,
     ) -> Engine:
         """Connect an engine that has said Hello."""
         engine = self.stranger(engine_id)
-        await engine.hello(slots=slots, encoders=encoders, attempts=attempts)
+        await engine.hello(
+            slots=slots, encoders=encoders, attempts=attempts, scratch_bytes=scratch_bytes
+        )
         return engine
 
     def stranger(self, engine_id: str = "") -> Engine:

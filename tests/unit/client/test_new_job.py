@@ -3,6 +3,8 @@ from hypothesis import strategies as st
 
 from distconv.client.new_job import MAX_BATCH, NewJob, batches
 from distconv.core.profile import Container
+from distconv.core.transfer import TransferMode
+from distconv.v1 import job_pb2
 
 _SOURCE = "objects/01k9x0000000000a"
 
@@ -15,6 +17,7 @@ def test_a_request_carries_what_was_said() -> None:
     new = NewJob(
         source=_SOURCE, profile="profiles/h264", container=Container.MKV, priority=-3,
         max_retries=0, labels={"a": "b"}, engine_tags=("gpu",), request_id="r",
+        transfer_mode=TransferMode.FILE,
     )  # fmt: skip
     request = new.request()
     assert request.job.profile == "profiles/h264"
@@ -22,7 +25,9 @@ def test_a_request_carries_what_was_said() -> None:
     assert request.job.max_retries == 0
     assert request.job.HasField("max_retries")
     assert request.job.engine_tags == ["gpu"]
+    assert request.job.transfer_mode == job_pb2.TRANSFER_MODE_FILE
     assert request.request_id == "r"
+    assert _job().request().job.transfer_mode == job_pb2.TRANSFER_MODE_UNSPECIFIED
 
 
 def test_every_request_is_named() -> None:

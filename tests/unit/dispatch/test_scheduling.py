@@ -292,8 +292,8 @@ async def test_history_and_benchmarks_make_estimates() -> None:
     (attempt,) = await world.assigned(session)
     assert attempt.estimate == pytest.approx(timedelta(seconds=10), abs=timedelta(seconds=0.1))
     assert attempt.decision.endswith(
-        "about 10 s by its own history; streaming: nothing says that the link is slower than "
-        "the encoder"
+        "about 10 s by its own history; streaming: nothing keeps 'matroska' from a pipe, and "
+        "the encode overlaps its transfer"
     )
     again = await world.engine(engine_id=session.engine.id)
     assert again.speeds.samples == session.speeds.samples

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
         JobSource,
         JobTransition,
         Task,
-        TransferMode,
     )
     from distconv.client.new_job import UNCHANGED, NewJob
     from distconv.client.patience import Break
@@ -51,6 +50,7 @@ if TYPE_CHECKING:
     from distconv.core.progress import JobProgress
     from distconv.core.report import Note
     from distconv.core.states import JobState
+    from distconv.core.transfer import TransferMode
 
 _HOMES = {
     "Attempt": "distconv.client.job",
@@ -90,7 +90,7 @@ _HOMES = {
     "Task": "distconv.client.job",
     "TranscodeResult": "distconv.client.transcode",
     "Transfer": "distconv.client.stored",
-    "TransferMode": "distconv.client.job",
+    "TransferMode": "distconv.core.transfer",
     "UNCHANGED": "distconv.client.new_job",
 }
 

@@ -29,6 +29,7 @@ from distconv.client.transcode import TranscodeResult, Transcoding
 from distconv.client.upload import Called, Upload, opened, upload
 from distconv.core.names import bare
 from distconv.core.profile import Container, Profile
+from distconv.core.transfer import TransferMode
 from distconv.rpc.channel import UNARY_TIMEOUT_S
 from distconv.rpc.tls import load_ca
 from distconv.v1 import dispatch_service_pb2 as dispatch
@@ -230,6 +231,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         overwrite: bool = False,
         priority: int = 0,
         labels: Mapping[str, str] | None = None,
+        transfer_mode: TransferMode | None = None,
         keep: bool = False,
         overlap: bool = True,
         resume: bool = False,
@@ -240,10 +242,12 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
 
         All three go on at once, so that the whole takes about as long as its
         slowest part; without `overlap` each begins when the one before has ended.
-        `on_progress` is told of every step, `on_note` in a sentence of what is
-        out of the ordinary. When this is cancelled, the job is cancelled too. The
-        stored source and result are deleted afterwards unless `keep`; a result that
-        could not be downloaded stays, and so does a source that was stored before.
+        `transfer_mode` is how media travels to the engine: by FILE the encode begins
+        once the whole source is there. `on_progress` is told of every step,
+        `on_note` in a sentence of what is out of the ordinary. When this is
+        cancelled, the job is cancelled too. The stored source and result are deleted
+        afterwards unless `keep`; a result that could not be downloaded stays, and so
+        does a source that was stored before.
 
         With `resume` the next such call of the same user on this machine within a
         day goes on with the job when this ends early without having ended it
@@ -267,6 +271,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
             container=container,
             priority=priority,
             labels=labels or {},
+            transfer_mode=transfer_mode,
         )
         where = {"server": self.address, "tenant": self._tenant} if resume else None
         return await transcoding.run(source, output, order, overwrite=overwrite, where=where)

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from distconv.core.attempt_states import AttemptState
 from distconv.core.failure import Failure
@@ -14,13 +13,7 @@ from distconv.core.progress import JobProgress
 from distconv.core.report import Note
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
-
-
-class TransferMode(StrEnum):
-    """How media reaches the tool and leaves it."""
-
-    STREAMING = "STREAMING"
-    FILE = "FILE"
+from distconv.core.transfer import TransferMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +56,8 @@ class Job:
 
     `error` is set in FAILED and RETRYING, `output` in COMPLETED, `wait_reason`
     while it waits for something. `attempt_count` counts attempts at any of its
-    tasks, `retry_count` those that failed.
+    tasks, `retry_count` those that failed. `transfer_mode` is what was asked
+    for, None when nothing was; what came of it is on each attempt.
     """
 
     name: str
@@ -94,6 +88,7 @@ class Job:
     engine_tags: tuple[str, ...] = ()
     size: JobSize = field(default_factory=JobSize)
     attempt_count: int = 0
+    transfer_mode: TransferMode | None = None
 
     @property
     def id(self) -> str:

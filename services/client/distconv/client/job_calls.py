@@ -15,6 +15,7 @@ from distconv.client.watch import watch
 from distconv.core.errors import DistconvError
 from distconv.core.names import bare, job_name
 from distconv.core.profile import Container, Profile
+from distconv.core.transfer import TransferMode
 from distconv.v1 import dispatch_service_pb2 as dispatch
 
 # Ten thousand jobs take about two seconds; a busy database may take its time.
@@ -43,6 +44,7 @@ class JobCalls(Calls):
         ttl: timedelta | None = None,
         max_retries: int | None = None,
         engine_tags: Sequence[str] = (),
+        transfer_mode: TransferMode | None = None,
         request_id: str = "",
     ) -> Job:
         """Create a job on an uploaded source and return it; see NewJob for the values.
@@ -62,6 +64,7 @@ class JobCalls(Calls):
             max_retries=max_retries,
             labels=labels or {},
             engine_tags=tuple(engine_tags),
+            transfer_mode=transfer_mode,
             request_id=request_id,
         )
         return await self.create(new)

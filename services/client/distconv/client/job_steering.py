@@ -12,7 +12,9 @@ from distconv.client.job import Job
 from distconv.client.new_job import UNCHANGED, Unchanged, put_profile
 from distconv.core.names import bare, engine_name, job_name
 from distconv.core.profile import Container, Profile
+from distconv.core.transfer import TransferMode
 from distconv.rpc.channel import UNARY_TIMEOUT_S
+from distconv.rpc.convert.job import transfer_mode as transfer_mode_number
 from distconv.rpc.convert.profile import container as container_number
 from distconv.rpc.convert.times import duration, timestamp
 from distconv.v1 import dispatch_service_pb2 as dispatch
@@ -32,13 +34,15 @@ class JobSteering(Calls):
         max_retries: int | Unchanged | None = UNCHANGED,
         labels: Mapping[str, str] | Unchanged = UNCHANGED,
         engine_tags: Sequence[str] | Unchanged = UNCHANGED,
+        transfer_mode: TransferMode | Unchanged | None = UNCHANGED,
         profile: str | Profile | Unchanged = UNCHANGED,
         container: Container | None = None,
         etag: str = "",
     ) -> Job:
         """Change what is given of a job and return it; None clears a value.
 
-        `labels` and `engine_tags` replace all that were; `container` goes with
+        `labels` and `engine_tags` replace all that were, `engine_tags` and
+        `transfer_mode` count from the next attempt on; `container` goes with
         `profile`, which can be changed until an engine begins to encode. With the
         `etag` of a Job that was read, a change made meanwhile is not overwritten.
         Raises NotFoundError, InvalidArgumentError, FailedPreconditionError (the
@@ -64,6 +68,9 @@ class JobSteering(Calls):
         if not isinstance(engine_tags, Unchanged):
             job.engine_tags.extend(engine_tags)
             paths.append("engine_tags")
+        if not isinstance(transfer_mode, Unchanged):
+            job.transfer_mode = transfer_mode_number(transfer_mode)
+            paths.append("transfer_mode")
         if not isinstance(profile, Unchanged):
             put_profile(job, profile)
             paths.append("profile" if job.profile else "profile_spec")

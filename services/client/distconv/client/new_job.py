@@ -12,6 +12,8 @@ from distconv.client.local import sendable_name
 from distconv.client.stored import StoredObject
 from distconv.core.names import bare, profile_name
 from distconv.core.profile import Container, Profile
+from distconv.core.transfer import TransferMode
+from distconv.rpc.convert.job import transfer_mode as transfer_mode_number
 from distconv.rpc.convert.profile import container as container_number
 from distconv.rpc.convert.profile import profile as profile_message
 from distconv.rpc.convert.times import duration, timestamp
@@ -43,7 +45,10 @@ class NewJob:
     `container` None takes the profile's. `priority` is -100..100, higher first;
     `deadline` raises it as it nears; after `ttl` the job fails unfinished.
     `max_retries` None is the server's default. `engine_tags` are what an engine
-    must be tagged with. `request_id`, 1..64 characters, names the request: the
+    must be tagged with. `transfer_mode` is how media is to travel to the engine,
+    None as the server is set: FILE goes to an engine with room for it on its
+    scratch disk, or waits for one; a source that cannot be streamed goes by file
+    whatever is asked. `request_id`, 1..64 characters, names the request: the
     same again makes no second job; empty: one is made up.
     """
 
@@ -57,6 +62,7 @@ class NewJob:
     max_retries: int | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     engine_tags: tuple[str, ...] = ()
+    transfer_mode: TransferMode | None = None
     request_id: str = ""
 
     def request(self) -> dispatch.CreateJobRequest:
@@ -74,6 +80,7 @@ class NewJob:
             ttl=duration(self.ttl),
             max_retries=self.max_retries,
             engine_tags=self.engine_tags,
+            transfer_mode=transfer_mode_number(self.transfer_mode),
         )
         put_profile(job, self.profile)
         return dispatch.CreateJobRequest(

@@ -126,7 +126,7 @@ class Dispatch:
             lease_duration=settings.lease_duration,
             failing=failing,
             max_lost_leases=settings.max_lost_leases,
-            asked=settings.asked_transfer,
+            default_transfer=settings.default_transfer,
         )
         self.concluding = Concluding(
             changes,

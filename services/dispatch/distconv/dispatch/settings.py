@@ -103,10 +103,11 @@ class DispatchSettings(SchedulingSettings):
     reflection: bool = Field(
         default=False, description="Whether to serve gRPC reflection. Default false"
     )
-    transfer: Literal["auto", "streaming", "file"] = Field(
-        "auto",
-        description="How media travels to engines where it can go either way: auto, streaming, or "
-        "file, which takes scratch disk there. Default auto",
+    transfer: Literal["streaming", "file"] = Field(
+        "streaming",
+        description="How media travels to engines where it can go either way and the job asks for "
+        "neither: streaming, or file, where the engine has the scratch disk for it. "
+        "Default streaming",
     )
     heartbeat_interval_s: float = Field(
         5.0, ge=0.1, le=300, description="How often engines report, s, 0.1..300. Default 5"
@@ -237,9 +238,9 @@ class DispatchSettings(SchedulingSettings):
     )
 
     @property
-    def asked_transfer(self) -> TransferMode | None:
-        """Return how media is to travel where either way would do; None: whichever is better."""
-        return None if self.transfer == "auto" else TransferMode(self.transfer.upper())
+    def default_transfer(self) -> TransferMode:
+        """Return how media travels where either way would do and the job asks for neither."""
+        return TransferMode(self.transfer.upper())
 
     @property
     def heartbeat_interval(self) -> timedelta:

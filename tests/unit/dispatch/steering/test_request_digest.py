@@ -14,6 +14,7 @@ from distconv.core.profile import (
     VideoCodec,
     VideoSettings,
 )
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.steering.request_digest import digest
 
@@ -70,6 +71,7 @@ def test_what_is_the_same_has_the_same_digest() -> None:
         replace(LARGE, engine_tags=("y", "x")),
         replace(LARGE, validate_only=True),
         replace(LARGE, profile_spec=None),
+        replace(LARGE, transfer_mode=TransferMode.STREAMING),
     ],
 )
 def test_what_differs_has_another(other: JobOrder) -> None:

@@ -17,10 +17,19 @@ from distconv.client.new_job import NewJob
 from distconv.core.errors import DistconvError, InvalidArgumentError
 from distconv.core.names import bare
 from distconv.core.profile import Container
+from distconv.core.transfer import TransferMode
 
 # The field of a server's error begins with the index of its request.
 _REQUEST = re.compile(r"requests\[(\d+)\]")
-_TEXTS = ("source", "profile", "file_name", "container", "deadline", "request_id")
+_TEXTS = (
+    "source",
+    "profile",
+    "file_name",
+    "container",
+    "deadline",
+    "transfer_mode",
+    "request_id",
+)
 _NUMBERS = ("priority", "ttl_s", "max_retries")
 _KEYS = (*_TEXTS, *_NUMBERS, "labels", "engine_tags")
 
@@ -33,8 +42,8 @@ def batch(*, file: IO[str]) -> int:
 
     A line is a JSON object with "source" (objects/ID) and "profile", and as
     wanted "file_name", "container", "priority", "deadline" (ISO 8601), "ttl_s",
-    "max_retries", "labels", "engine_tags", "request_id". Up to 10,000 lines are
-    created all or none.
+    "max_retries", "labels", "engine_tags", "transfer_mode" (STREAMING or FILE),
+    "request_id". Up to 10,000 lines are created all or none.
 
     An upload makes the ID: 'dcctl jobs get JOB --json' of any job on that source shows
     it as job.source.object, and in Python Client.upload() returns it.
@@ -120,6 +129,7 @@ def _read(raw: Any) -> NewJob:
         max_retries=None if retries is None else int(retries),
         labels=labels,
         engine_tags=tuple(tags),
+        transfer_mode=TransferMode(raw["transfer_mode"]) if "transfer_mode" in raw else None,
         request_id=raw.get("request_id", ""),
     )
 

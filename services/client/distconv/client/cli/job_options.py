@@ -5,9 +5,12 @@ from typing import Any, TypeVar
 
 import click
 
+from distconv.core.transfer import TransferMode
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 CONTAINERS = ("mp4", "mkv", "webm")  # distconv.core.profile.Container, without importing it
+TRANSFERS = tuple(mode.value.lower() for mode in TransferMode)
 PROGRESS = ("auto", "bars", "lines", "json", "none")
 
 
@@ -17,6 +20,11 @@ def job_options(command: F) -> F:
         click.option(
             "--label", "labels", metavar="KEY=VALUE", multiple=True, callback=read_labels,
             help="A label of your own; repeatable.",
+        ),
+        click.option(
+            "--transfer", type=click.Choice(TRANSFERS), callback=_read_transfer,
+            help="How media goes to the engine: through pipes, or as files on its disk, where the "
+            "encode begins once all of it is there.  [default: as the server is set]",
         ),
         click.option(
             "--priority", type=click.IntRange(-100, 100), default=0, show_default=True,
@@ -32,6 +40,12 @@ def job_options(command: F) -> F:
     ):  # fmt: skip
         command = option(command)
     return command
+
+
+def _read_transfer(
+    _context: click.Context, _parameter: click.Parameter, value: str | None
+) -> TransferMode | None:
+    return None if value is None else TransferMode(value.upper())
 
 
 def progress_option(command: F) -> F:

@@ -62,6 +62,7 @@ def _fields(job: Job) -> Iterator[tuple[str, str]]:
     yield "priority", str(job.priority) if job.priority else ""
     yield "deadline", _time(job.deadline)
     yield "only on", ", ".join(f"engines tagged {tag}" for tag in job.engine_tags)
+    yield "transfer", "" if job.transfer_mode is None else job.transfer_mode.value.lower()
     yield "attempts", f"{job.attempt_count}, {job.retry_count} failed" if job.attempt_count else ""
     yield "labels", ", ".join(f"{key}={value}" for key, value in job.labels.items())
     yield "created", _time(job.create_time)

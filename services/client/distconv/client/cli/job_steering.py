@@ -9,7 +9,7 @@ import click
 
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.engine_names import engine_id
-from distconv.client.cli.job_options import CONTAINERS, read_labels
+from distconv.client.cli.job_options import CONTAINERS, TRANSFERS, read_labels
 from distconv.client.cli.job_reading import JOB, JOBS, job_id
 from distconv.client.cli.options import common_options
 from distconv.client.cli.profile_choice import chosen, from_file
@@ -18,6 +18,7 @@ from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.new_job import UNCHANGED
 from distconv.core.profile import Container
+from distconv.core.transfer import TransferMode
 
 _YES = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 
@@ -114,6 +115,10 @@ def assign(*, job: str, engine: str, any_engine: bool) -> int:
 @click.option(
     "--tag", "tags", metavar="TAG", multiple=True, help="Engines must have it; replaces all tags."
 )
+@click.option(
+    "--transfer", type=click.Choice((*TRANSFERS, "none")),
+    help="How media goes to the engine from the next attempt on; none: as the server is set.",
+)  # fmt: skip
 @click.option("--no-tags", is_flag=True, help="Any engine will do.")
 @click.option(
     "--profile", "-p", metavar="NAME|FILE.toml[:NAME]",
@@ -140,6 +145,7 @@ class _Changes:
     unlabels: tuple[str, ...]
     tags: tuple[str, ...]
     no_tags: bool
+    transfer: str | None
     profile: str | None
     container: str | None
 
@@ -151,6 +157,7 @@ class _Changes:
             self.ttl is not UNCHANGED,
             self.max_retries is not None,
             self.labels or self.unlabels or self.tags or self.no_tags,
+            self.transfer is not None,
             self.profile is not None,
         )
         context = click.get_current_context()
@@ -183,10 +190,16 @@ class _Changes:
             max_retries=UNCHANGED if self.max_retries is None else self.max_retries,
             labels=labels,
             engine_tags=self.tags if self.tags or self.no_tags else UNCHANGED,
+            transfer_mode=self._transfer_mode(),
             profile=profile,
             container=container,
             etag=etag,
         )
+
+    def _transfer_mode(self) -> Any:
+        if self.transfer is None:
+            return UNCHANGED
+        return None if self.transfer == "none" else TransferMode(self.transfer.upper())
 
 
 def _each(jobs: tuple[str, ...], action: Callable[[Client, str], Awaitable[Job]], done: str) -> int:

@@ -28,6 +28,7 @@ from distconv.client.unended_run import AskedJob, UnendedRun
 from distconv.core.errors import DistconvError, NotFoundError
 from distconv.core.profile import Container, Profile
 from distconv.core.states import JobState
+from distconv.core.transfer import TransferMode
 
 # Whoever runs the command again does not want such a job, but another try.
 _UNWANTED = (JobState.FAILED, JobState.CANCELLED)
@@ -54,6 +55,7 @@ def command(
     container: str | None,
     priority: int,
     labels: dict[str, str],
+    transfer: TransferMode | None,
     max_retries: int | None,
     progress: str,
 ) -> int:
@@ -79,6 +81,7 @@ def command(
             container=Container(container) if container else None,
             priority=priority,
             labels=labels,
+            transfer_mode=transfer,
             max_retries=max_retries,
         )
         submission = _Submission(common, view)
@@ -112,6 +115,7 @@ class _Order:
     container: Container | None
     priority: int
     labels: dict[str, str]
+    transfer_mode: TransferMode | None
     max_retries: int | None
 
     async def create(
@@ -125,6 +129,7 @@ class _Order:
             container=self.container,
             priority=self.priority,
             labels=self.labels,
+            transfer_mode=self.transfer_mode,
             max_retries=self.max_retries,
             request_id=request_id,
         )
@@ -137,6 +142,7 @@ class _Order:
             container=self.container,
             priority=self.priority,
             labels=self.labels,
+            transfer_mode=self.transfer_mode,
             max_retries=self.max_retries,
         ).likeness()
         named: Counter[Path] = Counter()

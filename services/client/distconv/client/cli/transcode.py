@@ -32,6 +32,7 @@ from distconv.core.errors import (
 )
 from distconv.core.profile import Container
 from distconv.core.states import JobState
+from distconv.core.transfer import TransferMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class Wish:
     overwrite: bool
     priority: int
     labels: dict[str, str]
+    transfer_mode: TransferMode | None
     overlap: bool
     keep: bool
     embedded: bool
@@ -91,6 +93,7 @@ def command(
     overwrite: bool,
     priority: int,
     labels: dict[str, str],
+    transfer: TransferMode | None,
     embedded: bool,
     data_dir: Path | None,
     timeout_s: float | None,
@@ -121,6 +124,7 @@ def command(
         overwrite=overwrite,
         priority=priority,
         labels=labels,
+        transfer_mode=transfer,
         overlap=overlap,
         keep=keep,
         embedded=embedded,
@@ -216,6 +220,7 @@ class _Command:
                     overwrite=wish.overwrite,
                     priority=wish.priority,
                     labels=wish.labels,
+                    transfer_mode=wish.transfer_mode,
                     # What is in a folder that is about to be removed needs no tidying.
                     keep=wish.keep or where.ephemeral,
                     overlap=wish.overlap,

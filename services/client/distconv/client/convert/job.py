@@ -12,11 +12,11 @@ from distconv.client.job import (
     JobSource,
     JobTransition,
     Task,
-    TransferMode,
 )
 from distconv.core.attempt_states import AttemptState
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.transfer import TransferMode
 from distconv.rpc.convert.job import to_failure, to_note, to_progress
 from distconv.rpc.convert.media import to_media_census, to_media_info
 from distconv.rpc.convert.profile import to_profile
@@ -60,6 +60,7 @@ def to_job(message: pb.Job) -> Job:
             pixel_count=message.size.pixel_count,
         ),
         attempt_count=message.attempt_count,
+        transfer_mode=_to_transfer_mode(message.transfer_mode),
     )
 
 
@@ -119,6 +120,12 @@ def _to_state(number: pb.JobState.ValueType) -> JobState:
     return by_name(pb.JobState.Name, number, JobState, "JOB_STATE_")
 
 
+def _to_transfer_mode(number: pb.TransferMode.ValueType) -> TransferMode | None:
+    if not number:
+        return None
+    return by_name(pb.TransferMode.Name, number, TransferMode, "TRANSFER_MODE_")
+
+
 def _to_source(message: pb.JobSource) -> JobSource:
     return JobSource(
         object=message.object,
@@ -152,11 +159,7 @@ def _to_attempt(message: pb.Attempt) -> Attempt:
         decision=message.decision,
         error=to_failure(message.error) if message.HasField("error") else None,
         log_excerpt=tuple(message.log_excerpt),
-        transfer_mode=(
-            by_name(pb.TransferMode.Name, message.transfer_mode, TransferMode, "TRANSFER_MODE_")
-            if message.transfer_mode
-            else None
-        ),
+        transfer_mode=_to_transfer_mode(message.transfer_mode),
         estimate=optional_span(message, "estimate"),
         object=message.object,
     )

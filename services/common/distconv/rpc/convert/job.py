@@ -1,8 +1,10 @@
-"""Failure, JobProgress and Note ↔ their messages."""
+"""Failure, JobProgress, Note and TransferMode ↔ what the contract has of them."""
 
+from distconv.core.errors import InvalidArgumentError
 from distconv.core.failure import Failure
 from distconv.core.progress import JobProgress
 from distconv.core.report import Note, NoteSeverity
+from distconv.core.transfer import TransferMode
 from distconv.rpc.convert.plain import finite, printable
 from distconv.rpc.convert.times import duration, optional_time, timestamp, to_timedelta
 from distconv.v1 import job_pb2 as pb
@@ -13,6 +15,11 @@ _SEVERITIES = {
     NoteSeverity.LOST: pb.NOTE_SEVERITY_LOST,
 }
 _SEVERITIES_BACK = {number: severity for severity, number in _SEVERITIES.items()}
+_TRANSFER_MODES = {
+    TransferMode.STREAMING: pb.TRANSFER_MODE_STREAMING,
+    TransferMode.FILE: pb.TRANSFER_MODE_FILE,
+}
+_TRANSFER_MODES_BACK = {number: mode for mode, number in _TRANSFER_MODES.items()}
 
 
 def failure(value: Failure) -> pb.Failure:
@@ -85,3 +92,25 @@ def to_note(message: pb.ReportNote) -> Note:
         message=message.message,
         stream_index=message.stream_index if message.HasField("stream_index") else None,
     )
+
+
+def transfer_mode(value: TransferMode | None) -> pb.TransferMode.ValueType:
+    """Convert a transfer mode to its number; None is UNSPECIFIED."""
+    return pb.TRANSFER_MODE_UNSPECIFIED if value is None else _TRANSFER_MODES[value]
+
+
+def to_transfer_mode(number: pb.TransferMode.ValueType, *, field: str) -> TransferMode | None:
+    """Convert a number to a transfer mode; UNSPECIFIED is None.
+
+    Raises InvalidArgumentError naming `field` for a number that is none.
+    """
+    if number == pb.TRANSFER_MODE_UNSPECIFIED:
+        return None
+    try:
+        return _TRANSFER_MODES_BACK[number]
+    except KeyError:
+        raise InvalidArgumentError(
+            f"{field} is not acceptable: {number} is no transfer mode; allowed is "
+            + ", ".join(f"{pb.TransferMode.Name(n)} ({n})" for n in _TRANSFER_MODES_BACK),
+            field=field,
+        ) from None

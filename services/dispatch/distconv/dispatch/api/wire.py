@@ -16,6 +16,7 @@ from distconv.core.names import (
 )
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.reading.explanation import Explanation
 from distconv.dispatch.reading.views import EngineView, JobView, TaskView
 from distconv.dispatch.steering.job_update import JobUpdate, etag_of
@@ -29,7 +30,13 @@ from distconv.dispatch.store.records import (
     TransitionRecord,
 )
 from distconv.rpc.convert.engine import capabilities, metrics
-from distconv.rpc.convert.job import failure, note, progress
+from distconv.rpc.convert.job import (
+    failure,
+    note,
+    progress,
+    to_transfer_mode,
+    transfer_mode,
+)
 from distconv.rpc.convert.media import media_census, media_info
 from distconv.rpc.convert.profile import profile, to_container, to_profile
 from distconv.rpc.convert.times import duration, optional_span, optional_time, timestamp
@@ -43,7 +50,10 @@ def _number(prefix: str, value: StrEnum) -> str:
 
 
 def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
-    """Read a CreateJob request; its values are checked later. Raises InvalidProfileError."""
+    """Read a CreateJob request; its values are checked later.
+
+    Raises InvalidProfileError, and InvalidArgumentError for a transfer mode that is none.
+    """
     job = request.job
     return JobOrder(
         source_object=job.source.object,
@@ -57,6 +67,7 @@ def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
         max_retries=job.max_retries if job.HasField("max_retries") else None,
         labels=dict(job.labels),
         engine_tags=tuple(job.engine_tags),
+        transfer_mode=to_transfer_mode(job.transfer_mode, field="job.transfer_mode"),
         request_id=request.request_id,
         validate_only=request.validate_only,
     )
@@ -65,7 +76,7 @@ def to_order(request: dispatch_service_pb2.CreateJobRequest) -> JobOrder:
 def to_orders(
     requests: Iterable[dispatch_service_pb2.CreateJobRequest],
 ) -> list[JobOrder]:
-    """Read the requests of a batch. Raises InvalidProfileError naming the request."""
+    """Read the requests of a batch. Raises what `to_order` does, naming the request."""
     wrongs, orders = Wrongs(of_batch=True), list[JobOrder]()
     for index, request in enumerate(requests):
         try:
@@ -77,7 +88,7 @@ def to_orders(
 
 
 def to_update(request: dispatch_service_pb2.UpdateJobRequest) -> JobUpdate:
-    """Read an UpdateJob request; its values are checked later. Raises InvalidProfileError."""
+    """Read an UpdateJob request; its values are checked later. Raises what `to_order` does."""
     created = dispatch_service_pb2.CreateJobRequest(job=request.job, container=request.container)
     return JobUpdate(
         name=request.job.name,
@@ -128,6 +139,7 @@ def job(view: JobView) -> job_pb2.Job:
             pixel_count=record.pixel_count,
         ),
         attempt_count=record.attempt_count,
+        transfer_mode=transfer_mode(record.transfer_mode),
     )
 
 
@@ -207,10 +219,8 @@ def attempt(record: AttemptRecord) -> job_pb2.Attempt:
         decision=record.decision,
         error=None if record.error is None else failure(record.error),
         log_excerpt=record.log_excerpt,
-        transfer_mode=(
-            job_pb2.TransferMode.Value(f"TRANSFER_MODE_{record.transfer_mode}")
-            if record.transfer_mode
-            else job_pb2.TRANSFER_MODE_UNSPECIFIED
+        transfer_mode=transfer_mode(
+            TransferMode(record.transfer_mode) if record.transfer_mode else None
         ),
         estimate=duration(record.estimate),
         object=object_name(record.object_id) if record.object_id else "",

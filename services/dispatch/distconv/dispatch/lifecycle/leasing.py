@@ -19,7 +19,7 @@ from distconv.dispatch.changes.change import Change
 from distconv.dispatch.changes.changes import Changes
 from distconv.dispatch.lifecycle.failing import Failing
 from distconv.dispatch.placement.choice import Placement
-from distconv.dispatch.placement.transfer import Transfer, TransferFacts, decide
+from distconv.dispatch.placement.transfer import Transfer, decide, facts_of
 from distconv.dispatch.store.failures import ConflictError
 from distconv.dispatch.store.keys import Keys
 from distconv.dispatch.store.records import AttemptRecord, JobRecord, TaskRecord
@@ -47,13 +47,13 @@ class Leasing:
         lease_duration: timedelta,
         failing: Failing,
         max_lost_leases: int,
-        asked: TransferMode | None = None,
+        default_transfer: TransferMode = TransferMode.STREAMING,
     ) -> None:
         """`max_lost_leases` may be lost on a task before each counts as a failure of the work.
 
-        `asked` is how media is to travel where either way would do; None: whichever is better.
+        `default_transfer` is how media travels where either way would do and the job asks for none.
         """
-        self._asked = asked
+        self._default_transfer = default_transfer
         self._changes = changes
         self._failing = failing
         self._max_lost_leases = max_lost_leases
@@ -93,7 +93,7 @@ class Leasing:
         granted = lease.grant(
             last_token=task.fencing_token, now=change.now, duration=self.lease_duration
         )
-        transfer = _transfer(task, job, placement, self._asked)
+        transfer = _transfer(task, job, placement, self._default_transfer)
         decision = placement.decision
         if transfer is not None:
             decision += f"; {transfer.mode.value.lower()}: {transfer.reason}"
@@ -276,17 +276,9 @@ async def release(
 
 
 def _transfer(
-    task: TaskRecord, job: JobRecord, placement: Placement, asked: TransferMode | None
+    task: TaskRecord, job: JobRecord, placement: Placement, default: TransferMode
 ) -> Transfer | None:
-    if task.kind is not TaskKind.TRANSCODE or job.source_media is None:
+    facts = facts_of(job) if task.kind is TaskKind.TRANSCODE else None
+    if facts is None:
         return None
-    lasts_s = placement.estimate.total_seconds() if placement.estimate is not None else 0.0
-    facts = TransferFacts(
-        container=job.source_media.container,
-        size_bytes=job.source_size_bytes,
-        obstacle=job.source_media.pipe_obstacle,
-        scratch_free_bytes=placement.scratch_free_bytes,
-        encoder_rate=job.source_size_bytes / lasts_s if lasts_s > 0 else None,
-        asked=asked,
-    )
-    return decide(facts)
+    return decide(replace(facts, scratch_free_bytes=placement.scratch_free_bytes, default=default))

@@ -6,7 +6,7 @@ from distconv.core.profile import Profile
 from distconv.core.requirements import Requirements
 from distconv.core.task_states import TaskKind
 from distconv.core.transfer import scratch_needed, scratch_step
-from distconv.dispatch.placement.transfer import TransferFacts, decide
+from distconv.dispatch.placement.transfer import decide, facts_of
 from distconv.dispatch.store.records import JobRecord
 
 
@@ -18,16 +18,11 @@ def requirement_of(job: JobRecord, kind: TaskKind, *, engine_id: str = "") -> st
 
 
 def _scratch_bytes(job: JobRecord) -> int:
-    """Return how much scratch disk a job takes whose source has to be a file, else 0."""
-    media = job.source_media
-    if media is None:
+    """Return how much scratch disk a job takes that goes by file or not at all, else 0."""
+    facts = facts_of(job)
+    if facts is None or not decide(facts).required:
         return 0
-    facts = TransferFacts(
-        container=media.container,
-        size_bytes=job.source_size_bytes,
-        obstacle=media.pipe_obstacle,
-    )
-    return scratch_step(scratch_needed(job.source_size_bytes)) if decide(facts).required else 0
+    return scratch_step(scratch_needed(job.source_size_bytes))
 
 
 # Few distinct ones exist, and jobs come by the thousand.

@@ -4,7 +4,7 @@ Pure: what is known comes in as values.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from distconv.core.durations import about, span
@@ -16,6 +16,7 @@ from distconv.dispatch.lifecycle.engine_health import health_of
 from distconv.dispatch.placement.choice import Hold
 from distconv.dispatch.placement.matching import scratch_of
 from distconv.dispatch.placement.offer import Offer, estimated, objection
+from distconv.dispatch.placement.transfer import decide, facts_of
 from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobRecord, TaskRecord
 from distconv.dispatch.wording import clock, count, size
 
@@ -250,12 +251,13 @@ def _ahead(number: int) -> str:
 
 
 def _why_file(job: JobRecord, task: TaskRecord) -> str:
-    media = job.source_media
-    if media is None or not scratch_of(task.requirement):
+    facts = facts_of(job)
+    if facts is None or not scratch_of(task.requirement):
         return ""
-    return ". Its source has to be a file on the engine: " + (
-        media.pipe_obstacle or f"the reader of '{media.container}' has to seek"
-    )
+    why = f". Its source is to be a file on the engine: {decide(facts).reason}"
+    if decide(replace(facts, asked=None)).required:
+        return why
+    return f"{why}; 'dcctl jobs update --transfer streaming' has it streamed instead"
 
 
 def _lacking(task: TaskRecord, engines: Sequence[EngineFacts]) -> str:

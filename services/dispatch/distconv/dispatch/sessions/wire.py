@@ -17,12 +17,12 @@ from distconv.dispatch.objects.wire import media_access
 from distconv.dispatch.sessions import messages as m
 from distconv.rpc.convert.attempt import to_outcome, to_phase
 from distconv.rpc.convert.engine import to_capabilities, to_metrics
-from distconv.rpc.convert.job import to_progress
+from distconv.rpc.convert.job import to_progress, transfer_mode
 from distconv.rpc.convert.media import media_info
 from distconv.rpc.convert.plain import finite, printable
 from distconv.rpc.convert.profile import profile
 from distconv.rpc.convert.times import duration, optional_time, timestamp
-from distconv.v1 import engine_pb2, job_pb2
+from distconv.v1 import engine_pb2
 from distconv.v1 import engine_service_pb2 as pb
 
 MAX_SLOTS = 256
@@ -206,7 +206,7 @@ def _assignment(value: m.Assignment) -> pb.Assignment:
                     media=media_info(work.media),
                     sink=media_access(work.sink),
                     profile=profile(work.profile),
-                    transfer_mode=job_pb2.TransferMode.Value(f"TRANSFER_MODE_{work.transfer_mode}"),
+                    transfer_mode=transfer_mode(work.transfer_mode),
                     scratch_bytes=work.scratch_bytes,
                     stall_timeout=duration(work.stall_timeout),
                 )

@@ -255,6 +255,7 @@ def _record(
         max_retries=order.max_retries,
         labels=order.labels,
         engine_tags=order.engine_tags,
+        transfer_mode=order.transfer_mode,
         create_time=now,
         update_time=now,
     )

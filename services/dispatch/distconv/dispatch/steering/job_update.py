@@ -48,6 +48,7 @@ PATHS = (
     "max_retries",
     "labels",
     "engine_tags",
+    "transfer_mode",
     *sorted(_PROFILE_PATHS),
 )
 # What may be changed of a job that has ended.
@@ -142,6 +143,7 @@ class JobUpdates:
             "max_retries": lambda: check_max_retries(order.max_retries, self._limits),
             "labels": lambda: check_labels(order.labels, field="job.labels"),
             "engine_tags": lambda: check_tags(order.engine_tags),
+            "transfer_mode": lambda: order.transfer_mode,
         }
         for path in asked.paths:
             if path in checks:

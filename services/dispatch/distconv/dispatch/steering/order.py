@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from distconv.core.profile import Container, Profile
+from distconv.core.transfer import TransferMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -12,7 +13,8 @@ class JobOrder:
     """A CreateJob request.
 
     `profile` is a resource name, `profile_spec` a profile of the user's own;
-    one of the two is to be given. `container` None means the profile's own.
+    one of the two is to be given. `container` None means the profile's own,
+    `transfer_mode` None what the server is set to.
     """
 
     source_object: str = ""
@@ -28,3 +30,4 @@ class JobOrder:
     engine_tags: tuple[str, ...] = ()
     request_id: str = ""
     validate_only: bool = False
+    transfer_mode: TransferMode | None = None

@@ -12,6 +12,7 @@ from distconv.core.names import parse_id, profile_id
 from distconv.core.profile import AudioSettings, Container, Profile, VideoSettings
 from distconv.core.profile_schema import build_profile
 from distconv.core.profiles import ProfileCatalogue, with_container
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.steering.order import JobOrder
 from distconv.dispatch.steering.request_digest import digest
 
@@ -51,6 +52,7 @@ class CheckedOrder:
     max_retries: int
     labels: Mapping[str, str]
     engine_tags: tuple[str, ...]
+    transfer_mode: TransferMode | None
     request_id: str
     digest: str
     validate_only: bool
@@ -81,6 +83,7 @@ class OrderChecker:
             max_retries=check_max_retries(order.max_retries, self._limits),
             labels=check_labels(order.labels, field="job.labels"),
             engine_tags=check_tags(order.engine_tags),
+            transfer_mode=order.transfer_mode,
             request_id=check_request_id(order.request_id),
             digest=digest(order) if order.request_id else "",
             validate_only=order.validate_only,

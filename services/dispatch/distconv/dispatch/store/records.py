@@ -16,6 +16,7 @@ from distconv.core.progress import JobProgress
 from distconv.core.report import Note
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.transfer import TransferMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +38,7 @@ class JobRecord:
     `retry_count` counts failed attempts at any of its tasks, `attempt_count` all
     attempts; `expire_time` is `create_time` + `ttl`; `progress` is a sample from
     the last transition. `engine_tags` are what an engine must be tagged with.
+    `transfer_mode` is what was asked for; None: as the server is set.
     `duration` and `pixel_count` (width × height × frames) are measured by the
     probe: None and 0 before.
     """
@@ -73,6 +75,7 @@ class JobRecord:
     duration: timedelta | None = None
     pixel_count: int = 0
     attempt_count: int = 0
+    transfer_mode: TransferMode | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,7 @@ from distconv.core.profile import Profile
 from distconv.core.progress import JobProgress
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind, TaskState
+from distconv.core.transfer import TransferMode
 from distconv.dispatch.store.columns import Exact, Id, JsonValue, RowNumber, Span, UtcTime
 from distconv.dispatch.store.records import JobOutput
 
@@ -31,7 +32,9 @@ metadata = sa.MetaData(
 )
 
 
-def _state(kind: type[JobState | TaskState | AttemptState | EngineState | TaskKind]) -> sa.Enum:
+def _state(
+    kind: type[JobState | TaskState | AttemptState | EngineState | TaskKind | TransferMode],
+) -> sa.Enum:
     # Plain text: a new state needs no migration of a database type.
     return sa.Enum(
         kind, native_enum=False, length=16, values_callable=lambda k: [s.value for s in k]
@@ -81,6 +84,7 @@ jobs = sa.Table(
     sa.Column("duration", Span),
     _required("pixel_count", sa.BigInteger()),
     _required("attempt_count", sa.Integer()),
+    sa.Column("transfer_mode", _state(TransferMode)),
     sa.Index(None, "tenant", "id"),
     sa.Index(None, "tenant", "state", "id"),
     sa.Index(None, "tenant", "profile_name", "id"),
