@@ -7,6 +7,7 @@ from distconv.core.errors import AlreadyExistsError, DistconvError, InvalidArgum
 from distconv.rpc.errors import translated
 from distconv.v1 import dispatch_service_pb2 as pb
 from distconv.v1.job_pb2 import (
+    JOB_STATE_ASSIGNED,
     TRANSFER_MODE_FILE,
     TRANSFER_MODE_STREAMING,
     TRANSFER_MODE_UNSPECIFIED,
@@ -88,3 +89,17 @@ async def test_the_same_request_with_another_mode_is_another(farm: Farm) -> None
     assert (await farm.client.CreateJob(request)).job.name == made.name
     request.job.transfer_mode = TRANSFER_MODE_STREAMING
     assert isinstance(await _refusal(farm, request), AlreadyExistsError)
+
+
+async def test_what_was_fetched_of_a_file_is_told_before_it_is_encoded(farm: Farm) -> None:
+    engine = await farm.engine(scratch_bytes=ROOM_BYTES)
+    job = await farm.job(transfer_mode=TRANSFER_MODE_FILE)
+    await engine.probe()
+    work = await engine.next_assignment()
+    await engine.reply(work)
+    assert not (await farm.get(job.name)).HasField("progress")
+    report = engine.report(work)
+    report.progress.read_bytes = 600
+    await engine.beat(report)
+    told = await farm.until(job.name, lambda j: j.progress.read_bytes == 600)
+    assert told.state == JOB_STATE_ASSIGNED

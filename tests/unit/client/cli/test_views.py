@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -6,7 +7,7 @@ import pytest
 
 from distconv.client.cli.jsonable import jsonable
 from distconv.client.cli.outcome import Outcome
-from distconv.client.cli.views import JsonView, LinesView
+from distconv.client.cli.views import JsonView, LinesView, job_line
 from distconv.client.job import Job, JobOutput, JobSource
 from distconv.client.stored import Direction, Transfer
 from distconv.core.media import MediaInfo, StreamInfo, StreamKind
@@ -82,6 +83,13 @@ def test_lines_of_what_goes_on_at_once_do_not_chase_one_another(
         "uploaded 100 bytes",
         "downloaded 50 bytes",
     ]
+
+
+def test_what_was_fetched_of_a_file_is_told_before_it_is_encoded() -> None:
+    fetched = _job(JobState.ASSIGNED, progress=JobProgress(read_bytes=12_000_000))
+    fetched = replace(fetched, source=replace(fetched.source, size_bytes=40_000_000))
+    assert job_line(fetched) == "job a: given to an engine (12.0 MB of 40.0 MB fetched)"
+    assert job_line(_job(JobState.ASSIGNED)) == "job a: given to an engine"
 
 
 def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -90,6 +90,8 @@ class BarsView:
         match job.state:
             case JobState.TRANSCODING:
                 detail = progress_detail(job)
+            case JobState.ASSIGNED if job.progress is not None:
+                detail = progress_detail(job)
             case JobState.COMPLETED:
                 fraction, detail = 1.0, ""
             case JobState.FAILED | JobState.CANCELLED:

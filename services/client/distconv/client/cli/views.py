@@ -200,7 +200,7 @@ def transfer_line(transfer: Transfer) -> str:
 def job_line(job: Job) -> str:
     """Say where a job stands."""
     line = f"job {job.id}: {_STANDING.get(job.state, job.state.value.lower())}"
-    if job.state in (JobState.TRANSCODING, JobState.COMPLETING) and job.progress is not None:
+    if job.state in _GOING and job.progress is not None:
         share = "" if job.progress.fraction is None else f" {text.percent(job.progress.fraction)}"
         detail = progress_detail(job)
         return f"{line}{share}{f' ({detail})' if detail else ''}"
@@ -214,11 +214,15 @@ def job_line(job: Job) -> str:
 
 
 def progress_detail(job: Job) -> str:
-    """Say how fast a job goes and how long it still takes."""
+    """Say how fast a job goes and how long it still takes; before, what was fetched of a file."""
     progress = job.progress
     if progress is None:
         return ""
     parts = []
+    if job.state is JobState.ASSIGNED and progress.read_bytes:
+        parts.append(
+            f"{text.size(progress.read_bytes)} of {text.size(job.source.size_bytes)} fetched"
+        )
     if progress.fps > 0:
         parts.append(f"{progress.fps:.0f} fps")
     if progress.speed > 0:
@@ -228,6 +232,7 @@ def progress_detail(job: Job) -> str:
     return ", ".join(parts)
 
 
+_GOING = (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING)
 _STANDING = {
     JobState.PENDING: "waiting",
     JobState.ASSIGNED: "given to an engine",

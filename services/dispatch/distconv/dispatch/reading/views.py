@@ -21,7 +21,8 @@ from distconv.dispatch.store.records import AttemptRecord, EngineRecord, JobReco
 
 # So many engines of other replicas are looked at.
 _MOST_ENGINES = 1000
-_RUNNING = (JobState.TRANSCODING, JobState.COMPLETING)
+# ASSIGNED too: its source may be on its way into the engine's scratch folder.
+_RUNNING = (JobState.ASSIGNED, JobState.TRANSCODING, JobState.COMPLETING)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

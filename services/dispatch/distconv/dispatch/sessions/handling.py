@@ -143,7 +143,8 @@ class EngineMessages:
                 held.phase = report.phase
             if report.progress.eta is not None:
                 held.end_time = self._clock.now() + report.progress.eta
-            if held.phase > AttemptPhase.STARTING:
+            # Before it encodes there is nothing to tell, unless its source is fetched as a file.
+            if held.phase > AttemptPhase.STARTING or report.progress.read_bytes:
                 self._board.post(held.job_id, report.progress, tenant=held.tenant)
 
     async def _heartbeat(self, session: EngineSession, beat: Heartbeat) -> None:
