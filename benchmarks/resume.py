@@ -98,7 +98,7 @@ class Dying:
         for transfer in transfers:
             costs = []
             for _ in range(times):
-                self._forget_stored(transfer)
+                self._prepare(transfer)
                 self._relay.reset()
                 found = self._end(transfer, self._start(transfer))
                 self._expected.setdefault(transfer, found)
@@ -117,7 +117,7 @@ class Dying:
     def die(self, transfer: Transfer, victim: Victim, way: Way, offset: int) -> Death:
         """Kill `victim` when that byte comes by, start it again, and see the transfer through."""
         reached = threading.Event()
-        self._forget_stored(transfer)
+        self._prepare(transfer)
         self._relay.reset()
         daemon = {Victim.STORAGE: self._plane.storage, Victim.ENGINE: self._plane.engine}.get(
             victim
@@ -152,9 +152,12 @@ class Dying:
             intact=found == self._expected[transfer],
         )
 
-    def _forget_stored(self, transfer: Transfer) -> None:
-        """Delete what is stored of the source, or it would not be sent."""
-        if transfer is not Transfer.DOWNLOAD and self._object:
+    def _prepare(self, transfer: Transfer) -> None:
+        """Store the source for a download; else delete it, or it would not be sent."""
+        if transfer is Transfer.DOWNLOAD:
+            if not self._object:
+                self._end(Transfer.UPLOAD, self._start(Transfer.UPLOAD))
+        elif self._object:
             self._plane.dcctl("objects", "rm", self._object, "--yes")
             self._object = ""
 

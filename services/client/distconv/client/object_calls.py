@@ -11,6 +11,7 @@ from distconv.client.calls import Calls
 from distconv.client.convert.object import to_collected, to_stored
 from distconv.client.source import SourceFile
 from distconv.client.stored import CollectedObject, StoragePool, StoredObject
+from distconv.client.streams import persistently
 from distconv.core.errors import NotFoundError
 from distconv.core.ids import ID_LENGTH
 from distconv.core.names import object_name, parse_prefix
@@ -66,10 +67,13 @@ class ObjectCalls(Calls):
     async def _find(
         self, access: ObjectAccess, request: storage.FindObjectRequest
     ) -> storage.FindObjectResponse:
-        return await access.at_any(
+        """Ask with the patience of the transfer that this may spare."""
+        return await persistently(
+            access,
+            self._connection.patience(),
             lambda: self._connection.once(
                 access.stub.FindObject, request, metadata=access.metadata, address=access.address
-            )
+            ),
         )
 
     async def list_objects(
