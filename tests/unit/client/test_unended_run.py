@@ -1,4 +1,5 @@
-import os
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -62,14 +63,69 @@ def test_the_last_request_for_a_thing_counts_and_half_a_line_does_not(folder: Pa
         assert run.asked("a") == asked
 
 
-def test_what_is_old_is_forgotten(folder: Path) -> None:
+def test_what_is_old_is_forgotten_however_often_it_was_taken_over(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin_s = time.time()
     with UnendedRun(["a"], folder=folder) as run:
-        run.ask("a", "objects/one")
-    (name,) = journals(folder)
-    os.utime(folder / name, (1, 1))
-    with UnendedRun(["a"], folder=folder) as run:
-        assert run.asked("a") is None
+        asked = run.ask("a", "objects/one")
+    for hours, expected in ((10, asked), (20, asked), (25, None)):
+        monkeypatch.setattr("time.time", lambda h=hours: begin_s + h * 3600)
+        with UnendedRun(["a"], folder=folder) as run:
+            assert run.asked("a") == expected
     assert journals(folder) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"\xff\xfe\n",
+        b'{"key": [], "request_id": "x", "source": "y", "asked_s": 1e12}\n',
+        b'{"key": "a", "request_id": "x", "source": "y", "asked_s": "soon"}\n',
+        b'["a"]\n',
+        b"null\n",
+    ],
+)
+def test_a_damaged_line_says_nothing(folder: Path, line: bytes) -> None:
+    with UnendedRun(["a", "b"], folder=folder) as run:
+        asked = run.ask("a", "objects/one")
+    (name,) = journals(folder)
+    with (folder / name).open("ab") as file:
+        file.write(line)
+    with UnendedRun(["a", "b"], folder=folder) as run:
+        assert run.asked("a") == asked
+
+
+def test_what_else_lies_in_the_folder_takes_nobodys_memory(folder: Path) -> None:
+    with UnendedRun(["a"], folder=folder) as run:
+        asked = run.ask("a", "objects/one")
+    (folder / "0").mkdir()
+    (folder / "1").symlink_to(folder / "nowhere")
+    with UnendedRun(["a"], folder=folder) as run:
+        assert run.asked("a") == asked
+        run.ask("a", "objects/two")
+    with UnendedRun(["a"], folder=folder) as run:
+        assert run.asked("a") != asked
+
+
+def test_runs_at_once_all_remember(folder: Path) -> None:
+    def one(number: int) -> bool:
+        with UnendedRun(["a", f"{number}"], folder=folder) as run:
+            asked = run.ask(f"{number}", "objects/one")
+        with UnendedRun([f"{number}"], folder=folder) as run:
+            kept = run.asked(f"{number}") == asked
+            run.done()
+        return kept
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(one, range(200)))
+    assert journals(folder) == []
+
+
+def test_without_keys_nothing_is_remembered(folder: Path) -> None:
+    with UnendedRun((), folder=folder) as run:
+        run.ask("", "objects/one")
+    assert not folder.exists()
 
 
 def test_without_a_place_it_remembers_nothing_and_harms_nothing(tmp_path: Path) -> None:

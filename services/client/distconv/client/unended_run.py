@@ -6,7 +6,8 @@ import json
 import os
 import secrets
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
@@ -22,24 +23,26 @@ _KEPT_S = 86_400.0
 class AskedJob:
     """A job that was asked for, and perhaps created: the same request makes no second one.
 
-    `key` says what it is for, `source` is the name of the object that it is made of.
+    `key` says what it is for, `source` is the name of the object that it is made of,
+    `asked_s` when that was, seconds since the epoch.
     """
 
     key: str
     request_id: str
     source: str
+    asked_s: float
 
 
 class UnendedRun:
     """The journal of one run, which is one file; a context manager.
 
     A run that ended before it was `done`, whatever ended it, leaves its journal, and
-    the next that is about the same takes its entries over. Of one that is alive
-    nothing is taken: it holds a lock.
+    the next that is about the same takes its entries over, for a day. Of one that is
+    alive nothing is taken: it holds a lock.
     """
 
     def __init__(self, keys: Iterable[str], *, folder: Path | None = None) -> None:
-        """`keys` are what the jobs of this run will be for."""
+        """`keys` are what the jobs of this run will be for; without any it remembers nothing."""
         self._keys = frozenset(keys)
         self._folder = folder or state_folder() / "runs"
         self._path = self._folder / secrets.token_hex(8)
@@ -47,16 +50,12 @@ class UnendedRun:
         self._asked: dict[str, AskedJob] = {}
 
     def __enter__(self) -> Self:
-        # Without a place to remember in, one goes on all the same.
-        with contextlib.suppress(OSError):
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-            with _Locked(self._folder / ".lock"):
-                for path in self._folder.iterdir():
-                    self._take_over(path)
-                self._descriptor = os.open(self._path, flags, 0o600)
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX)
-                self._write(self._asked.values())
+        if self._keys:
+            # Without a place to remember in, one goes on all the same.
+            with contextlib.suppress(OSError):
+                self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+                with self._alone():
+                    self._open()
         return self
 
     def __exit__(
@@ -67,7 +66,8 @@ class UnendedRun:
     ) -> None:
         if self._descriptor >= 0:
             if not self._asked:
-                self._path.unlink(missing_ok=True)
+                with contextlib.suppress(OSError), self._alone():
+                    self._path.unlink(missing_ok=True)
             os.close(self._descriptor)  # last: it holds the lock
             self._descriptor = -1
 
@@ -77,40 +77,73 @@ class UnendedRun:
 
     def ask(self, key: str, source: str) -> AskedJob:
         """Note that a job for `key` is about to be asked for, and return with which request."""
-        asked = AskedJob(key=key, request_id=secrets.token_hex(16), source=source)
+        asked = AskedJob(
+            key=key, request_id=secrets.token_hex(16), source=source, asked_s=time.time()
+        )
         self._asked[key] = asked
         if self._descriptor >= 0:
             with contextlib.suppress(OSError):  # a full disk loses the memory, not the job
-                self._write([asked])
+                os.write(self._descriptor, _lines([asked]))
         return asked
 
     def done(self) -> None:
         """Remember nothing: all that was asked for has been told."""
         self._asked.clear()
 
-    def _write(self, entries: Iterable[AskedJob]) -> None:
-        lines = "".join(json.dumps(asdict(entry)) + "\n" for entry in entries)
-        os.write(self._descriptor, lines.encode())
+    def _alone(self) -> "_Locked":
+        return _Locked(self._folder / ".lock")
 
-    def _take_over(self, path: Path) -> None:
-        """Take out of the journal of a run that is dead what this one is about."""
-        if path.name.startswith("."):
-            return
-        with contextlib.suppress(BlockingIOError), path.open("r+", encoding="utf-8") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if path.stat().st_mtime < time.time() - _KEPT_S:
-                path.unlink()
-                return
-            entries = {entry.key: entry for entry in map(_entry, file) if entry is not None}
-            ours = {key: entry for key, entry in entries.items() if key in self._keys}
-            others = [entry for key, entry in entries.items() if key not in self._keys]
-            self._asked |= ours
-            if not others:
-                path.unlink()
-            elif ours:
-                file.seek(0)
-                file.truncate()
-                file.writelines(json.dumps(asdict(entry)) + "\n" for entry in others)
+    def _open(self) -> None:
+        """Begin the journal with what dead runs asked for; only then take it out of theirs."""
+        with ExitStack() as held:
+            dead = [
+                _Dead(path, entries)
+                for path in self._folder.iterdir()
+                if not path.name.startswith(".")
+                and (entries := _entries_of_dead(path, held)) is not None
+            ]
+            for journal in dead:
+                self._asked |= {e.key: e for e in journal.entries if e.key in self._keys}
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            self._descriptor = os.open(self._path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            os.write(self._descriptor, _lines(self._asked.values()))
+            os.fsync(self._descriptor)
+            for journal in dead:
+                journal.keep([e for e in journal.entries if e.key not in self._keys])
+
+
+@dataclass(frozen=True, slots=True)
+class _Dead:
+    """The journal of a run that is dead, and what of it is not too old."""
+
+    path: Path
+    entries: Sequence[AskedJob]
+
+    def keep(self, entries: Sequence[AskedJob]) -> None:
+        """Leave these entries alone."""
+        with contextlib.suppress(OSError):
+            if not entries:
+                self.path.unlink()
+            elif len(entries) < len(self.entries):
+                fresh = self.path.with_name(f".{self.path.name}")
+                fresh.write_bytes(_lines(entries))
+                fresh.replace(self.path)
+
+
+def _entries_of_dead(path: Path, held: ExitStack) -> Sequence[AskedJob] | None:
+    """Return what the journal of a dead run says, the last of each key; None of one alive.
+
+    It is held as long as `held` is.
+    """
+    try:
+        file = held.enter_context(path.open("r", encoding="utf-8", errors="replace"))
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        found = [entry for entry in map(_entry, file) if entry is not None]
+    except OSError:  # it is locked, or no file
+        return None
+    oldest_s = time.time() - _KEPT_S
+    return list({entry.key: entry for entry in found if entry.asked_s > oldest_s}.values())
 
 
 class _Locked:
@@ -128,9 +161,17 @@ class _Locked:
         os.close(self._descriptor)
 
 
+def _lines(entries: Iterable[AskedJob]) -> bytes:
+    return "".join(json.dumps(asdict(entry)) + "\n" for entry in entries).encode()
+
+
 def _entry(line: str) -> AskedJob | None:
-    """Return what a line says; None when whoever wrote it died in the middle."""
+    """Return what a line says; None when it says nothing: whoever wrote it died in the middle."""
     try:
-        return AskedJob(**json.loads(line))
+        found = AskedJob(**json.loads(line))
     except (ValueError, TypeError):
         return None
+    texts = (found.key, found.request_id, found.source)
+    if all(isinstance(text, str) for text in texts) and isinstance(found.asked_s, int | float):
+        return found
+    return None
