@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -45,7 +45,9 @@ async def _source(
     clock: SystemClock | SteppedClock | None = None,
     *,
     budget_bytes: int = 16 * MIB,
+    dead: Sequence[str] = (),
 ) -> AsyncIterator[DirectSource]:
+    """`dead` are addresses of storage servers that are away, named before the one that lives."""
     token, _ = storage.tokens.sign(
         tenant="local",
         subject="test",
@@ -54,7 +56,7 @@ async def _source(
         ttl=timedelta(minutes=5),
     )
     grant = MediaGrant(
-        addresses=(storage.address,), token=token, object_name=f"objects/{OBJECT_ID}"
+        addresses=(*dead, storage.address), token=token, object_name=f"objects/{OBJECT_ID}"
     )
     link = StorageLink(grant, patience_s=5)
     source = DirectSource(
@@ -99,6 +101,16 @@ async def test_a_source_is_fetched_once_from_the_bucket_in_any_order(
         assert source.direct_bytes >= len(CONTENT)
         assert await source.settle() != ""
     assert 6 <= _ranges_of(between) <= 9
+
+
+async def test_a_storage_that_is_away_keeps_nobody_from_the_bucket(
+    storage: RunningStorage, between: FaultyS3
+) -> None:
+    await _put(storage)
+    async with _source(storage, dead=[f"127.0.0.1:{free_port()}"]) as source:
+        assert await _read_whole(source) == CONTENT
+        assert source.direct_bytes >= len(CONTENT)
+    assert _ranges_of(between) > 0
 
 
 @pytest.mark.parametrize("budget_bytes", [1, 2 * MIB])

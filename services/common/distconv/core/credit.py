@@ -9,6 +9,7 @@ round trip is not looked at: what a busy machine adds to it is no sign of a queu
 adds is no sign of a long line.
 """
 
+import math
 from typing import Final
 
 # A trial has brought more when it carries so many times what was carried before. Speeds of epochs
@@ -43,7 +44,7 @@ class Credit:
         # What is in flight at the beginning, and behind a change, says little of the speed.
         self._settled_bytes = 2 * self._least
         self._kept: tuple[int, float] | None = None  # the limit before the trial, and its speed
-        self._slow: float | None = None  # the speed of the epoch before, if it was not enough
+        self._before = math.inf  # the speed of the epoch before, bytes/s
         self._rests_until = 0.0
         self._rest_s = _FIRST_REST_S
         self.limit_bytes = self._least
@@ -82,24 +83,20 @@ class Credit:
 
     def _learn(self, speed: float, now_s: float) -> None:
         """Take the speed of an epoch, bytes/s: end a trial that brings nothing, or begin one."""
-        slow_before, self._slow = self._slow, speed if speed < _ENOUGH else None
+        before, self._before = self._before, speed
         if self._kept is not None:
             limit_bytes, speed_before = self._kept
             self._kept = None
             if speed < _GAIN * speed_before:
-                self._slow = None
+                self._before = math.inf
                 self.limit_bytes = limit_bytes
                 self._rests_until = now_s + self._rest_s
                 self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
                 return
-            slow_before = speed
+            before = speed
         # One slow epoch may be a machine that was busy for a moment: two in a row tell.
-        if (
-            self._slow is not None
-            and slow_before is not None
-            and now_s >= self._rests_until
-            and self.limit_bytes < self._most
-        ):
-            self._kept = self.limit_bytes, max(speed, slow_before)
+        fastest = max(before, speed)
+        if fastest < _ENOUGH and now_s >= self._rests_until and self.limit_bytes < self._most:
+            self._kept = self.limit_bytes, fastest
             self.limit_bytes = min(2 * self.limit_bytes, self._most)
             self._settled_bytes = self._written + 2 * self.limit_bytes

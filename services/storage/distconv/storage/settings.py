@@ -78,7 +78,8 @@ class StorageSettings(ProcessSettings):
     )
     signed_urls: bool = Field(
         default=True,
-        description="whether who may read an object gets a URL that fetches it from the bucket",
+        description="whether URLs of the bucket are given out: to fetch objects, and to put "
+        "segments of outputs",
     )
     segment_bytes: int = Field(
         default=8 * MIB,
