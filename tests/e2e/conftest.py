@@ -19,6 +19,12 @@ DCCTL = Path(sys.executable).parent / "dcctl"
 _ENV = {key: value for key, value in os.environ.items() if not key.startswith("DISTCONV_")}
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Whoever runs the tests has unfinished work of their own."""
+    _ENV["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 class Run:
     """A dcctl under way, its stderr read line by line."""
 
@@ -138,6 +144,11 @@ class Up:
         self.process.communicate()
         raise AssertionError("dcctl up ended before it was ready")
 
+    @property
+    def port(self) -> int:
+        """Return the port that it listens on."""
+        return int(self.address.rpartition(":")[2])
+
     def stop(self, number: int = signal.SIGINT) -> int:
         """Signal it and return its exit code."""
         self.process.send_signal(number)
@@ -174,6 +185,7 @@ class Clips:
         self.tiny = self._make("tiny.mp4", seconds=2, size="320x180")
         self.tiny_mkv = self._make("tiny.mkv", seconds=2, size="320x180")
         self.long = self._make("long.mkv", seconds=20, size="480x270")
+        self.long_mp4 = self._make("long.mp4", seconds=20, size="480x270")
 
     def _make(self, name: str, *, seconds: int, size: str) -> Path:
         path = self.folder / name
@@ -185,15 +197,12 @@ class Clips:
         )  # fmt: skip
         return path
 
-    def heavy(self) -> Path:
-        """Make a video of 120 MB, nearly all of it a sound that nothing compresses."""
-        path = self.folder / "heavy.mkv"
-        if not path.exists():
-            _ffmpeg(
-                "-f", "lavfi", "-i", "testsrc2=size=160x90:rate=5:duration=200",
-                "-f", "s16le", "-ar", "48000", "-ac", "6", "-t", "200", "-i", "/dev/urandom",
-                "-c:v", "libx264", "-preset", "ultrafast", "-c:a", "pcm_s16le", path,
-            )  # fmt: skip
+    def own(self, source: Path, folder: Path) -> Path:
+        """Make a copy of an MP4 that no other is like."""
+        path = folder / "own.mp4"
+        filling = os.urandom(16)
+        box = struct.pack(">I4s", 8 + len(filling), b"free") + filling
+        path.write_bytes(source.read_bytes() + box)
         return path
 
     def half(self, source: Path) -> Path:
@@ -217,11 +226,13 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Clips:
 @pytest.fixture
 def own_clip(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A video that no other test has sent to a server that they share."""
-    path = tmp_path_factory.mktemp("own") / "own.mp4"
-    filling = os.urandom(16)
-    box = struct.pack(">I4s", 8 + len(filling), b"free") + filling
-    path.write_bytes(clips.tiny.read_bytes() + box)
-    return path
+    return clips.own(clips.tiny, tmp_path_factory.mktemp("own"))
+
+
+@pytest.fixture
+def own_long(clips: Clips, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A video of some MB that no other test has sent to a server that they share."""
+    return clips.own(clips.long_mp4, tmp_path_factory.mktemp("own"))
 
 
 @pytest.fixture(scope="session")

@@ -2,24 +2,52 @@
 
 import json
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-from tests.e2e.conftest import Clips, Run, Up, dcctl, leftovers
+import pytest
+from tests.e2e.conftest import Run, Up, dcctl, leftovers
+
+from benchmarks.load.relay import Relay, Way
+
+# Within the transfer of a video that is larger, whatever else goes the same way.
+_MIDDLE_BYTES = 1_500_000
+_KILLED_S = 60.0
+
+
+@pytest.fixture
+def relay(farm: Up) -> Iterator[Relay]:
+    """A way to the farm on which one can act at a byte."""
+    with Relay(farm.port) as relay:
+        yield relay
+
+
+@pytest.fixture
+def idle_relay(idle: Up) -> Iterator[Relay]:
+    """A way to the server without an engine on which one can act at a byte."""
+    with Relay(idle.port) as relay:
+        yield relay
+
+
+def kill_at(relay: Relay, way: Way, start: Callable[..., Run], *arguments: str | Path) -> None:
+    """Run dcctl, and kill it in the middle of what it sends or fetches."""
+    begun: Future[Run] = Future()
+    relay.plan(way, _MIDDLE_BYTES, lambda *_: begun.result(_KILLED_S).process.kill())
+    run = start(*arguments, "--progress", "none")
+    begun.set_result(run)
+    assert run.process.wait(_KILLED_S) == -signal.SIGKILL
 
 
 def test_a_download_of_a_result_goes_on_where_it_broke_off(
-    farm: Up, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+    farm: Up, relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
-    job = dcctl("submit", clips.heavy(), "-p", "copy", "--server", farm.address).stdout.strip()
+    job = dcctl("submit", own_long, "-p", "copy", "--server", farm.address).stdout.strip()
     out = tmp_path / "out"
     out.mkdir()
-    fetch = ("download", job, "--wait", "-o", out / "a.mkv", "--server", farm.address)
-    run = start(*fetch, "--progress", "json")
-    run.event(lambda e: e["event"] == "download" and e["done_bytes"] > 0)
-    run.process.send_signal(signal.SIGKILL)
-    run.process.wait()
+    fetch = ("download", job, "--wait", "-o", out / "a.mkv", "--server", relay.address)
+    kill_at(relay, Way.DOWN, start, *fetch)
     (part,) = out.iterdir()
     kept = part.stat().st_size
     again = start(*fetch, "--progress", "json")
@@ -51,26 +79,27 @@ def test_what_a_download_left_is_checked_like_the_rest(
 
 
 def test_submit_makes_no_second_job_after_it_was_killed(
-    idle: Up, own_clip: Path, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+    idle: Up,
+    idle_relay: Relay,
+    own_clip: Path,
+    own_long: Path,
+    tmp_path: Path,
+    start: Callable[..., Run],
 ) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     label = f"show={tmp_path.name}"
     submit = (
-        "submit", own_clip, clips.heavy(), "-p", "copy", "--container", "mkv", "--label", label,
-        "--server", idle.address,
+        "submit", own_clip, own_long, "-p", "copy", "--label", label,
+        "--server", idle_relay.address,
     )  # fmt: skip
-    run = start(*submit, "--progress", "json", env=env)
-    run.event(lambda e: e["event"] == "upload" and e["total_bytes"] > 100_000_000)
-    run.process.send_signal(signal.SIGKILL)
-    run.process.wait()
+    kill_at(idle_relay, Way.UP, start, *submit)
     first = jobs_of(idle, label)
     assert len(first) == 1
-    again = dcctl(*submit, env=env)
+    again = dcctl(*submit)
     assert again.returncode == 0, again.stderr
     assert again.stdout.split()[0] == first[0]
     assert f"submitted as job {first[0]} by a run that did not end" in again.stderr
     assert len(jobs_of(idle, label)) == 2
-    on_purpose = dcctl(*submit, env=env)
+    on_purpose = dcctl(*submit)
     assert on_purpose.returncode == 0, on_purpose.stderr
     assert "did not end" not in on_purpose.stderr
     jobs = jobs_of(idle, label)
@@ -81,13 +110,12 @@ def test_submit_makes_no_second_job_after_it_was_killed(
 def test_submit_again_tries_only_the_inputs_that_failed(
     idle: Up, own_clip: Path, tmp_path: Path
 ) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     none = tmp_path / "none.mp4"
     submit = ("submit", own_clip, none, "-p", "copy", "--server", idle.address)
-    first = dcctl(*submit, env=env)
+    first = dcctl(*submit)
     assert first.returncode == 3
     none.write_bytes(own_clip.read_bytes() + b"\0" * 8)
-    second = dcctl(*submit, env=env)
+    second = dcctl(*submit)
     assert second.returncode == 0, second.stderr
     jobs = second.stdout.split()
     assert jobs[0] == first.stdout.strip()
@@ -95,45 +123,38 @@ def test_submit_again_tries_only_the_inputs_that_failed(
 
 
 def test_a_transcode_that_was_killed_goes_on_with_its_job(
-    farm: Up, own_clip: Path, slow_profile: Path, tmp_path: Path, start: Callable[..., Run]
+    farm: Up, relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
+    label = f"show={tmp_path.name}"
     out = tmp_path / "out"
     out.mkdir()
     transcode = (
-        "transcode", own_clip, "-o", out / "a.mp4", "-p", slow_profile, "--server", farm.address,
+        "transcode", own_long, "-o", out / "a.mkv", "-p", "copy", "--label", label,
+        "--server", relay.address,
     )  # fmt: skip
-    run = start(*transcode, "--progress", "json", env=env)
-    job = run.job_in("TRANSCODING")
-    run.process.send_signal(signal.SIGKILL)
-    run.process.wait()
-    again = dcctl(*transcode, "--json", env=env)
+    kill_at(relay, Way.DOWN, start, *transcode)
+    (job,) = jobs_of(farm, label)
+    again = dcctl(*transcode, "--json")
     assert again.returncode == 0, again.stderr
-    assert f"going on with job {job['name'].removeprefix('jobs/')}" in again.stderr
-    result = json.loads(again.stdout)
-    assert result["job"]["name"] == job["name"]
-    assert leftovers(out) == ["a.mp4"]
-    gone = (job["source"]["object"], result["job"]["output"]["object"])
+    assert f"going on with job {job}" in again.stderr
+    done = json.loads(again.stdout)["job"]
+    assert done["name"] == f"jobs/{job}"
+    assert leftovers(out) == ["a.mkv"]
+    gone = (done["source"]["object"], done["output"]["object"])
     assert not {one["name"] for one in objects(farm)} & set(gone)
-    anew = dcctl(*transcode, "--overwrite", "--json", env=env)
-    assert json.loads(anew.stdout)["job"]["name"] != job["name"]
+    anew = dcctl(*transcode, "--overwrite", "--json")
+    assert json.loads(anew.stdout)["job"]["name"] != done["name"]
 
 
 def test_a_transcode_that_was_killed_in_its_upload_goes_on_there(
-    farm: Up, clips: Clips, tmp_path: Path, start: Callable[..., Run]
+    farm: Up, relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     transcode = (
-        "transcode", clips.heavy(), "-o", tmp_path / "a.mkv", "-p", "copy", "--keep",
-        "--label", f"show={tmp_path.name}", "--server", farm.address, "--progress", "json",
+        "transcode", own_long, "-o", tmp_path / "a.mkv", "-p", "copy", "--keep",
+        "--label", f"show={tmp_path.name}", "--server", relay.address,
     )  # fmt: skip
-    for stored in objects(farm):  # of another test: it would not be sent
-        dcctl("objects", "rm", "--yes", stored["name"], "--server", farm.address)
-    run = start(*transcode, env=env)
-    run.event(lambda e: e["event"] == "upload" and e["done_bytes"] > 1_000_000)
-    run.process.send_signal(signal.SIGKILL)
-    run.process.wait()
-    again = start(*transcode, env=env)
+    kill_at(relay, Way.UP, start, *transcode)
+    again = start(*transcode, "--progress", "json")
     assert "going on with job" in again.event(lambda e: e["event"] == "note")["message"]
     assert again.event(lambda e: e["event"] == "upload")["done_bytes"] > 0
     code, _, stderr = again.end()
@@ -142,16 +163,19 @@ def test_a_transcode_that_was_killed_in_its_upload_goes_on_there(
 
 
 def test_a_result_that_could_not_be_placed_is_fetched_by_the_same_command(
-    farm: Up, own_clip: Path, tmp_path: Path, start: Callable[..., Run]
+    relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:
-    env = {"XDG_STATE_HOME": str(tmp_path / "state")}
     out = tmp_path / "a.mp4"
-    transcode = ("transcode", own_clip, "-o", out, "-p", "h264-480p", "--server", farm.address)
-    run = start(*transcode, "--progress", "json", env=env)
+    transcode = ("transcode", own_long, "-o", out, "-p", "copy", "--server", relay.address)
+
+    def stand_in_the_way(_data: bytearray, _index: int) -> None:
+        out.write_text("in the way")
+
+    relay.plan(Way.UP, _MIDDLE_BYTES, stand_in_the_way)
+    run = start(*transcode, "--progress", "json")
     job = run.event(lambda e: e["event"] == "job")["job"]["name"]
-    out.write_text("in the way")
     assert run.end()[0] == 7
-    again = dcctl(*transcode, "--overwrite", "--json", env=env)
+    again = dcctl(*transcode, "--overwrite", "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["job"]["name"] == job
     assert out.stat().st_size > 1000
