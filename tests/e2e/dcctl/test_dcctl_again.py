@@ -122,6 +122,18 @@ def test_submit_again_tries_only_the_inputs_that_failed(
     dcctl("jobs", "cancel", *jobs, "--server", idle.address)
 
 
+def test_submit_again_makes_a_new_job_when_the_result_of_the_first_is_gone(
+    farm: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    submit = ("submit", own_clip, tmp_path / "none.mp4", "-p", "copy", "--server", farm.address)
+    first = dcctl(*submit).stdout.strip()
+    dcctl("jobs", "watch", first, "--server", farm.address)
+    dcctl("objects", "rm", "--yes", job_output(farm, first), "--server", farm.address)
+    again = dcctl(*submit)
+    assert again.returncode == 3
+    assert again.stdout.strip() != first
+
+
 def test_a_transcode_that_was_killed_goes_on_with_its_job(
     farm: Up, relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:

@@ -1,4 +1,4 @@
-"""What a transcode can begin with: a job that an earlier one left, or a file that is stored."""
+"""What a job can begin with: the job that an earlier run left, or a file that is stored."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from distconv.client.job import Job
 from distconv.client.new_job import NewJob
-from distconv.client.stored import ObjectState, StoredObject
-from distconv.client.unended_run import UnendedRun
+from distconv.client.stored import ObjectState, StoredObject, nothing_sent
+from distconv.client.unended_run import AskedJob, UnendedRun
 from distconv.core.errors import FailedPreconditionError, NotFoundError
 from distconv.core.states import JobState
 
@@ -31,10 +31,12 @@ class Begun:
     is_ours: bool = False
 
 
-class TranscodeStart:
-    """Creates the job of a transcode, or finds the one that the same transcode left.
+class JobStart:
+    """Creates the job of a file, or finds the one that the same run before left.
 
-    `unended` remembers what was asked for under `key`; None: nothing is remembered.
+    `unended` remembers what was asked for under `key`. With `keep` nothing is begun on
+    what whoever has sent it removes again. `on_note` is told what spares work;
+    `tell_left` says it of a job that was left.
     """
 
     def __init__(
@@ -43,37 +45,36 @@ class TranscodeStart:
         order: NewJob,
         *,
         keep: bool,
-        unended: UnendedRun | None,
+        unended: UnendedRun,
         key: str,
         on_note: Callable[[str], None],
+        tell_left: Callable[[Job], str],
     ) -> None:
+        """Take the job without its source: `order`."""
         self._client = client
         self._order = order
         self._keep = keep
         self._unended = unended
         self._key = key
         self._on_note = on_note
+        self._tell_left = tell_left
 
     async def create(self, source: str) -> Job:
         """Create the job on an object. Raises what `Client.create_job` does."""
-        order = replace(self._order, source=source)
-        if self._unended is not None:
-            asked = self._unended.ask(self._key, source)
-            order = replace(order, request_id=asked.request_id)
-        return await self._client.create(order)
+        asked = self._unended.ask(self._key, source)
+        return await self._asked(asked)
 
     async def begun(self, source: Path) -> Begun | None:
         """Return what there is to go on with; None when the source has to be sent."""
         return await self._left() or await self._on_stored(source)
 
     async def _left(self) -> Begun | None:
-        """Return the job that an earlier transcode left, if its result is still to be had."""
-        asked = self._unended.asked(self._key) if self._unended is not None else None
+        """Return the job that an earlier run left, if its result is still to be had."""
+        asked = self._unended.asked(self._key)
         if asked is None:
             return None
-        order = replace(self._order, source=asked.source, request_id=asked.request_id)
         try:
-            job = await self._client.create(order)
+            job = await self._asked(asked)
         except (NotFoundError, FailedPreconditionError):
             return None  # the job or its source was deleted meanwhile
         if job.delete_time is not None or job.state in (JobState.FAILED, JobState.CANCELLED):
@@ -81,7 +82,7 @@ class TranscodeStart:
         if job.output is not None and await self._stored(job.output.object) is None:
             return None
         stored = await self._stored(asked.source)
-        self._on_note(f"going on with job {job.id}, which an earlier transcode left ({job.state})")
+        self._on_note(self._tell_left(job))
         return Begun(
             job=job,
             needs_source=stored is not None and stored.state is not ObjectState.COMMITTED,
@@ -90,7 +91,7 @@ class TranscodeStart:
 
     async def _on_stored(self, source: Path) -> Begun | None:
         stored = await self._client.find_stored(source)
-        # What another transcode removes again is nothing to keep.
+        # What a transcode removes again is nothing to keep.
         if stored is None or (stored.is_transient and self._keep):
             return None
         try:
@@ -99,8 +100,12 @@ class TranscodeStart:
             if error.metadata.get("field") != "job.source.object":
                 raise
             return None  # it was deleted meanwhile
-        self._on_note(f"'{source}' is stored already as {stored.name}: nothing was sent")
+        self._on_note(nothing_sent(source, stored))
         return Begun(job=job, is_ours=stored.is_transient)
+
+    async def _asked(self, asked: AskedJob) -> Job:
+        order = replace(self._order, source=asked.source, request_id=asked.request_id)
+        return await self._client.create(order)
 
     async def _stored(self, name: str) -> StoredObject | None:
         with suppress(NotFoundError):

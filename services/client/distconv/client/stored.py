@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 
 from distconv.core.descriptions import TRANSIENT_LABEL
 from distconv.core.names import bare
@@ -47,6 +48,11 @@ class StoredObject:
     def is_transient(self) -> bool:
         """Tell whether whoever has sent it removes it again: the source of a transcode."""
         return TRANSIENT_LABEL in self.labels
+
+
+def nothing_sent(source: Path, stored: StoredObject) -> str:
+    """Say that a file was not sent, since it is stored."""
+    return f"'{source}' is stored already as {stored.name}: nothing was sent"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,19 +5,19 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from distconv.client.failures import JobCancelledError, JobFailedError
 from distconv.client.job import Job, JobOutput
+from distconv.client.job_start import Begun, JobStart
 from distconv.client.local import check_output, check_source
 from distconv.client.new_job import NewJob
 from distconv.client.output_follower import OutputFollower
 from distconv.client.remembered import file_key
 from distconv.client.stored import StoredObject, Transfer
-from distconv.client.transcode_start import Begun, TranscodeStart
 from distconv.client.unended_run import UnendedRun
 from distconv.core.descriptions import TRANSIENT_LABEL
 from distconv.core.errors import (
@@ -88,23 +88,24 @@ class Transcoding:
         if where is not None:
             known_by = {"order": order.likeness(), "keep": self._keep, **where}
             key = await asyncio.to_thread(_key, source, output, known_by)
-        with UnendedRun([key]) if key else nullcontext() as unended:
-            start = TranscodeStart(
+        with UnendedRun([key] if key else ()) as unended:
+            start = JobStart(
                 self._client,
                 order,
                 keep=self._keep,
                 unended=unended,
                 key=key,
                 on_note=self._on_note,
+                tell_left=_left,
             )
             try:
                 return await self._run(source, output, start, overwrite=overwrite)
             finally:
-                if unended is not None and self._is_over:
+                if self._is_over:
                     unended.done()
 
     async def _run(
-        self, source: Path, output: Path, start: TranscodeStart, *, overwrite: bool
+        self, source: Path, output: Path, start: JobStart, *, overwrite: bool
     ) -> TranscodeResult:
         follower = OutputFollower(
             self._client, output, overwrite=overwrite, on_progress=self._on_progress
@@ -119,7 +120,7 @@ class Transcoding:
         return TranscodeResult(job=job, output=result, path=output)
 
     async def _finished_somehow(
-        self, source: Path, start: TranscodeStart, follower: OutputFollower
+        self, source: Path, start: JobStart, follower: OutputFollower
     ) -> tuple[Job, JobOutput]:
         begun = await start.begun(source)
         if begun is not None:
@@ -137,7 +138,7 @@ class Transcoding:
         return await self._finished_or_called_off(job)
 
     async def _at_once(
-        self, source: Path, start: TranscodeStart, follower: OutputFollower, begun: Begun | None
+        self, source: Path, start: JobStart, follower: OutputFollower, begun: Begun | None
     ) -> tuple[Job, JobOutput]:
         async with self._client.open_upload(
             source,
@@ -162,7 +163,7 @@ class Transcoding:
                     task.cancel()
                 await asyncio.gather(sending, working, return_exceptions=True)
 
-    async def _created(self, source: str, start: TranscodeStart) -> Job:
+    async def _created(self, source: str, start: JobStart) -> Job:
         creating = start.create(source)
         job = await self._created_or_called_off(asyncio.ensure_future(creating))
         # From here on the job needs its source, until it is known to have ended.
@@ -238,6 +239,10 @@ class Transcoding:
     async def _delete(self, name: str) -> None:
         with suppress(DistconvError):
             await self._client.delete_object(name, timeout_s=_CALL_OFF_S)
+
+
+def _left(job: Job) -> str:
+    return f"going on with job {job.id}, which an earlier transcode left ({job.state})"
 
 
 def _key(source: Path, output: Path, known_by: Mapping[str, object]) -> str:

@@ -21,7 +21,7 @@ from distconv.client.cli.views import View, make_view
 from distconv.client.cli.when import When
 from distconv.client.client import Client
 from distconv.client.local import check_output, sendable_name
-from distconv.client.stored import CollectedObject, StoragePool, StoredObject
+from distconv.client.stored import CollectedObject, StoragePool, StoredObject, nothing_sent
 from distconv.core.descriptions import JOB_LABEL
 from distconv.core.errors import DamagedObjectError, NotFoundError
 from distconv.core.names import bare
@@ -112,7 +112,7 @@ def put_command(*, files: tuple[Path, ...], labels: dict[str, str], progress: st
             if (stored := await client.find_stored(Path(file))) and _is_called(
                 stored, Path(file), labels
             ):
-                view.note(f"'{file}' is stored already as {stored.name}: nothing was sent")
+                view.note(nothing_sent(Path(file), stored))
                 return stored
             return await client.upload(
                 Path(file),

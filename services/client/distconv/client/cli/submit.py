@@ -1,7 +1,7 @@
 """dcctl submit: upload videos and create a job for each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,14 @@ from distconv.client.cli.running import run, telling_if_interrupted
 from distconv.client.cli.views import View, make_view
 from distconv.client.client import Client
 from distconv.client.job import Job
+from distconv.client.job_start import JobStart
 from distconv.client.local import check_source
 from distconv.client.new_job import NewJob
 from distconv.client.remembered import file_key
-from distconv.client.unended_run import AskedJob, UnendedRun
-from distconv.core.errors import DistconvError, NotFoundError
-from distconv.core.profile import Container, Profile
-from distconv.core.states import JobState
+from distconv.client.unended_run import UnendedRun
+from distconv.core.errors import DistconvError
+from distconv.core.profile import Container
 from distconv.core.transfer import TransferMode
-
-# Whoever runs the command again does not want such a job, but another try.
-_UNWANTED = (JobState.FAILED, JobState.CANCELLED)
 
 
 @click.command("submit", short_help="Upload videos and create a job for each.")
@@ -76,7 +73,8 @@ def command(
     common = Common.current()
     from_file(profile)
     with make_view(progress, as_json=common.as_json) as view:
-        order = _Order(
+        order = NewJob(
+            source="",
             profile=profile,
             container=Container(container) if container else None,
             priority=priority,
@@ -107,52 +105,6 @@ class _Submitted:
         return {"input": str(self.source), **jsonable(self.job)}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """What every job of a run is to be like."""
-
-    profile: str | Profile
-    container: Container | None
-    priority: int
-    labels: dict[str, str]
-    transfer_mode: TransferMode | None
-    max_retries: int | None
-
-    async def create(
-        self, client: Client, stored: str, *, file_name: str, request_id: str = ""
-    ) -> Job:
-        """Create a job on an object; see `Client.create_job`."""
-        return await client.create_job(
-            source=stored,
-            profile=self.profile,
-            file_name=file_name,
-            container=self.container,
-            priority=self.priority,
-            labels=self.labels,
-            transfer_mode=self.transfer_mode,
-            max_retries=self.max_retries,
-            request_id=request_id,
-        )
-
-    def keys(self, sources: Sequence[Path], **where: str) -> list[str]:
-        """Return what the job of each source is known by; a file named twice has two jobs."""
-        like = NewJob(
-            source="",
-            profile=self.profile,
-            container=self.container,
-            priority=self.priority,
-            labels=self.labels,
-            transfer_mode=self.transfer_mode,
-            max_retries=self.max_retries,
-        ).likeness()
-        named: Counter[Path] = Counter()
-        keys = []
-        for source in sources:
-            named[source] += 1
-            keys.append(file_key(source, order=like, time=named[source], **where))
-        return keys
-
-
 class _Submission:
     """One run of the command."""
 
@@ -162,7 +114,7 @@ class _Submission:
         self._errors: list[tuple[Path, DistconvError]] = []
         self._several = False
 
-    async def run(self, sources: tuple[Path, ...], order: _Order) -> list[_Submitted]:
+    async def run(self, sources: tuple[Path, ...], order: NewJob) -> list[_Submitted]:
         """Submit every source that can be."""
         self._several = len(sources) > 1
         usable = [source for source in sources if self._is_usable(source)]
@@ -171,7 +123,7 @@ class _Submission:
         async with open_client(self._common, note=self._view.note) as client:
             sent, _ = await chosen(client, str(order.profile), order.container)
             order = replace(order, profile=sent)
-            keys = order.keys(usable, server=client.address, tenant=self._common.tenant)
+            keys = _keys(usable, order, server=client.address, tenant=self._common.tenant)
             after = "jobs that were submitted go on; the same command submits the others"
             with telling_if_interrupted(after, self._view.note), UnendedRun(keys) as unended:
                 jobs = [
@@ -211,14 +163,26 @@ class _Submission:
         return True
 
     async def _submit(
-        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
+        self, client: Client, source: Path, order: NewJob, unended: UnendedRun, key: str
     ) -> Job | None:
+        start = JobStart(
+            client,
+            replace(order, file_name=source.name),
+            keep=True,
+            unended=unended,
+            key=key,
+            on_note=self._view.note,
+            tell_left=lambda job: (
+                f"'{source}' was submitted as job {job.id} by a run that did not end: "
+                "no second job was made"
+            ),
+        )
         try:
-            job = (
-                await self._asked_before(client, source, order, unended.asked(key))
-                or await self._on_stored(client, source, order, unended, key)
-                or await self._on_sent(client, source, order, unended, key)
-            )
+            begun = await start.begun(source)
+            if begun is not None:
+                job = begun.job
+            else:
+                job = await self._on_sent(client, source, order.labels, start)
         except DistconvError as error:
             self._fail(source, error)
             return None
@@ -229,58 +193,28 @@ class _Submission:
                 print(job.id, flush=True)
         return job
 
-    async def _asked_before(
-        self, client: Client, source: Path, order: _Order, asked: AskedJob | None
-    ) -> Job | None:
-        """Return the job that a run which did not end has asked for; None when it is of no use."""
-        if asked is None:
-            return None
-        try:
-            job = await order.create(
-                client, asked.source, file_name=source.name, request_id=asked.request_id
-            )
-        except NotFoundError:  # the job, or what it was to be made of, was deleted meanwhile
-            return None
-        if job.state in _UNWANTED or job.delete_time is not None:
-            return None
-        self._view.note(
-            f"'{source}' was submitted as job {job.id} by a run that did not end: "
-            "no second job was made"
-        )
-        return job
-
-    async def _on_stored(
-        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
-    ) -> Job | None:
-        """Create the job on what is stored already; None when that has to be sent."""
-        stored = await client.find_stored(source)
-        if stored is None or stored.is_transient:
-            return None
-        try:
-            job = await self._asked(client, source, order, unended.ask(key, stored.name))
-        except NotFoundError as error:
-            if error.metadata.get("field") != "job.source.object":
-                raise
-            return None  # it was deleted meanwhile
-        self._view.note(f"'{source}' is stored already as {stored.name}: nothing was sent")
-        return job
-
     async def _on_sent(
-        self, client: Client, source: Path, order: _Order, unended: UnendedRun, key: str
+        self, client: Client, source: Path, labels: Mapping[str, str], start: JobStart
     ) -> Job:
         stored = await client.upload(
             source,
-            labels=order.labels,
+            labels=labels,
             resume=True,
             on_progress=resumable_steps(self._view, f"the upload of '{source}'"),
         )
-        return await self._asked(client, source, order, unended.ask(key, stored.name))
-
-    async def _asked(self, client: Client, source: Path, order: _Order, asked: AskedJob) -> Job:
-        return await order.create(
-            client, asked.source, file_name=source.name, request_id=asked.request_id
-        )
+        return await start.create(stored.name)
 
     def _fail(self, source: Path, error: DistconvError) -> None:
         self._errors.append((source, error))
         Failing().report(error)
+
+
+def _keys(sources: Sequence[Path], order: NewJob, **where: str) -> list[str]:
+    """Return what the job of each source is known by; a file named twice has two jobs."""
+    like = order.likeness()
+    named: Counter[Path] = Counter()
+    keys = []
+    for source in sources:
+        named[source] += 1
+        keys.append(file_key(source, order=like, time=named[source], **where))
+    return keys
