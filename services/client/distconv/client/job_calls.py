@@ -67,9 +67,9 @@ class JobCalls(Calls):
             transfer_mode=transfer_mode,
             request_id=request_id,
         )
-        return await self.create(new)
+        return await self.create_new_job(new)
 
-    async def create(self, new: NewJob) -> Job:
+    async def create_new_job(self, new: NewJob) -> Job:
         """Create a job as it is written down; see `create_job`."""
         connection = self._connection
         response = await connection.persistently(connection.dispatch.CreateJob, new.request())

@@ -105,7 +105,7 @@ class JobStart:
 
     async def _asked(self, asked: AskedJob) -> Job:
         order = replace(self._order, source=asked.source, request_id=asked.request_id)
-        return await self._client.create(order)
+        return await self._client.create_new_job(order)
 
     async def _stored(self, name: str) -> StoredObject | None:
         with suppress(NotFoundError):
