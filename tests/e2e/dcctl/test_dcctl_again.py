@@ -97,11 +97,11 @@ def test_submit_makes_no_second_job_after_it_was_killed(
     again = dcctl(*submit)
     assert again.returncode == 0, again.stderr
     assert again.stdout.split()[0] == first[0]
-    assert f"submitted as job {first[0]} by a run that did not end" in again.stderr
+    assert f"submitted as job {first[0]} by an earlier run" in again.stderr
     assert len(jobs_of(idle, label)) == 2
     on_purpose = dcctl(*submit)
     assert on_purpose.returncode == 0, on_purpose.stderr
-    assert "did not end" not in on_purpose.stderr
+    assert "earlier run" not in on_purpose.stderr
     jobs = jobs_of(idle, label)
     assert len(jobs) == 4
     dcctl("jobs", "cancel", *jobs, "--server", idle.address)

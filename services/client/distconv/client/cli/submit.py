@@ -66,9 +66,10 @@ def command(
     An input that fails is reported and the others go on; the exit code is then
     that of the first that failed.
 
-    When it ends early, whatever ends it, or some inputs failed, the same command
-    within a day makes no second job of an input, unless the first has failed or
-    was cancelled. After that, or when all went well, it makes new ones.
+    When it ends early, whatever ends it, or some inputs failed, a command within a
+    day that names the same file, profile and options makes no second job of it,
+    unless the first has failed or was cancelled, or its result is gone. After that,
+    or when all went well, it makes new ones.
     """
     common = Common.current()
     from_file(profile)
@@ -173,8 +174,8 @@ class _Submission:
             key=key,
             on_note=self._view.note,
             tell_left=lambda job: (
-                f"'{source}' was submitted as job {job.id} by a run that did not end: "
-                "no second job was made"
+                f"'{source}' was submitted as job {job.id} by an earlier run that did not "
+                "succeed wholly: no second job was made"
             ),
         )
         try:
