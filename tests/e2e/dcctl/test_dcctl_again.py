@@ -174,6 +174,22 @@ def test_a_transcode_that_was_killed_in_its_upload_goes_on_there(
     assert len(jobs_of(farm, f"show={tmp_path.name}")) == 1
 
 
+def test_a_transcode_of_an_embedded_server_goes_on_in_its_data_folder(
+    own_clip: Path, tmp_path: Path, start: Callable[..., Run]
+) -> None:
+    transcode = (
+        "transcode", own_clip, "-o", tmp_path / "a.mp4", "-p", "h264-480p", "--embedded",
+        "--data-dir", tmp_path / "data",
+    )  # fmt: skip
+    run = start(*transcode, "--progress", "json")
+    job = run.event(lambda e: e["event"] == "job")["job"]["name"]  # its engine is starting yet
+    run.process.send_signal(signal.SIGKILL)
+    run.process.wait()
+    again = dcctl(*transcode, "--json")
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["job"]["name"] == job
+
+
 def test_a_result_that_could_not_be_placed_is_fetched_by_the_same_command(
     relay: Relay, own_long: Path, tmp_path: Path, start: Callable[..., Run]
 ) -> None:

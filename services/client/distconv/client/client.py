@@ -62,6 +62,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         on_break: Callable[[Break], None] | None = None,
         tenant: str = "",
         tls_ca: Path | None = None,
+        known_as: str = "",
     ) -> None:
         """Take the server's address, and the tenant to act for; empty: one's own.
 
@@ -71,9 +72,13 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         An address is `host:port`. Those of replicas are a list, or one text that
         separates them by commas: the client stays with one that answers and goes
         on to the next when that is away; watches move by themselves.
+
+        `known_as` is what unfinished work is remembered by, for a server whose address is
+        another each time; empty: the address.
         """
         super().__init__()
         self.address = address if isinstance(address, str) else ",".join(address)
+        self.known_as = known_as or self.address
         self._tenant = tenant
         self._tls_ca = tls_ca
         self._reconnect = reconnect
@@ -139,7 +144,7 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
                 return await upload(self._connection, file, called, on_progress)
             with RememberedUpload.of(
                 source,
-                server=self.address,
+                server=self.known_as,
                 tenant=self._tenant,
                 file_name=called.file_name,
                 labels=dict(called.labels),
@@ -273,5 +278,5 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
             labels=labels or {},
             transfer_mode=transfer_mode,
         )
-        where = {"server": self.address, "tenant": self._tenant} if resume else None
+        where = {"server": self.known_as, "tenant": self._tenant} if resume else None
         return await transcoding.run(source, output, order, overwrite=overwrite, where=where)

@@ -19,6 +19,7 @@ def open_client(
     common: Common,
     *,
     address: str = "",
+    known_as: str = "",
     reconnect: timedelta = DEFAULT_RECONNECT,
     note: Callable[[str], None] | None = None,
 ) -> Client:
@@ -40,6 +41,7 @@ def open_client(
         on_break=on_break,
         tenant=common.tenant,
         tls_ca=common.tls_ca,
+        known_as=known_as,
     )
 
 

@@ -124,7 +124,7 @@ class _Submission:
         async with open_client(self._common, note=self._view.note) as client:
             sent, _ = await chosen(client, str(order.profile), order.container)
             order = replace(order, profile=sent)
-            keys = _keys(usable, order, server=client.address, tenant=self._common.tenant)
+            keys = _keys(usable, order, server=client.known_as, tenant=self._common.tenant)
             after = "jobs that were submitted go on; the same command submits the others"
             with telling_if_interrupted(after, self._view.note), UnendedRun(keys) as unended:
                 jobs = [

@@ -205,7 +205,11 @@ class _Command:
     async def _at(self, where: Place) -> Outcome:
         wish = self._wish
         async with open_client(
-            self._common, address=where.address, reconnect=wish.reconnect, note=self._view.note
+            self._common,
+            address=where.address,
+            known_as=where.known_as,
+            reconnect=wish.reconnect,
+            note=self._view.note,
         ) as client:
             profile, applied = await chosen(client, wish.profile, wish.container)
             output = placed(wish.output, stem=wish.source.stem, container=applied.container)
@@ -224,8 +228,8 @@ class _Command:
                     # What is in a folder that is about to be removed needs no tidying.
                     keep=wish.keep or where.ephemeral,
                     overlap=wish.overlap,
-                    # What was left at a server that ended with its command is gone.
-                    resume=where.system is None,
+                    # What was left in a folder that was removed is gone.
+                    resume=not where.ephemeral,
                     on_progress=self._step,
                     on_note=self._view.note,
                 )

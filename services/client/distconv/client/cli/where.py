@@ -21,9 +21,13 @@ Note = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A server to work with; `system` is set when embedded, `ephemeral` when it ends with us."""
+    """A server to work with; `system` is set when embedded, `ephemeral` when it ends with us.
+
+    `known_as` is what unfinished work there is remembered by; empty: its address.
+    """
 
     address: str
+    known_as: str = ""
     system: System | None = None
     ephemeral: bool = False
 
@@ -70,7 +74,13 @@ async def place(
             check_room(folder, room_bytes, what="the embedded server's copy of the video")
         spec = SystemSpec(data_dir=folder.absolute())
         async with System(spec, note=_only_trouble(note)) as system:
-            yield Place(address=system.address, system=system, ephemeral=data_dir is None)
+            yield Place(
+                address=system.address,
+                # It listens on another port each time.
+                known_as=f"data folder {folder.resolve()}",
+                system=system,
+                ephemeral=data_dir is None,
+            )
 
 
 def _only_trouble(note: Note) -> Note:
