@@ -12,17 +12,23 @@ from distconv.v1 import engine_pb2
 @pytest.fixture(autouse=True)
 def engines(fake: FakeSystem) -> None:
     fake.state.engines.clear()
-    for engine, called in (
-        ("1m8kqg302m585z1v", "attic"),
-        ("2m8kqg302m585z1v", "cellar"),
-        ("3m8kqg302m585z1v", "cellar"),
-        ("4m8kqg302m585z1v", "1m8k"),
+    for engine, called, state in (
+        ("1m8kqg302m585z1v", "attic", engine_pb2.ENGINE_STATE_ONLINE),
+        ("2m8kqg302m585z1v", "cellar", engine_pb2.ENGINE_STATE_ONLINE),
+        ("3m8kqg302m585z1v", "cellar", engine_pb2.ENGINE_STATE_ONLINE),
+        ("4m8kqg302m585z1v", "1m8k", engine_pb2.ENGINE_STATE_ONLINE),
+        ("5m8kqg302m585z1v", "shed", engine_pb2.ENGINE_STATE_REVOKED),
+        ("6m8kqg302m585z1v", "shed", engine_pb2.ENGINE_STATE_OFFLINE),
+        ("7m8kqg302m585z1v", "loft", engine_pb2.ENGINE_STATE_REVOKED),
+        ("8m8kqg302m585z1v", "loft", engine_pb2.ENGINE_STATE_OFFLINE),
+        ("9m8kqg302m585z1v", "loft", engine_pb2.ENGINE_STATE_MAINTENANCE),
+        ("0m8kqg302m585z1v", "cabin", engine_pb2.ENGINE_STATE_REVOKED),
     ):
         fake.state.engines.append(
             engine_pb2.Engine(
                 name=f"engines/{engine}",
                 display_name=called,
-                state=engine_pb2.ENGINE_STATE_ONLINE,
+                state=state,
             )
         )
 
@@ -34,6 +40,9 @@ def engines(fake: FakeSystem) -> None:
         ("2m8kqg", "2m8kqg302m585z1v"),
         ("3m8kqg302m585z1v", "3m8kqg302m585z1v"),
         ("engines/1m8k", "1m8k"),  # an id in any case
+        ("shed", "6m8kqg302m585z1v"),  # the other is revoked
+        ("loft", "9m8kqg302m585z1v"),  # one is revoked, one has gone
+        ("cabin", "0m8kqg302m585z1v"),  # revoked, but the only one
         ("barn", "barn"),  # the server says that there is none
     ],
 )
@@ -48,4 +57,6 @@ async def test_what_may_be_several_is_refused_with_their_ids(client: Client, giv
     with pytest.raises(NotFoundError, match="say the id of one") as caught:
         await engine_id(client, given)
     assert "m8kqg302m585z1v (" in caught.value.message
+    assert ", ONLINE)" in caught.value.message
     assert caught.value.message.count("m8kqg302m585z1v") == 2
+    assert caught.value.metadata["engines"].count("m8kqg302m585z1v") == 2
