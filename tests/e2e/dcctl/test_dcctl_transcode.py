@@ -212,3 +212,15 @@ def test_a_result_is_not_fetched_under_a_name_of_another_kind(
     assert f"name it '{tmp_path / 'a.mp4'}'" in error["message"]
     assert leftovers(tmp_path) == []
     assert dcctl("download", job, "--wait", "-o", tmp_path / "a", *server).returncode == 0
+
+
+def test_a_result_that_is_no_longer_stored_is_said_to_be_gone(
+    farm: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    server = ("--server", farm.address)
+    done = dcctl("transcode", own_clip, "-o", tmp_path / "a.mkv", "-p", "copy", "--json", *server)
+    job = json.loads(done.stdout)["job"]["name"].removeprefix("jobs/")
+    gone = dcctl("download", job, "-o", tmp_path / "b.mkv", *server)
+    assert gone.returncode != 0
+    assert f"the result of job {job} is no longer stored" in gone.stderr
+    assert leftovers(tmp_path) == ["a.mkv"]

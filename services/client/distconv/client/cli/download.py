@@ -16,7 +16,7 @@ from distconv.client.client import Client
 from distconv.client.failures import JobCancelledError, JobFailedError
 from distconv.client.job import Job, JobOutput
 from distconv.client.local import check_output
-from distconv.core.errors import FailedPreconditionError
+from distconv.core.errors import FailedPreconditionError, NotFoundError
 from distconv.core.ids import parse_id_prefix
 from distconv.core.names import bare
 from distconv.core.states import JobState
@@ -63,7 +63,10 @@ async def _download(
         result = _result(job)
         path = within(output, result_name(job))
         check_output(path, overwrite=overwrite)
-        await fetch(client, view, result.object, path, overwrite=overwrite)
+        try:
+            await fetch(client, view, result.object, path, overwrite=overwrite)
+        except NotFoundError as error:
+            raise _gone(job, error) from error
         return path.absolute(), result
 
 
@@ -85,3 +88,11 @@ def _result(job: Job) -> JobOutput:
             f"job {job.id} is {job.state} and has no result yet; pass --wait to wait for it"
         )
     return job.output
+
+
+def _gone(job: Job, error: NotFoundError) -> NotFoundError:
+    return NotFoundError(
+        f"the result of job {job.id} is no longer stored ('dcctl transcode' removes it once it "
+        "has fetched it, unless --keep); submit the file again",
+        metadata={**error.metadata, "job": job.name},
+    )
