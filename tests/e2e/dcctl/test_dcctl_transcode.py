@@ -212,6 +212,12 @@ def test_a_result_is_not_fetched_under_a_name_of_another_kind(
     assert f"name it '{tmp_path / 'a.mp4'}'" in error["message"]
     assert leftovers(tmp_path) == []
     assert dcctl("download", job, "--wait", "-o", tmp_path / "a", *server).returncode == 0
+    shown = dcctl("jobs", "get", job, "--json", *server)
+    result = json.loads(shown.stdout)["job"]["output"]["object"]
+    refused = dcctl("objects", "get", result, "-o", tmp_path / "a.mkv", *server)
+    assert refused.returncode == 3
+    assert f"the result of job {job} is MP4" in refused.stderr
+    assert dcctl("objects", "get", result, "-o", tmp_path / "b.mp4", *server).returncode == 0
 
 
 def test_a_result_that_is_no_longer_stored_is_said_to_be_gone(

@@ -12,7 +12,7 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.job_options import progress_option, read_labels
 from distconv.client.cli.jsonable import print_json
-from distconv.client.cli.naming import result_name, within
+from distconv.client.cli.naming import check_ending, result_container, result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.resuming import fetch, resumable_steps
 from distconv.client.cli.running import run
@@ -20,6 +20,7 @@ from distconv.client.cli.tables import print_table
 from distconv.client.cli.views import View, make_view
 from distconv.client.cli.when import When
 from distconv.client.client import Client
+from distconv.client.job import Job
 from distconv.client.local import check_output, sendable_name
 from distconv.client.stored import CollectedObject, StoragePool, StoredObject, nothing_sent
 from distconv.core.descriptions import JOB_LABEL
@@ -141,6 +142,7 @@ def get_command(*, name: str, output: Path, overwrite: bool, progress: str) -> i
     """Fetch OBJECT into a file, which appears whole, checked against its digest, or not at all.
 
     When it ends early, whatever ends it, the same command goes on where it broke off.
+    Of a job's result an output whose ending is of another container is refused.
     """
     common = Common.current()
     with make_view(progress, as_json=common.as_json) as view:
@@ -267,19 +269,21 @@ async def _got(
 ) -> tuple[Path, StoredObject]:
     async with open_client(common, note=view.note) as client:
         stored = await client.get_object(name)
-        path = within(output, await _file_name(client, stored))
+        job = await _job(client, stored)
+        if job is not None and job.output is not None and job.output.object == stored.name:
+            check_ending(output, result_container(job), what=f"the result of job {job.id}")
+        path = within(output, stored.file_name or (result_name(job) if job else stored.id))
         check_output(path, overwrite=overwrite)
         await fetch(client, view, stored.name, path, overwrite=overwrite)
         return path.absolute(), stored
 
 
-async def _file_name(client: Client, stored: StoredObject) -> str:
-    """Return what the file of a stored one is called: as it was, or like the source of its job."""
-    name = stored.file_name
-    if not name and stored.job:
-        with suppress(NotFoundError):  # it is deleted, or what the label says was never one
-            name = result_name(await client.get_job(stored.job))
-    return name or stored.id
+async def _job(client: Client, stored: StoredObject) -> Job | None:
+    """Return the job that an object was made for; None when it is deleted, or never was one."""
+    if stored.job:
+        with suppress(NotFoundError):
+            return await client.get_job(stored.job)
+    return None
 
 
 def _is_called(stored: StoredObject, file: Path, labels: dict[str, str]) -> bool:
