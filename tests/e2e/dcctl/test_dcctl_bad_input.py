@@ -105,7 +105,10 @@ def test_a_profile_that_the_container_cannot_hold(farm: Up, clips: Clips, out: P
         "transcode", clips.tiny, "-o", out / "a.webm", "-p", "h264-480p", "--server", farm.address
     )
     assert done.returncode == 3
-    assert "webm" in done.stderr
+    assert (
+        "'a.webm' cannot hold what profile 'h264-480p' makes (h264); name it 'a.mp4' or 'a.mkv', "
+        "or choose a vp9 or av1 profile"
+    ) in done.stderr
     assert "uploaded" not in done.stderr
 
 

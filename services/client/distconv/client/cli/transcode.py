@@ -211,7 +211,12 @@ class _Command:
             reconnect=wish.reconnect,
             note=self._view.note,
         ) as client:
-            profile, applied = await chosen(client, wish.profile, wish.container)
+            profile, applied = await chosen(
+                client,
+                wish.profile,
+                wish.container,
+                output=wish.output if wish.output.suffix else None,
+            )
             output = placed(wish.output, stem=wish.source.stem, container=applied.container)
             check_output(output, overwrite=wish.overwrite, source=wish.source)
             began = time.monotonic()
