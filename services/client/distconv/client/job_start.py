@@ -23,12 +23,14 @@ if TYPE_CHECKING:
 class Begun:
     """A job that exists.
 
-    `needs_source`: its source is not wholly sent; `is_ours`: it is removed afterwards.
+    `needs_source`: its source is not wholly sent; `is_ours`: it is removed afterwards;
+    `was_left`: an earlier run has begun it.
     """
 
     job: Job
     needs_source: bool = False
     is_ours: bool = False
+    was_left: bool = False
 
 
 class JobStart:
@@ -87,6 +89,7 @@ class JobStart:
             job=job,
             needs_source=stored is not None and stored.state is not ObjectState.COMMITTED,
             is_ours=stored is not None and stored.is_transient,
+            was_left=True,
         )
 
     async def _on_stored(self, source: Path) -> Begun | None:

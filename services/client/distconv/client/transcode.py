@@ -37,11 +37,15 @@ _CALL_OFF_S = 2.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TranscodeResult:
-    """What came of it: the finished job, and where its output lies now."""
+    """What came of it: the finished job, and where its output lies now.
+
+    `was_left`: an earlier call had begun the job.
+    """
 
     job: Job
     output: JobOutput
     path: Path
+    was_left: bool = False
 
 
 class Transcoding:
@@ -65,6 +69,7 @@ class Transcoding:
         self._disposable: list[str] = []
         # Another's source is no business of ours.
         self._owns_source = True
+        self._was_left = False
         # A job that has ended as it was to, or was called off, is nothing to go on with.
         self._is_over = False
 
@@ -117,7 +122,7 @@ class Transcoding:
             self._disposable.append(result.object)
         finally:
             await asyncio.shield(self._tidy(follower))
-        return TranscodeResult(job=job, output=result, path=output)
+        return TranscodeResult(job=job, output=result, path=output, was_left=self._was_left)
 
     async def _finished_somehow(
         self, source: Path, start: JobStart, follower: OutputFollower
@@ -125,6 +130,7 @@ class Transcoding:
         begun = await start.begun(source)
         if begun is not None:
             self._owns_source = begun.is_ours
+            self._was_left = begun.was_left
             if not begun.needs_source:
                 overlapping = follower if self._overlap else None
                 return await self._finished_or_called_off(begun.job, overlapping)

@@ -11,6 +11,7 @@ from distconv.client.cli.views import JsonView, LinesView, job_line
 from distconv.client.job import Job, JobOutput, JobSource
 from distconv.client.stored import Direction, Transfer
 from distconv.core.media import MediaInfo, StreamInfo, StreamKind
+from distconv.core.profiles import load_catalogue
 from distconv.core.progress import JobProgress
 from distconv.core.report import Note, NoteSeverity
 from distconv.core.states import JobState
@@ -102,7 +103,7 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert job["job"]["progress"]["eta_s"] == 9.0
 
 
-def _outcome(size: int) -> Outcome:
+def _outcome(size: int, *, was_left: bool = False) -> Outcome:
     media = MediaInfo(
         container="mov",
         size_bytes=size,
@@ -132,6 +133,7 @@ def _outcome(size: int) -> Outcome:
         path=Path("/films/a.mp4"),
         source_bytes=10_000_000,
         elapsed=timedelta(seconds=10),
+        was_left=was_left,
     )
 
 
@@ -146,6 +148,8 @@ def test_an_outcome_for_people() -> None:
         "  lost      the font",
     ]
     assert "2.00 MB (20%) more" in "\n".join(_outcome(12_000_000).lines())
+    # How fast the whole went is not known of one that an earlier run has begun.
+    assert "  took      0:00:10, after an earlier run" in _outcome(1, was_left=True).lines()
 
 
 def test_an_outcome_for_programs() -> None:
@@ -153,6 +157,16 @@ def test_an_outcome_for_programs() -> None:
     assert found["saved_fraction"] == pytest.approx(0.6)
     assert found["video"]["codec"] == "hevc"
     assert json.loads(json.dumps(found))["output"] == "/films/a.mp4"
+
+
+@pytest.mark.parametrize("path", ["/films/a.mp4", "/films/a.M4V", "/films/a"])
+def test_the_container_of_an_outcome_is_what_it_is_and_not_its_ending(path: str) -> None:
+    outcome = replace(_outcome(1), path=Path(path))
+    profile = load_catalogue().get("h264-480p")
+    assert (
+        replace(outcome, job=replace(outcome.job, profile_spec=profile)).as_json()["container"]
+        == "mp4"
+    )
 
 
 def test_values_as_json() -> None:

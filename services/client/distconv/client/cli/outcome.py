@@ -8,6 +8,7 @@ from typing import Any
 
 from distconv.client.cli import text
 from distconv.client.cli.jsonable import jsonable
+from distconv.client.cli.naming import result_container
 from distconv.client.job import Job, JobOutput
 from distconv.core.media import MediaInfo, StreamInfo, StreamKind
 from distconv.core.report import NoteSeverity
@@ -32,13 +33,17 @@ _MARKS = {NoteSeverity.INFO: "note", NoteSeverity.WARNING: "changed", NoteSeveri
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """A finished transcode: where its output lies, what it is, what it saved."""
+    """A finished transcode: where its output lies, what it is, what it saved.
+
+    `was_left`: an earlier run had begun it, so that `elapsed` is not all that it took.
+    """
 
     job: Job
     output: JobOutput
     path: Path
     source_bytes: int
     elapsed: timedelta
+    was_left: bool = False
 
     @property
     def saved_bytes(self) -> int:
@@ -51,7 +56,7 @@ class Outcome:
         video = media.video if media is not None else None
         return {
             "output": str(self.path),
-            "container": self.path.suffix.removeprefix("."),
+            "container": result_container(self.job),
             "size_bytes": self.output.size_bytes,
             "sha256": self.output.sha256,
             "duration_s": media.duration_s if media is not None else None,
@@ -102,6 +107,8 @@ class Outcome:
     def _took(self, media: MediaInfo | None) -> str:
         took = text.span(self.elapsed)
         seconds = self.elapsed.total_seconds()
+        if self.was_left:
+            return f"{took}, after an earlier run"
         if media is None or not media.duration_s or not seconds:
             return took
         return f"{took} in all, {media.duration_s / seconds:.2f}× real time"

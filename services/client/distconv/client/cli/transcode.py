@@ -248,6 +248,7 @@ class _Command:
                 path=result.path.absolute(),
                 source_bytes=self._source_bytes,
                 elapsed=timedelta(seconds=time.monotonic() - began),
+                was_left=result.was_left,
             )
 
     def _step(self, step: Transfer | Job) -> None:
