@@ -423,9 +423,11 @@ async def test_damage_that_nobody_tells_of_is_not_published(
     assert await place.bucket.list("staging") == []
 
 
-async def test_a_slow_output_is_seen_to_come(storage: RunningStorage) -> None:
+async def test_a_slow_output_is_seen_to_come(
+    storage: RunningStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distconv.engine.direct_writer._FLUSH_S", 0.05)
     async with _sink(storage) as sink, storage.caller() as caller:
-        sink._carrier = DirectWriter(sink._link, sink._upload, sink._window, flush_s=0.05)
         read = bytearray()
         arrived = asyncio.Condition()
 
