@@ -91,7 +91,7 @@ def from_rpc_error(
 ) -> tree.DistconvError:
     """Make of a failed call the error that the server raised, or the one that fits its code.
 
-    `of_storage`: what is at `address` is storage apart from dispatch.
+    `of_storage`: what is at `address` is asked as storage.
     """
     message = error.details() or error.code().name
     status = rpc_status.from_call(error)  # pyright: ignore[reportArgumentType]  # has what it reads
@@ -128,8 +128,8 @@ def _remedy(message: str, *, of_storage: bool) -> str:
         return "what listens there closes the connection: if it serves with TLS, say --tls-ca"
     if of_storage:
         return (
-            "dispatch does, and names it as its storage: start `distconv-storage` there, or "
-            "correct --storage-address of dispatch"
+            "dispatch names it as its storage: start `distconv-storage` there (or dispatch, where "
+            "that embeds it), or correct --storage-address of dispatch"
         )
     return "start one with `dcctl up`, or correct the address"
 
@@ -167,7 +167,7 @@ def _cause(text: str) -> str:
 def translated(address: str = "", *, of_storage: bool = False) -> Iterator[None]:
     """Turn AioRpcError into the tree's errors; `address` names the server in messages.
 
-    `of_storage`: it is storage apart from dispatch.
+    `of_storage`: it is asked as storage.
     """
     try:
         yield
