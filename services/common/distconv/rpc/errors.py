@@ -104,6 +104,7 @@ def from_rpc_error(
                 dict(info.metadata),
             )
             rebuilt.violations = tuple(_violations(status.details if status is not None else ()))
+            rebuilt.answered = True
             return rebuilt
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         party = "storage" if of_storage else "server"
