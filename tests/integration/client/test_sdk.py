@@ -328,7 +328,7 @@ async def test_storage_that_is_away_is_not_taken_for_the_server(fake: FakeSystem
     away = "127.0.0.1:1"
     try:
         with pytest.raises(
-            UnavailableError, match=rf"no storage answers at {away} .* dispatch does"
+            UnavailableError, match=rf"no storage answers at {away} .* dispatch names it"
         ):
             await connection.once(
                 connection.storage(away).GetObject, storage.GetObjectRequest(), address=away

@@ -18,13 +18,14 @@ from distconv.core.clock import SystemClock
 from distconv.core.errors import FailedPreconditionError, InvalidArgumentError, UnavailableError
 from distconv.core.ids import new_id
 from distconv.dispatch.main import main
+from distconv.dispatch.objects.rpc import StorageObjects
 from distconv.dispatch.replicas.presence import ReplicaPresence
 from distconv.dispatch.serving import serving
 from distconv.dispatch.settings import DispatchSettings
 from distconv.dispatch.store.sql import SqlStore
 from distconv.rpc.channel import bearer_metadata, open_channel
 from distconv.rpc.errors import translated
-from distconv.rpc.tokens import load_or_make_key
+from distconv.rpc.tokens import MediaTokens, load_or_make_key
 from distconv.v1 import dispatch_service_pb2 as pb
 from distconv.v1 import job_pb2, object_pb2, storage_service_pb2
 from distconv.v1.dispatch_service_pb2_grpc import DispatchServiceStub
@@ -105,8 +106,23 @@ async def test_storage_may_be_elsewhere_and_away(tmp_path: Path) -> None:
             source=job_pb2.JobSource(object=access.access.object, file_name="a"),
             profile="profiles/copy",
         )
-        with pytest.raises(Exception, match="no storage service answers"), translated():
+        with pytest.raises(UnavailableError) as caught, translated():
             await client.CreateJob(pb.CreateJobRequest(job=job))
+        assert "no storage answers at 127.0.0.1:1 (Connection refused); " in caught.value.message
+
+
+async def test_of_several_storage_services_that_are_away_all_are_named() -> None:
+    tokens = MediaTokens(bytes(32), SystemClock())
+    objects = StorageObjects(lambda: ["127.0.0.1:1", "127.0.0.1:2"], tokens)
+    try:
+        with pytest.raises(UnavailableError) as caught:
+            await objects.stat("local", "x")
+    finally:
+        await objects.close()
+    assert caught.value.message.startswith(
+        "none of the storage services at 127.0.0.1:1, 127.0.0.1:2 can be asked; the last of them: "
+        "no storage answers at 127.0.0.1:2 (Connection refused); "
+    )
 
 
 async def test_a_drain_names_a_replica_that_began_since_the_last_look(tmp_path: Path) -> None:

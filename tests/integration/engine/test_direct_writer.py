@@ -75,6 +75,12 @@ async def storage(place: Place, tmp_path: Path) -> AsyncIterator[RunningStorage]
         yield running
 
 
+@pytest.fixture
+def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no segment be given up, and all with it, before another's damage is known."""
+    monkeypatch.setattr("distconv.engine.direct_writer._AT_ONCE", 1)
+
+
 @asynccontextmanager
 async def _running(folder: Path, settings: dict[str, Any]) -> AsyncIterator[RunningStorage]:
     finisher = FakeFinisher()
@@ -260,6 +266,18 @@ async def test_a_bucket_that_is_busy_for_a_moment_is_waited_for(
         assert pauses[0] == 0.1
 
 
+async def test_a_bucket_that_stays_busy_is_given_up_after_pauses_of_five_seconds(
+    storage: RunningStorage, between: FaultyS3
+) -> None:
+    pauses: list[float] = []
+    between.fault = Fault(503, "SlowDown", ("PUT",))
+    async with _sink(storage, pause=pauses.append) as sink:
+        await sink.write(b"one segment")
+        assert _is_whole(await sink.complete(), b"one segment")
+        assert _direct_bytes(sink) == 0
+    assert sum(pauses) == pytest.approx(5)
+
+
 class Restartable:
     """A storage process that can be taken away and brought back at the same address."""
 
@@ -356,6 +374,7 @@ async def test_damage_again_and_again_is_an_error(
             await _write(sink, OUTPUT[3 * MIB :])
 
 
+@pytest.mark.usefixtures("one_at_once")
 async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_has(
     storage: RunningStorage, between: FaultyS3
 ) -> None:
@@ -376,6 +395,7 @@ async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_ha
         assert pauses >= 8
 
 
+@pytest.mark.usefixtures("one_at_once")
 async def test_what_lies_damaged_and_cannot_be_put_again_is_an_error(
     storage: RunningStorage, between: FaultyS3
 ) -> None:
@@ -403,9 +423,11 @@ async def test_damage_that_nobody_tells_of_is_not_published(
     assert await place.bucket.list("staging") == []
 
 
-async def test_a_slow_output_is_seen_to_come(storage: RunningStorage) -> None:
+async def test_a_slow_output_is_seen_to_come(
+    storage: RunningStorage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("distconv.engine.direct_writer._FLUSH_S", 0.05)
     async with _sink(storage) as sink, storage.caller() as caller:
-        sink._carrier = DirectWriter(sink._link, sink._upload, sink._window, flush_s=0.05)
         read = bytearray()
         arrived = asyncio.Condition()
 

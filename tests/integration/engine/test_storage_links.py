@@ -142,11 +142,11 @@ async def test_a_storage_that_stays_away_is_an_error_and_not_for_ever(restartabl
     await restartable.down()
     link = StorageLink(storage.grant(MediaAction.READ, object_id), patience_s=0.3)
     source = StorageSource(link, len(data))
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError, match="no storage answers at"):
         async with asyncio.timeout(20):
             await source.read(0, 10)
     sink_link = StorageLink(storage.grant(MediaAction.WRITE), patience_s=0.3)
-    with pytest.raises(UnavailableError):
+    with pytest.raises(UnavailableError, match="no storage answers at"):
         async with asyncio.timeout(20):
             await StorageSink(sink_link, window_bytes=MIB).open(Container.MKV)
     await source.close()

@@ -57,6 +57,21 @@ async def test_pauses_grow_and_the_last_ends_with_the_limit() -> None:
     assert {b.lost for b in breaks} == {"the server at farm:7400"}
 
 
+async def test_what_a_server_answers_is_said_and_not_that_it_is_lost() -> None:
+    time, breaks = _Time(), list[Break]()
+    patience = _patience(time, 10, breaks)
+    error = UnavailableError("no storage answers")
+    error.answered = True
+
+    async def fail_for_ever() -> None:
+        while True:
+            await patience.pause(error)
+
+    with pytest.raises(UnavailableError, match=r"^no storage answers; tried for 10 s$"):
+        await fail_for_ever()
+    assert {b.sentence for b in breaks} == {"no storage answers"}
+
+
 async def test_what_is_lost_is_named_when_it_is_another_than_the_server() -> None:
     patience = _patience(_Time(), 1)
 

@@ -3,10 +3,10 @@
 from typing import Self
 
 import pytest
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 
 from distconv.core.errors import InvalidArgumentError
-from distconv.process.settings import ProcessSettings, load
+from distconv.process.settings import ProcessSettings, TextList, load
 
 
 class _Settings(ProcessSettings):
@@ -38,3 +38,11 @@ class _Settings(ProcessSettings):
 def test_what_is_wrong_is_said_in_a_sentence(flags: dict[str, int], why: str) -> None:
     with pytest.raises(InvalidArgumentError, match=why):
         load(_Settings, table="test", flags=flags, config_file=None)
+
+
+def test_a_list_in_a_variable_is_not_as_in_toml() -> None:
+    lists = TypeAdapter[tuple[str, ...]](TextList)
+    assert lists.validate_python("[::1]:7400, host:7400") == ("[::1]:7400", "host:7400")
+    for text in ('["a=/x"]', " [ 'a=/x' ]", "[]"):
+        with pytest.raises(ValidationError, match="without brackets and quotes"):
+            lists.validate_python(text)

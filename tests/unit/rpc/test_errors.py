@@ -32,6 +32,7 @@ def test_every_class_survives_the_wire(cls):
     assert type(back) is cls or type(back).reason == cls.reason
     assert back.message == "the film broke"
     assert back.metadata["job"] == "1"
+    assert back.answered
 
 
 def test_reasons_are_unique_among_classes_that_name_one():
@@ -57,6 +58,7 @@ def test_a_foreign_unavailable_says_what_to_do():
     assert "127.0.0.1:1" in back.message
     assert "dcctl up" in back.message
     assert "more" not in back.message
+    assert not back.answered
 
 
 def test_a_long_message_is_cut_so_that_headers_hold_it():

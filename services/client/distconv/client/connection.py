@@ -175,7 +175,8 @@ class Connection:
             except DistconvError as error:
                 if not is_break(error):
                     raise
-                self.lost(address)
+                if not error.answered:
+                    self.lost(address)
                 await patience.pause(error)
 
 

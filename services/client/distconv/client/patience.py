@@ -24,13 +24,19 @@ class Break:
     """The connection broke: why, and how long until the next try.
 
     `first` is true for the first since something last came through; `lost` says
-    what is at the other end, for people.
+    what is at the other end, for people. A server may also be there, and answer
+    that what it needs itself is away.
     """
 
     error: DistconvError
     pause: timedelta
     first: bool
     lost: str
+
+    @property
+    def sentence(self) -> str:
+        """Say what is wrong: what the server answered, or else that the connection broke."""
+        return self.error.message if self.error.answered else f"the connection to {self.lost} broke"
 
 
 def is_break(error: DistconvError) -> bool:
@@ -92,8 +98,9 @@ class Patience:
             self._failing_since = now
         left_s = self._limit_s - (now - self._failing_since)
         if left_s <= 0:
+            gone = f"lost {lost}, and it did not come back within {self._limit_s:g} s"
             raise UnavailableError(
-                f"lost {lost}, and it did not come back within {self._limit_s:g} s",
+                f"{error.message}; tried for {self._limit_s:g} s" if error.answered else gone,
                 metadata={"address": self._address},
             ) from error
         # Full jitter on the upper half, so that many clients do not come back in step.

@@ -26,6 +26,8 @@ class DistconvError(Exception):
         self.metadata: dict[str, str] = dict(metadata or {})
         # Of a request with many parts: what is wrong, as pairs of a field and a sentence.
         self.violations: tuple[tuple[str, str], ...] = ()
+        # Whether a server that was reached said it; else the way to the server may have failed.
+        self.answered = False
 
 
 class InternalError(DistconvError):

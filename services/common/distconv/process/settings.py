@@ -13,8 +13,15 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from distconv.core.errors import InvalidArgumentError
 
+# An address in brackets, [::1]:7400, has no quotes.
+_AS_IN_TOML = re.compile(r"""\s*\[\s*["'\]]""")
+
 
 def _split(value: Any) -> Any:
+    if isinstance(value, str) and _AS_IN_TOML.match(value):
+        raise ValueError(
+            "a list is written here without brackets and quotes, its items separated by commas"
+        )
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 

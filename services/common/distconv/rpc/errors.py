@@ -19,6 +19,10 @@ _MAX_MESSAGE_CHARS = 2_000
 _NO_CONNECTION, _CLOSED = "failed to connect to all addresses", "Socket closed"
 # How it begins to say that a certificate is not trusted, or that the other side has none.
 _NO_TLS = ("ls handshake failed", "erification check failed")
+# How it says, with that, that the other side speaks no TLS at all: as OpenSSL does, and as gRPC
+# does that has no certificate to look at.
+_IN_THE_CLEAR = ("WRONG_VERSION_NUMBER", "Invalid certificate verification context")
+_HOW_TO_TRUST = "--tls-ca of dcctl, tls_ca in the settings of an engine and of dispatch"
 
 # The first class that matches counts: leaves before branches.
 _CODES: tuple[tuple[type[tree.DistconvError], grpc.StatusCode], ...] = (
@@ -91,7 +95,7 @@ def from_rpc_error(
 ) -> tree.DistconvError:
     """Make of a failed call the error that the server raised, or the one that fits its code.
 
-    `of_storage`: what is at `address` is storage apart from dispatch.
+    `of_storage`: what is at `address` is asked as storage.
     """
     message = error.details() or error.code().name
     status = rpc_status.from_call(error)  # pyright: ignore[reportArgumentType]  # has what it reads
@@ -104,15 +108,14 @@ def from_rpc_error(
                 dict(info.metadata),
             )
             rebuilt.violations = tuple(_violations(status.details if status is not None else ()))
+            rebuilt.answered = True
             return rebuilt
     if error.code() is grpc.StatusCode.UNAVAILABLE:
         party = "storage" if of_storage else "server"
         where = f" at {address}" if address else ""
         if any(words in message for words in _NO_TLS):
             return tree.UnavailableError(
-                f"TLS with the {party}{where} failed ({_cause(message)}); --tls-ca, or tls_ca, has "
-                "to name what signed its certificate, for the host as it is written, and nothing "
-                "where it serves in the clear"
+                f"TLS with the {party}{where} failed ({_cause(message)}); {_tls_remedy(message)}"
             )
         remedy = _remedy(message, of_storage=of_storage)
         message = f"no {party} answers{where} ({_cause(message)}); {remedy}"
@@ -123,13 +126,28 @@ def from_rpc_error(
     return _BY_CODE.get(error.code(), tree.InternalError)(message)
 
 
+def _tls_remedy(message: str) -> str:
+    if any(words in message for words in _IN_THE_CLEAR):
+        return (
+            "most likely it serves in the clear: leave out what is to be trusted "
+            f"({_HOW_TO_TRUST}; DISTCONV_TLS_CA in the environment)"
+        )
+    return (
+        f"what is to be trusted ({_HOW_TO_TRUST}) has to be what signed its certificate, and the "
+        "address has to be for the host that the certificate names"
+    )
+
+
 def _remedy(message: str, *, of_storage: bool) -> str:
     if message.startswith(_NO_CONNECTION) and message.endswith(_CLOSED):
-        return "what listens there closes the connection: if it serves with TLS, say --tls-ca"
+        return (
+            "what listens there closes the connection: if it serves with TLS, say what signed its "
+            f"certificate ({_HOW_TO_TRUST})"
+        )
     if of_storage:
         return (
-            "dispatch does, and names it as its storage: start `distconv-storage` there, or "
-            "correct --storage-address of dispatch"
+            "dispatch names it as its storage: start `distconv-storage` there (or dispatch, where "
+            "that embeds it), or correct --storage-address of dispatch"
         )
     return "start one with `dcctl up`, or correct the address"
 
@@ -167,7 +185,7 @@ def _cause(text: str) -> str:
 def translated(address: str = "", *, of_storage: bool = False) -> Iterator[None]:
     """Turn AioRpcError into the tree's errors; `address` names the server in messages.
 
-    `of_storage`: it is storage apart from dispatch.
+    `of_storage`: it is asked as storage.
     """
     try:
         yield

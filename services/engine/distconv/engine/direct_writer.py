@@ -36,7 +36,6 @@ class DirectWriter:
         upload: str,
         window: Window,
         *,
-        flush_s: float = _FLUSH_S,
         pause: Pause = asyncio.sleep,
     ) -> None:
         """`pause` is between tries."""
@@ -46,7 +45,7 @@ class DirectWriter:
         self._cutter = SegmentCutter(
             self._take,
             largest_bytes=min(_LARGEST_BYTES, window.limit_bytes // 2),
-            flush_s=flush_s,
+            flush_s=_FLUSH_S,
         )
         self._waiting: deque[Segment] = deque()
         self._held: dict[int, Segment] = {}  # cut and not confirmed, by offset

@@ -49,7 +49,7 @@ class SegmentPuts:
         for left in reversed(range(_TRIES)):
             try:
                 await self._try(segment)
-            except SilentStoreError:
+            except (SilentStoreError, BusyError):  # was waited for long enough
                 raise
             except (DataLossError, PermissionDeniedError, StoreAwayError):
                 if not left:
@@ -60,7 +60,7 @@ class SegmentPuts:
     async def _try(self, segment: Segment) -> None:
         signed = await self._signed(segment)
         if signed is not None:
-            await self._put_patiently(segment, signed)
+            await self._put_patiently(segment, signed, BusyError, _BUSY_S)
         await self._link.confirm_segment(self._upload, segment.offset, segment.length)
 
     async def _signed(self, segment: Segment) -> SignedPut | None:
@@ -72,17 +72,17 @@ class SegmentPuts:
         except AlreadyExistsError:
             return None
 
-    async def _put_patiently(self, segment: Segment, signed: SignedPut) -> None:
-        """Put it, pausing while the bucket has too much to do."""
-        backoff = Backoff(_BUSY_S, self._pause)
+    async def _put_patiently(
+        self, segment: Segment, signed: SignedPut, passing: type[UnavailableError], limit_s: float
+    ) -> None:
+        """Put it, pausing after each error that is `passing`, until the pauses reach the limit."""
+        backoff = Backoff(limit_s, self._pause)
         while True:
             try:
-                await self._put(segment, signed)
-            except BusyError:
+                return await self._put(segment, signed)
+            except passing:
                 if not await backoff.wait():
                     raise
-            else:
-                return
 
     async def _put(self, segment: Segment, signed: SignedPut) -> None:
         try:
@@ -98,18 +98,13 @@ class SegmentPuts:
         Storage goes by lengths, and would count it. Raises DamagedPutError when that fails.
         """
         for segment, signed in list(self._damaged.values()):
-            backoff = Backoff(self._link.patience_s, self._pause)
-            while True:
-                try:
-                    await self._put(segment, signed)
-                except UnavailableError as error:
-                    if not await backoff.wait():
-                        raise DamagedPutError(
-                            f"bytes of {self._link.grant.object_name} lie damaged in the bucket, "
-                            f"and cannot be put again: {error.message}"
-                        ) from error
-                else:
-                    break
+            try:
+                await self._put_patiently(segment, signed, UnavailableError, self._link.patience_s)
+            except UnavailableError as error:
+                raise DamagedPutError(
+                    f"bytes of {self._link.grant.object_name} lie damaged in the bucket, and "
+                    f"cannot be put again: {error.message}"
+                ) from error
 
     def close(self) -> None:
         """Cut off every PUT under way; harmless when repeated."""

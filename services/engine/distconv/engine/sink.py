@@ -16,7 +16,6 @@ from distconv.engine.storage_link import StorageLink
 from distconv.engine.write_stream import WriteStream
 from distconv.media.ports import Buffer
 from distconv.rpc.convert import media, profile
-from distconv.rpc.errors import translated
 from distconv.rpc.limits import CHUNK_BYTES
 from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
@@ -149,7 +148,7 @@ class StorageSink:
             await self._carrier.close()
         if self._upload:
             try:
-                with translated(self._link.address):
+                with self._link.translated():
                     await self._link.stub.AbortUpload(
                         pb.AbortUploadRequest(name=self._upload),
                         metadata=self._link.metadata,

@@ -20,7 +20,6 @@ from distconv.core.errors import (
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import RangedSource
 from distconv.rpc.convert.object import intact_data
-from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
@@ -186,7 +185,7 @@ class StorageSource:
         """Open a stream; whatever ends it early ends it as if storage were away."""
         call = self._link.stub.Read(metadata=self._link.metadata)
         try:
-            with translated(self._link.address):
+            with self._link.translated():
                 async with asyncio.timeout(None) as timeout:
                     yield _Stream(call, timeout)
         except TimeoutError as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
@@ -75,6 +76,10 @@ class StorageLink:
         for channel in self._channels.values():
             await channel.close()
 
+    def translated(self) -> AbstractContextManager[None]:
+        """Turn the errors of a call to the present server into the tree's."""
+        return translated(self.address, of_storage=True)
+
     def leave(self, address: str) -> None:
         """Go on with the next storage server of the grant, if there are several.
 
@@ -96,7 +101,7 @@ class StorageLink:
         while True:
             address = self.address
             try:
-                with translated(address):
+                with self.translated():
                     async with asyncio.timeout(timeout_s):
                         return await call()
             except TimeoutError:
@@ -124,7 +129,7 @@ class StorageLink:
         if patient:
             answer = await self.unary(lambda: self.stub.GetObject(request, metadata=self.metadata))
         else:
-            with translated(self.address):
+            with self.translated():
                 answer = await self.stub.GetObject(
                     request, metadata=self.metadata, timeout=UNARY_TIMEOUT_S
                 )
@@ -147,7 +152,7 @@ class StorageLink:
 
     async def _url(self) -> SignedUrl:
         request = pb.GetUrlRequest(name=self.grant.object_name)
-        with translated(self.address):
+        with self.translated():
             answer = await self.stub.GetUrl(
                 request, metadata=self.metadata, timeout=UNARY_TIMEOUT_S
             )

@@ -11,7 +11,6 @@ import grpc.aio
 from distconv.core.errors import DistconvError, UnavailableError
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.rpc.chunk_messages import write_request
-from distconv.rpc.errors import translated
 from distconv.rpc.pacing import Pacer
 from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
@@ -97,7 +96,7 @@ class WriteStream:
     async def _forget_received(self) -> None:
         if not self._held:
             return
-        with translated(self._link.address):
+        with self._link.translated():
             answer = await self._link.stub.GetUpload(
                 pb.GetUploadRequest(name=self._upload), metadata=self._link.metadata, timeout=20
             )
@@ -111,7 +110,7 @@ class WriteStream:
             async with asyncio.timeout(None) as silence:
                 sending = asyncio.create_task(self._send(call, pacer, silence))
                 try:
-                    with translated(self._link.address):
+                    with self._link.translated():
                         while isinstance(response := await call.read(), pb.WriteResponse):
                             patience.reset()
                             pacer.written(response.written_bytes)

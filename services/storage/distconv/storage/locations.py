@@ -7,8 +7,12 @@ from itertools import combinations
 from pathlib import Path
 from urllib.parse import parse_qsl, urlsplit
 
-BUCKET_URL = r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[A-Za-z0-9._/-]*)?"
-ENDPOINT_URL = r"https?://[^\s/]+(?:/\S*)?"
+_BUCKET_URL = r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[A-Za-z0-9._/-]*)?"
+_ENDPOINT_URL = r"https?://[^\s/]+(?:/\S*)?"
+_HOW_TO_WRITE = (
+    "write s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, and credentials into "
+    "the environment"
+)
 _ENDPOINTS = ("endpoint", "public_endpoint")
 _OPTIONS = (*_ENDPOINTS, "region")
 
@@ -37,6 +41,22 @@ class BucketLocation:
 Location = Path | BucketLocation
 
 
+def check_bucket(url: str) -> None:
+    """Raise ValueError unless `url` is one of a bucket and a prefix in it."""
+    if not re.fullmatch(_BUCKET_URL, url):
+        raise ValueError(f"'{_without_credentials(url)}' is no bucket: {_HOW_TO_WRITE}")
+
+
+def check_endpoint(url: str) -> None:
+    """Raise ValueError unless an object store may listen at `url`."""
+    if not re.fullmatch(_ENDPOINT_URL, url):
+        raise ValueError(f"'{_without_credentials(url)}' is not http(s)://HOST:PORT")
+
+
+def _without_credentials(url: str) -> str:
+    return re.sub(r"://[^?&]*@", "://…@", url)
+
+
 def parse_location(text: str, others: BucketLocation) -> Location:
     """Return the folder or bucket that `text` names.
 
@@ -47,17 +67,14 @@ def parse_location(text: str, others: BucketLocation) -> Location:
     if "://" not in text:
         return Path(text)
     url, _, query = text.partition("?")
-    shown = re.sub(r"://[^?&]*@", "://…@", text)  # no credentials in messages
-    if not re.fullmatch(BUCKET_URL, url):
-        raise ValueError(
-            f"'{shown}' is neither a folder nor a bucket: write s3://BUCKET/PREFIX, "
-            "gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, and credentials into the environment"
-        )
+    shown = _without_credentials(text)
+    if not re.fullmatch(_BUCKET_URL, url):
+        raise ValueError(f"'{shown}' is neither a folder nor a bucket: {_HOW_TO_WRITE}")
     said = dict(parse_qsl(query, keep_blank_values=True))
     if wrong := sorted({*said} - {*_OPTIONS}):
         raise ValueError(f"'{wrong[0]}' of '{shown}' is not one of {', '.join(_OPTIONS)}")
     for name in _ENDPOINTS:
-        if said.get(name) and not re.fullmatch(ENDPOINT_URL, said[name]):
+        if said.get(name) and not re.fullmatch(_ENDPOINT_URL, said[name]):
             raise ValueError(f"the {name} of '{shown}' is not http(s)://HOST:PORT")
     bucket = BucketLocation(url=url)
     if "endpoint" not in said and others.scheme in ("", bucket.scheme):

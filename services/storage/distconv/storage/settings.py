@@ -1,28 +1,35 @@
 """The settings of the storage service: table `storage`, variables `DISTCONV_STORAGE_…`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from distconv.core.names import parse_tenant
 from distconv.process.settings import ProcessSettings, TextList, default_data_dir
 from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 from distconv.storage.limits import MIB, Limits, Pace
 from distconv.storage.locations import (
-    BUCKET_URL,
-    ENDPOINT_URL,
     BucketLocation,
     Location,
-    parse_location,
+    check_bucket,
+    check_endpoint,
     require_apart,
 )
-from distconv.storage.names import MAIN_POOL, check_pool
+from distconv.storage.names import MAIN_POOL
+from distconv.storage.pairs import capacity_pair, pool_pair, quota_pair, tenant_pool_pair
 from distconv.storage.quotas import QuotaLimits
 
 TABLE = "storage"
+# What reads an item of each list. Whether it is one at all does not depend on the main bucket.
+_PAIRS: Mapping[str, Callable[[str], object]] = {
+    "pools": partial(pool_pair, others=BucketLocation(url="")),
+    "pool_capacities": capacity_pair,
+    "tenant_pools": tenant_pool_pair,
+    "tenant_quotas": quota_pair,
+}
 
 
 class StorageSettings(ProcessSettings):
@@ -47,14 +54,12 @@ class StorageSettings(ProcessSettings):
     )
     bucket_url: str = Field(
         default="",
-        pattern=rf"^(?:{BUCKET_URL})?$",
         description="where objects lie instead of on disk, for any number of storage processes: "
         "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX or az://CONTAINER/PREFIX; "
         "credentials come from the environment",
     )
     bucket_endpoint: str = Field(
         default="",
-        pattern=rf"^(?:{ENDPOINT_URL})?$",
         description="URL of the object store when it is not the cloud's own, as MinIO or Ceph; "
         "http:// sends media in the clear",
     )
@@ -72,7 +77,6 @@ class StorageSettings(ProcessSettings):
     )
     bucket_public_endpoint: str = Field(
         default="",
-        pattern=rf"^(?:{ENDPOINT_URL})?$",
         description="URL at which engines reach the object store, if not bucket_endpoint; written "
         "into signed URLs",
     )
@@ -249,20 +253,40 @@ class StorageSettings(ProcessSettings):
             read_ahead_bytes=self.read_ahead_bytes,
         )
 
-    @field_validator("tenant_quotas")
+    @field_validator("bucket_url")
     @classmethod
-    def _check_quotas(cls, pairs: Sequence[str]) -> Sequence[str]:
-        for pair in pairs:
-            _quota(pair)
-        return pairs
+    def _check_bucket(cls, url: str) -> str:
+        if url:
+            check_bucket(url)
+        return url
+
+    @field_validator("bucket_endpoint", "bucket_public_endpoint")
+    @classmethod
+    def _check_endpoint(cls, url: str) -> str:
+        if url:
+            check_endpoint(url)
+        return url
+
+    @field_validator(*_PAIRS)
+    @classmethod
+    def _check_pairs(cls, texts: Sequence[str], info: ValidationInfo) -> Sequence[str]:
+        for text in texts:
+            _PAIRS[info.field_name or ""](text)
+        return texts
 
     @model_validator(mode="after")
     def _check_pools(self) -> Self:
         pools = self.pool_locations
         known = {MAIN_POOL, *pools}
-        for name in (*self.quotas.by_pool, *self.pools_by_tenant.values()):
-            if name not in known:
-                raise ValueError(f"'{name}' is not one of the pools: {', '.join(sorted(known))}")
+        for setting, names in (
+            ("pool_capacities", self.quotas.by_pool),
+            ("tenant_pools", self.pools_by_tenant.values()),
+        ):
+            for name in names:
+                if name not in known:
+                    raise ValueError(
+                        f"'{name}' in {setting} is not one of the pools: {', '.join(sorted(known))}"
+                    )
         if MAIN_POOL in pools:
             raise ValueError(
                 "the main pool is in data_dir or at bucket_url; give the other pools other names"
@@ -282,9 +306,9 @@ class StorageSettings(ProcessSettings):
     def quotas(self) -> QuotaLimits:
         """Return what tenants and pools may hold."""
         return QuotaLimits(
-            by_tenant=dict(_quota(pair) for pair in self.tenant_quotas),
+            by_tenant=dict(map(quota_pair, self.tenant_quotas)),
             other_tenants=self.tenant_quota_bytes,
-            by_pool={check_pool(n): size for n, size in map(_size, self.pool_capacities)},
+            by_pool=dict(map(capacity_pair, self.pool_capacities)),
         )
 
     @property
@@ -295,8 +319,7 @@ class StorageSettings(ProcessSettings):
     @property
     def pool_locations(self) -> Mapping[str, Location]:
         """Return where the pools beside the main one lie."""
-        pairs = map(_pair, self.pools)
-        return {check_pool(name): parse_location(text, self._bucket) for name, text in pairs}
+        return dict(pool_pair(text, self._bucket) for text in self.pools)
 
     @property
     def _bucket(self) -> BucketLocation:
@@ -310,7 +333,7 @@ class StorageSettings(ProcessSettings):
     @property
     def pools_by_tenant(self) -> Mapping[str, str]:
         """Return the pools that tenants have."""
-        return {parse_tenant(t): check_pool(pool) for t, pool in map(_pair, self.tenant_pools)}
+        return dict(map(tenant_pool_pair, self.tenant_pools))
 
     @property
     def sweep_interval(self) -> timedelta:
@@ -326,22 +349,3 @@ class StorageSettings(ProcessSettings):
     def key_file(self) -> Path:
         """Return where the key that signs media tokens lies."""
         return self.media_key_file or self.data_dir / "media.key"
-
-
-def _pair(pair: str) -> tuple[str, str]:
-    name, equals, value = pair.partition("=")
-    if not equals or not value:
-        raise ValueError(f"'{pair}' is not NAME=VALUE")
-    return name, value
-
-
-def _size(pair: str) -> tuple[str, int]:
-    name, size = _pair(pair)
-    if not size.isdecimal():
-        raise ValueError(f"'{pair}' is not NAME=BYTES")
-    return name, int(size)
-
-
-def _quota(pair: str) -> tuple[str, int]:
-    name, size = _size(pair)
-    return parse_tenant(name), size

@@ -30,10 +30,7 @@ def open_client(
     def on_break(broken: Break) -> None:
         # The first try after a break follows at once; the later ones need no line each.
         if broken.first:
-            say(
-                f"the connection to {broken.lost} broke; trying again for "
-                f"{reconnect.total_seconds():g} s"
-            )
+            say(f"{broken.sentence}; trying again for {reconnect.total_seconds():g} s")
 
     return Client(
         where,

@@ -111,18 +111,23 @@ class StorageObjects:
 
     async def _first(self, call: "Callable[[StorageServiceAsyncStub], Awaitable[_R]]") -> _R:
         addresses = list(self._addresses())
-        last: Exception | None = None
+        last = UnavailableError("storage is embedded in dispatch, which only begins; try again")
         for _ in range(2):
             for address in addresses:
                 try:
-                    with translated(address):
+                    with translated(address, of_storage=True):
                         return await call(self._stub(address))
-                except (UnavailableError, DeadlineExceededError) as error:
+                except UnavailableError as error:
                     last = error
+                except DeadlineExceededError:
+                    last = UnavailableError(f"storage at {address} gives no answer in time")
             if not await self._one_is_back(addresses):
                 break
+        if len(addresses) < 2:
+            raise last
         raise UnavailableError(
-            f"no storage service answers ({last}); jobs wait until one does"
+            f"none of the storage services at {', '.join(addresses)} can be asked; the last of "
+            f"them: {last.message}"
         ) from last
 
     async def _one_is_back(self, addresses: Sequence[str]) -> bool:

@@ -31,6 +31,7 @@ from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.local_reader import LocalReader
 from distconv.storage.providers.local_staging import JOURNAL, PART, LocalStaging
 from distconv.storage.providers.port import Published, Stat
+from distconv.storage.providers.sections import OBJECTS, SCRATCH, STAGING
 from distconv.storage.threads import Threads
 
 # No key segment holds it, so that a key can be one file name.
@@ -53,7 +54,7 @@ class LocalProvider:
             await self._threads.run(self._start)
 
     def _start(self) -> None:
-        for name in ("objects", "staging", "scratch"):
+        for name in (OBJECTS, STAGING, SCRATCH):
             files.make_folder(self._root / name)
         # Not open for writing: it would keep the disk from being made read-only.
         lock = os.O_RDONLY | os.O_CREAT | os.O_CLOEXEC
@@ -66,7 +67,7 @@ class LocalProvider:
             raise UnavailableError(
                 f"another storage process uses {self._root}; stop it, or choose another --data-dir"
             ) from error
-        for leftover in (self._root / "scratch").iterdir():
+        for leftover in (self._root / SCRATCH).iterdir():
             _remove(leftover)
 
     async def close(self) -> None:
@@ -109,7 +110,7 @@ class LocalProvider:
 
     def _list(self, prefix: str) -> list[str]:
         self._require_folder()
-        base = self._root / "objects"
+        base = self._root / OBJECTS
         keys = []
         for folder, _, names in os.walk(self._path(prefix.removesuffix("/")) if prefix else base):
             above = Path(folder).relative_to(base)
@@ -155,7 +156,7 @@ class LocalProvider:
 
     def _stagings(self) -> list[Stat]:
         found: dict[str, Stat] = {}
-        for file in sorted((self._root / "staging").iterdir()):
+        for file in sorted((self._root / STAGING).iterdir()):
             key = file.name.removesuffix(file.suffix).replace(_SEPARATOR, "/")
             if file.suffix == PART or key not in found:
                 found[key] = _stat(key, file.stat())
@@ -221,13 +222,13 @@ class LocalProvider:
 
     @property
     def _scratch(self) -> Path:
-        return self._root / "scratch"
+        return self._root / SCRATCH
 
     def _staging_base(self, key: str) -> Path:
-        return self._root / "staging" / _checked(key).replace("/", _SEPARATOR)
+        return self._root / STAGING / _checked(key).replace("/", _SEPARATOR)
 
     def _path(self, key: str) -> Path:
-        return self._root / "objects" / _checked(key)
+        return self._root / OBJECTS / _checked(key)
 
 
 def _checked(key: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from distconv.storage.providers import local_files as files
 from distconv.storage.providers.disk_errors import disk_errors
 from distconv.storage.providers.marks import FILE, Mark, parse_mark
+from distconv.storage.providers.sections import OBJECTS, SCRATCH, STAGING
 from distconv.storage.threads import Threads
 
 
@@ -45,7 +46,7 @@ class LocalSite:
         await self.begin(replace(mark, pools=(*mark.pools, *names)))
 
     def _write(self, mark: Mark) -> None:
-        files.write_whole(self._root / "scratch", self._root / FILE, f"{mark.line}\n".encode())
+        files.write_whole(self._root / SCRATCH, self._root / FILE, f"{mark.line}\n".encode())
 
     async def holds_anything(self) -> bool:
         """Look for a file."""
@@ -53,7 +54,7 @@ class LocalSite:
             return await self._threads.run(self._holds_anything)
 
     def _holds_anything(self) -> bool:
-        return any(_files(self._root / "objects")) or any(_files(self._root / "staging"))
+        return any(_files(self._root / OBJECTS)) or any(_files(self._root / STAGING))
 
 
 def _files(folder: Path) -> Iterator[str]:

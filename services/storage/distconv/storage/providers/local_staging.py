@@ -17,6 +17,7 @@ from distconv.storage.providers.ledger import Ledger
 from distconv.storage.providers.local_files import link_whole, sync_folder, write_pieces
 from distconv.storage.providers.local_reader import LocalReader
 from distconv.storage.providers.port import Piece, Published, spans
+from distconv.storage.providers.sections import OBJECTS, SCRATCH
 from distconv.storage.threads import Threads
 
 # 21 bytes a record, a few records a second: rewritten when it has grown past this.
@@ -174,13 +175,13 @@ class LocalStaging:
     async def publish(self, key: str, size_bytes: int) -> Published:
         """Give the file its second, final name."""
         with disk_errors(key):
-            await self._threads.run(self._publish, self._root / "objects" / key, size_bytes)
+            await self._threads.run(self._publish, self._root / OBJECTS / key, size_bytes)
         return Published()
 
     def _publish(self, target: Path, size_bytes: int) -> None:
         os.ftruncate(self._fd, size_bytes)
         os.fsync(self._fd)
-        link_whole(self._root / "scratch", self._part, target)
+        link_whole(self._root / SCRATCH, self._part, target)
 
     async def discard(self) -> None:
         """Delete both files."""

@@ -7,6 +7,7 @@ answer, and the code in its body that S3, Google Cloud Storage and Azure give.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 import structlog
 from obstore.exceptions import (
@@ -35,6 +36,12 @@ _NO_BUCKET = frozenset(["NoSuchBucket", "ContainerNotFound", "ContainerBeingDele
 _FULL = frozenset(["XMinioStorageFull", "QuotaExceeded", "InsufficientStorage"])
 # Where clouds hand credentials to their own machines: asked when the environment has none.
 _CREDENTIAL_SERVERS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal")
+# What the environment may have them in, by the kind of object store.
+_CREDENTIALS = {
+    "s3": "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY",
+    "gs": "GOOGLE_APPLICATION_CREDENTIALS",
+    "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY",
+}
 
 
 @contextmanager
@@ -65,6 +72,14 @@ def _logged(error: Exception, key: str, bucket: str) -> DistconvError:
 def _translate(error: Exception, text: str, key: str, bucket: str) -> DistconvError:
     metadata = {"key": key}
     status, code = _status(text), _code(text)
+    # First: what those say, a 403 too, is not the object store's answer.
+    if any(server in text for server in _CREDENTIAL_SERVERS):
+        variables = _CREDENTIALS.get(urlsplit(bucket).scheme, "its credentials")
+        return UnavailableError(
+            f"storage has no credentials for {bucket} in its environment, and its machine gets "
+            f"none from a cloud; set {variables}",
+            metadata=metadata,
+        )
     answer = " ".join(part for part in (str(status or ""), code) if part)
     if code in _NO_BUCKET or isinstance(error, FileNotFoundError):
         return UnavailableError(
@@ -82,13 +97,6 @@ def _translate(error: Exception, text: str, key: str, bucket: str) -> DistconvEr
         return DiskFullError(
             f"the object store has no room left at {bucket} ({answer}): {key} cannot be written; "
             "free space there and try again",
-            metadata=metadata,
-        )
-    if any(server in text for server in _CREDENTIAL_SERVERS):
-        return UnavailableError(
-            f"storage has no credentials for {bucket}; set them in its environment "
-            "(AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, GOOGLE_APPLICATION_CREDENTIALS, "
-            "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY)",
             metadata=metadata,
         )
     if status is None:

@@ -12,8 +12,10 @@ from distconv.core.errors import AlreadyExistsError, NotFoundError
 from distconv.storage.names import MAIN_POOL
 from distconv.storage.providers.marks import FILE, Mark, parse_mark
 from distconv.storage.providers.object_bucket import Bucket
+from distconv.storage.providers.sections import OBJECTS, STAGING
 
 _POOLS = "pools/"
+_HOLDING = (f"{OBJECTS}/", f"{STAGING}/")
 
 
 class ObjectSite:
@@ -50,4 +52,4 @@ class ObjectSite:
 
     async def holds_anything(self) -> bool:
         """Look for an object."""
-        return any(await asyncio.gather(*map(self._bucket.holds, ("objects/", "staging/"))))
+        return any(await asyncio.gather(*map(self._bucket.holds, _HOLDING)))

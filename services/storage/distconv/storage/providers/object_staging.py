@@ -34,6 +34,7 @@ from distconv.storage.providers.object_bucket import Bucket
 from distconv.storage.providers.object_content import fetched_ahead, publish
 from distconv.storage.providers.object_layout import Layout, Part, Segment
 from distconv.storage.providers.port import Piece, Published
+from distconv.storage.providers.sections import OBJECTS
 from distconv.storage.threads import Threads
 
 # Segments of one sync on their way at a time.
@@ -227,7 +228,7 @@ class ObjectStaging:
         """Read the segments in order into one object."""
         return await publish(
             self._bucket,
-            f"objects/{key}",
+            f"{OBJECTS}/{key}",
             fetched_ahead(self._spans(size_bytes), self._whole),
             size_bytes,
             key=key,

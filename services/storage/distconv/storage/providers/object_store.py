@@ -25,10 +25,11 @@ from distconv.storage.providers.object_bucket import Bucket, Found
 from distconv.storage.providers.object_content import file_parts, publish
 from distconv.storage.providers.object_staging import ObjectStaging, cut, discard
 from distconv.storage.providers.port import Published, Stat
+from distconv.storage.providers.sections import OBJECTS, STAGING
 from distconv.storage.threads import Threads
 
-_OBJECTS = "objects/"
-_STAGING = "staging/"
+_OBJECTS = f"{OBJECTS}/"
+_STAGING = f"{STAGING}/"
 
 
 class ObjectReader:
