@@ -107,6 +107,23 @@ def test_submit_makes_no_second_job_after_it_was_killed(
     dcctl("jobs", "cancel", *jobs, "--server", idle.address)
 
 
+def test_submit_makes_a_job_for_every_name_of_a_file(
+    idle: Up, own_clip: Path, tmp_path: Path
+) -> None:
+    label = f"show={tmp_path.name}"
+    link = tmp_path / "link.mkv"
+    link.symlink_to(own_clip)
+    names = (own_clip, own_clip.parent / "." / own_clip.name, link)
+    submit = ("submit", "-p", "copy", "--label", label, "--server", idle.address)
+    failed = dcctl(*submit, *names, tmp_path / "none.mkv")
+    assert len(failed.stdout.splitlines()) == 3, failed.stderr
+    assert len(jobs_of(idle, label)) == 3
+    for again in (names, (link,), (own_clip,)):  # none has a request of another
+        done = dcctl(*submit, *again)
+        assert done.returncode == 0, done.stderr
+    dcctl("jobs", "cancel", *jobs_of(idle, label), "--server", idle.address)
+
+
 def test_submit_again_tries_only_the_inputs_that_failed(
     idle: Up, own_clip: Path, tmp_path: Path
 ) -> None:

@@ -12,7 +12,7 @@ from distconv.client.job import Job
 from distconv.client.new_job import NewJob
 from distconv.client.stored import ObjectState, StoredObject, nothing_sent
 from distconv.client.unended_run import AskedJob, UnendedRun
-from distconv.core.errors import FailedPreconditionError, NotFoundError
+from distconv.core.errors import AlreadyExistsError, FailedPreconditionError, NotFoundError
 from distconv.core.states import JobState
 
 if TYPE_CHECKING:
@@ -79,6 +79,8 @@ class JobStart:
             job = await self._asked(asked)
         except (NotFoundError, FailedPreconditionError):
             return None  # the job or its source was deleted meanwhile
+        except AlreadyExistsError:
+            return None  # the request was of something else: it is of no use
         if job.delete_time is not None or job.state in (JobState.FAILED, JobState.CANCELLED):
             return None
         if job.output is not None and await self._stored(job.output.object) is None:

@@ -212,10 +212,12 @@ class _Submission:
 
 def _keys(sources: Sequence[Path], order: NewJob, **where: str) -> list[str]:
     """Return what the job of each source is known by; a file named twice has two jobs."""
-    like = order.likeness()
-    named: Counter[Path] = Counter()
+    named: Counter[str] = Counter()
     keys = []
     for source in sources:
-        named[source] += 1
-        keys.append(file_key(source, order=like, time=named[source], **where))
+        like = replace(order, file_name=source.name).likeness()
+        # Counted by what it is, not by how it is written: there are many ways to one file.
+        alike = file_key(source, order=like, **where)
+        named[alike] += 1
+        keys.append(file_key(source, order=like, time=named[alike], **where))
     return keys
