@@ -57,6 +57,9 @@ def test_beside_a_folder_every_bucket_has_the_endpoint_of_the_settings() -> None
         ({"pools": ["a=/x", "b=/x"]}, r"'a' \(/x\) and 'b' \(/x\) lie at one place"),
         ({"pools": ["a=/x", "a=/y"]}, "two pools have the same name"),
         ({"pools": ["a=/d/storage"], "data_dir": "/d"}, "'main' .* and 'a' .* lie at one place"),
+        ({"pools": ["a=/d/storage/objects"], "data_dir": "/d"}, "one within the other"),
+        ({"pools": ["a=/d"], "data_dir": "/d/e"}, "one within the other"),
+        ({"pools": ["a=/x", "b=/y/../x/z"]}, "'a' .* and 'b' .* one within the other"),
         ({"pools": ["a=s3://bk/x", "b=s3://bk/x/"]}, "'a' .* and 'b' .* lie at one place"),
         ({"pools": ["a=s3://bk/x/y", "b=s3://bk/x"]}, "one within the other"),
         ({"pools": ["a=s3://bk/x"], "bucket_url": "s3://bk"}, "'main' .* and 'a' .* one within"),
@@ -80,8 +83,22 @@ def test_pools_that_cannot_be_are_refused(settings: dict[str, Any], why: str) ->
         {"pools": ["a=s3://bk/x", "b=gs://bk/x"]},
         {"pools": ["a=s3://bk/x", "b=s3://bk/x?endpoint=http://other"]},
         {"pools": ["a=s3://bk/x", "b=/b/x"]},
+        {"pools": ["a=/d/storage-a", "b=/d/b"], "data_dir": "/d"},
         {"pools": ["a=s3://bk/x"], "bucket_url": "s3://bk/y"},
     ],
 )
 def test_pools_that_lie_apart_are_taken(settings: dict[str, Any]) -> None:
     assert StorageSettings.model_validate(settings).pool_locations
+
+
+def test_a_link_to_a_folder_is_that_folder(tmp_path: Path) -> None:
+    (tmp_path / "data" / "storage").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    for folder in ("link/storage", "link/storage/new", "link"):
+        with pytest.raises(ValidationError, match="one within the other"):
+            StorageSettings.model_validate(
+                {"data_dir": tmp_path / "data", "pools": [f"b={tmp_path / folder}"]}
+            )
+    apart = [f"b={tmp_path / 'link/b'}", f"c={tmp_path / 'circle'}"]
+    assert StorageSettings.model_validate({"data_dir": tmp_path / "data", "pools": apart})

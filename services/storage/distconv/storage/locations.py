@@ -1,5 +1,6 @@
 """Where pools lie, as settings say it: in a folder of this machine, or in a bucket."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -66,13 +67,12 @@ def parse_location(text: str, others: BucketLocation) -> Location:
 
 
 def require_apart(pools: Mapping[str, Location]) -> None:
-    """Raise ValueError when two pools lie at one place, or the bucket's part of one in another."""
+    """Raise ValueError when two pools lie at one place, or one within another.
+
+    Links are followed, so that a folder counts as where it lies in truth.
+    """
     for (one, here), (other, there) in combinations(pools.items(), 2):
-        if isinstance(here, Path) and isinstance(there, Path):
-            overlap = here.absolute() == there.absolute()
-        else:
-            overlap = _is_within(here, there) or _is_within(there, here)
-        if overlap:
+        if _is_within(here, there) or _is_within(there, here):
             raise ValueError(
                 f"the pools '{one}' ({_shown(here)}) and '{other}' ({_shown(there)}) lie at one "
                 "place, or one within the other; give each a folder, a bucket or a prefix of its "
@@ -81,12 +81,20 @@ def require_apart(pools: Mapping[str, Location]) -> None:
 
 
 def _is_within(inner: Location, outer: Location) -> bool:
+    if isinstance(inner, Path) and isinstance(outer, Path):
+        return _real(inner).is_relative_to(_real(outer))
     return (
         isinstance(inner, BucketLocation)
         and isinstance(outer, BucketLocation)
         and (inner.scheme, inner.endpoint) == (outer.scheme, outer.endpoint)
         and inner.path[: len(outer.path)] == outer.path
     )
+
+
+def _real(folder: Path) -> Path:
+    return Path(
+        os.path.realpath(folder)
+    )  # Path.resolve() raises RuntimeError for links in a circle
 
 
 def _shown(location: Location) -> str:
