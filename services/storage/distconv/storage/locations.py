@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -12,6 +13,10 @@ BUCKET_URL = r"(?:s3|gs|az)://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/[A-Za-z0-9._/-]
 ENDPOINT_URL = r"https?://[^\s/]+(?:/\S*)?"
 _ENDPOINTS = ("endpoint", "public_endpoint")
 _OPTIONS = (*_ENDPOINTS, "region")
+# What a cloud's own endpoint is called when it is spelled out; names of buckets are one region's
+# as another's. An Azure account has its own, which the URL of a container does not tell.
+_OWN_HOSTS = {"s3": "amazonaws.com", "gs": "storage.googleapis.com"}
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,27 @@ class BucketLocation:
         parts = urlsplit(self.url)
         return (parts.netloc, *filter(None, parts.path.split("/")))
 
+    @property
+    def server(self) -> str:
+        """Return its endpoint spelled in one way only, empty for the cloud's own.
+
+        Raises ValueError for one that is no URL.
+        """
+        try:
+            parts = urlsplit(self.endpoint)
+            given_port = parts.port
+        except ValueError as error:
+            raise ValueError(
+                f"the endpoint '{_masked(self.endpoint)}' of {self.url} is no URL ({error}); "
+                "write http(s)://HOST:PORT"
+            ) from error
+        host = (parts.hostname or "").removesuffix(".")
+        own = _OWN_HOSTS.get(self.scheme)
+        if not host or (own and f".{host}".removesuffix(".cn").endswith(f".{own}")):
+            return ""
+        port = given_port or _PORTS[parts.scheme]
+        return f"{parts.scheme}://{host}:{port}{parts.path.rstrip('/')}"
+
 
 Location = Path | BucketLocation
 
@@ -48,13 +74,16 @@ def parse_location(text: str, others: BucketLocation) -> Location:
     if "://" not in text:
         return Path(text)
     url, _, query = text.partition("?")
-    shown = re.sub(r"://[^?&]*@", "://…@", text)  # no credentials in messages
+    shown = _masked(text)
     if not re.fullmatch(BUCKET_URL, url):
         raise ValueError(
             f"'{shown}' is neither a folder nor a bucket: write s3://BUCKET/PREFIX, "
             "gs://BUCKET/PREFIX or az://CONTAINER/PREFIX, and credentials into the environment"
         )
-    said = dict(parse_qsl(query, keep_blank_values=True))
+    options = parse_qsl(query, keep_blank_values=True)
+    said = dict(options)
+    if repeated := Counter(name for name, _ in options) - Counter(said.keys()):
+        raise ValueError(f"'{shown}' says '{min(repeated)}' more than once; say it once")
     if wrong := sorted({*said} - {*_OPTIONS}):
         raise ValueError(f"'{wrong[0]}' of '{shown}' is not one of {', '.join(_OPTIONS)}")
     for name in _ENDPOINTS:
@@ -86,7 +115,7 @@ def _is_within(inner: Location, outer: Location) -> bool:
     return (
         isinstance(inner, BucketLocation)
         and isinstance(outer, BucketLocation)
-        and (inner.scheme, inner.endpoint) == (outer.scheme, outer.endpoint)
+        and (inner.scheme, inner.server) == (outer.scheme, outer.server)
         and inner.path[: len(outer.path)] == outer.path
     )
 
@@ -95,6 +124,10 @@ def _real(folder: Path) -> Path:
     return Path(
         os.path.realpath(folder)
     )  # Path.resolve() raises RuntimeError for links in a circle
+
+
+def _masked(url: str) -> str:
+    return re.sub(r"://[^?&]*@", "://…@", url)  # no credentials in messages
 
 
 def _shown(location: Location) -> str:
