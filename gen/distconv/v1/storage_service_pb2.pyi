@@ -798,6 +798,7 @@ class StoragePool(_message.Message):
     CAPACITY_BYTES_FIELD_NUMBER: _builtins.int
     USED_BYTES_FIELD_NUMBER: _builtins.int
     FREE_BYTES_FIELD_NUMBER: _builtins.int
+    AWAY_REASON_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Its name; `main` is the one in which everything lies where nobody says otherwise."""
     capacity_bytes: _builtins.int
@@ -805,7 +806,13 @@ class StoragePool(_message.Message):
     used_bytes: _builtins.int
     """What whole objects have and uploads have reserved, bytes."""
     free_bytes: _builtins.int
-    """What is left, bytes; absent: not known, as of a bucket without a capacity."""
+    """What is left, bytes; absent: not known, as of a bucket without a capacity, or of a pool that
+    is away.
+    """
+    away_reason: _builtins.str
+    """Why the pool cannot be reached, for people; empty where storage knows of no trouble. Only a
+    pool on a disk is looked at for this.
+    """
     def __init__(
         self,
         *,
@@ -813,10 +820,11 @@ class StoragePool(_message.Message):
         capacity_bytes: _builtins.int | None = ...,
         used_bytes: _builtins.int = ...,
         free_bytes: _builtins.int | None = ...,
+        away_reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes", "_free_bytes", b"_free_bytes", "capacity_bytes", b"capacity_bytes", "free_bytes", b"free_bytes"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes", "_free_bytes", b"_free_bytes", "capacity_bytes", b"capacity_bytes", "free_bytes", b"free_bytes", "name", b"name", "used_bytes", b"used_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes", "_free_bytes", b"_free_bytes", "away_reason", b"away_reason", "capacity_bytes", b"capacity_bytes", "free_bytes", b"free_bytes", "name", b"name", "used_bytes", b"used_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__capacity_bytes: _TypeAlias = _typing.Literal["capacity_bytes"]  # noqa: Y015
     _WhichOneofArgType__capacity_bytes: _TypeAlias = _typing.Literal["_capacity_bytes", b"_capacity_bytes"]  # noqa: Y015

@@ -34,9 +34,9 @@ def _on_terminal(
     return process.wait(timeout=60), shown.decode()
 
 
-def test_bars_show_each_step(farm: Up, clips: Clips, tmp_path: Path) -> None:
+def test_bars_show_each_step(farm: Up, own_clip: Path, tmp_path: Path) -> None:
     code, shown = _on_terminal(
-        "transcode", clips.tiny, "-o", tmp_path / "a.mp4", "-p", "h264-480p",
+        "transcode", own_clip, "-o", tmp_path / "a.mp4", "-p", "h264-480p",
         "--server", farm.address,
     )  # fmt: skip
     assert code == 0, shown

@@ -368,6 +368,33 @@ async def test_a_pool_that_is_away_stops_no_other(
             assert await caller.read() == [CONTENT]
 
 
+@pytest.mark.parametrize("beside", ["a folder", "a bucket"])
+async def test_a_bucket_that_is_away_keeps_no_other_pool_from_its_order(
+    settings: dict[str, Any], s3: S3Server, cold: str, tmp_path: Path
+) -> None:
+    with faulty_s3(s3.address) as proxy:
+        settings["pools"] = [f"cold={cold}?endpoint={proxy.url}"]
+        async with (
+            running_storage(tmp_path, **settings) as storage,
+            storage.caller(tenant="acme") as acme,
+            storage.caller(tenant="other") as other,
+        ):
+            for caller in (acme, other):
+                await caller.write(await caller.create(1000), cut(CONTENT[:500]))
+        async with (
+            running_storage(tmp_path, clock=SteppedClock(), **settings) as storage,  # days later
+            storage.caller(tenant="acme") as acme,
+        ):
+            proxy.fault = Fault(503, "SlowDown")
+            assert list(await _pools(acme)) == ["main", "cold"]
+            assert len(await storage.app.collector.collect("other", dry_run=True)) == 1
+            await storage.app.uploads.sweep()
+            assert await storage.app.collector.collect("other", dry_run=True) == []
+            proxy.fault = None
+            assert len(await storage.app.collector.collect("acme", dry_run=False)) == 1
+            assert await _kinds(_bucket(s3, cold)) == ["storage-id"]
+
+
 async def _refused(tmp_path: Path, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(FailedPreconditionError, match=words):
         async with running_storage(tmp_path, **settings):

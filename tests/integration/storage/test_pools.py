@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from distconv.core.clock import Clock
 from distconv.core.errors import (
     FailedPreconditionError,
     NotFoundError,
     QuotaExceededError,
+    UnavailableError,
 )
 from distconv.core.profile import Container
 from distconv.rpc.channel import bearer_metadata
@@ -25,6 +27,7 @@ from distconv.storage.testing import (
     Caller,
     FakeFinisher,
     RunningStorage,
+    SteppedClock,
     cut,
     finished_content,
     running_storage,
@@ -38,11 +41,12 @@ CAPACITY = 500_000
 
 @asynccontextmanager
 async def _running(
-    tmp_path: Path, finisher: FakeFinisher | None = None
+    tmp_path: Path, finisher: FakeFinisher | None = None, clock: Clock | None = None
 ) -> AsyncIterator[RunningStorage]:
     async with running_storage(
         tmp_path / "main",
         finisher=finisher,
+        clock=clock,
         pools=[f"fast={tmp_path / 'fast'}"],
         pool_capacities=[f"fast={CAPACITY}"],
         tenant_pools=["acme=fast"],
@@ -208,3 +212,50 @@ async def test_what_is_left_over_in_a_pool_waits_for_the_collector(tmp_path: Pat
     async with _running(tmp_path) as storage:
         assert len(_bytes_of(tmp_path / "fast")) == 1
         assert await storage.app.collector.collect("acme", dry_run=True) == []  # not old enough
+
+
+async def test_a_folder_that_is_away_keeps_no_other_pool_from_its_order(tmp_path: Path) -> None:
+    async with (
+        _running(tmp_path) as storage,
+        storage.caller(tenant="acme") as acme,
+        storage.caller(tenant="other") as other,
+    ):
+        for caller in (acme, other):
+            await caller.write(await caller.create(len(CONTENT)), cut(CONTENT))
+    async with (
+        _running(tmp_path, clock=SteppedClock()) as storage,  # days later
+        storage.caller(tenant="acme") as acme,
+    ):
+        left_over = Place(tenant="other", object_id="0left").data_key("0123456789ab")
+        await storage.app.provider.put(left_over, b"left over")
+        (tmp_path / "fast").rename(tmp_path / "away")
+        pools = await _pools(acme)
+        assert pools["main"].free_bytes > 0
+        assert not pools["main"].away_reason
+        assert not pools["fast"].HasField("free_bytes")
+        assert pools["fast"].capacity_bytes == CAPACITY
+        assert "see that its disk is mounted" in pools["fast"].away_reason
+
+        assert len(await storage.app.collector.collect("other", dry_run=True)) == 2
+        await storage.app.uploads.sweep()
+        assert _bytes_of(tmp_path / "main") == []
+        assert len(await storage.app.collector.collect("other", dry_run=False)) == 1
+
+        (tmp_path / "away").rename(tmp_path / "fast")
+        assert len(_bytes_of(tmp_path / "fast")) == 1
+        assert len(await storage.app.collector.collect("acme", dry_run=False)) == 1
+        assert _bytes_of(tmp_path / "fast") == []
+        assert not (await _pools(acme))["fast"].away_reason
+
+
+async def test_without_the_main_pool_nothing_of_others_is_taken_for_left_over(
+    tmp_path: Path,
+) -> None:
+    async with _running(tmp_path) as storage, storage.caller(tenant="acme") as caller:
+        await caller.put(CONTENT)
+    async with _running(tmp_path, clock=SteppedClock()) as storage:
+        (tmp_path / "main").rename(tmp_path / "away")
+        with pytest.raises(UnavailableError):
+            await storage.app.collector.collect("acme", dry_run=False)
+        assert _bytes_of(tmp_path / "fast") == ["data"]
+        (tmp_path / "away").rename(tmp_path / "main")

@@ -50,10 +50,10 @@ class Interleaved(MemoryProvider):
         await super().put(key, data)
         await self._pass()
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(self, prefix: str = "", *, skip_away: bool = False) -> Sequence[str]:
         """Return the keys under a prefix."""
         await self._pass()
-        found = await super().keys(prefix)
+        found = await super().keys(prefix, skip_away=skip_away)
         await self._pass()
         return found
 
@@ -137,9 +137,9 @@ class Halting(MemoryProvider):
         self.halted = asyncio.Event()
         self.go = asyncio.Event()
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(self, prefix: str = "", *, skip_away: bool = False) -> Sequence[str]:
         """Return the keys under a prefix."""
-        found = await super().keys(prefix)
+        found = await super().keys(prefix, skip_away=skip_away)
         if prefix == self._prefix and not self.halted.is_set():
             self.halted.set()
             await self.go.wait()
@@ -163,15 +163,23 @@ class TwoPages(MemoryProvider):
         self.halted = asyncio.Event()
         self.go = asyncio.Event()
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(self, prefix: str = "", *, skip_away: bool = False) -> Sequence[str]:
         """Return the keys under a prefix."""
-        page = [key for key in await super().keys(prefix) if key < reserved_prefix("t1")]
+        page = [
+            key
+            for key in await super().keys(prefix, skip_away=skip_away)
+            if key < reserved_prefix("t1")
+        ]
         if not prefix and not self.halted.is_set():
             self.halted.set()
             await self.go.wait()
         return [
             *page,
-            *(key for key in await super().keys(prefix) if key >= reserved_prefix("t1")),
+            *(
+                key
+                for key in await super().keys(prefix, skip_away=skip_away)
+                if key >= reserved_prefix("t1")
+            ),
         ]
 
 

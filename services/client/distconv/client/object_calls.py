@@ -151,6 +151,7 @@ class ObjectCalls(Calls):
                 capacity_bytes=pool.capacity_bytes if pool.HasField("capacity_bytes") else None,
                 used_bytes=pool.used_bytes,
                 free_bytes=pool.free_bytes if pool.HasField("free_bytes") else None,
+                away_reason=pool.away_reason,
             )
             for pool in response.pools
         )

@@ -60,13 +60,15 @@ class StoragePool:
     """A named place for stored files, in bytes.
 
     `capacity_bytes` is None where there is no such bound, `free_bytes` where it is not known: no
-    object store tells it, so that a bucket has it only within a capacity.
+    object store tells it, so that a bucket has it only within a capacity. `away_reason` says why a
+    pool on a disk cannot be reached, empty where no trouble is known.
     """
 
     name: str
     capacity_bytes: int | None
     used_bytes: int
     free_bytes: int | None
+    away_reason: str = ""
 
 
 class CollectReason(StrEnum):

@@ -12,7 +12,7 @@ from enum import StrEnum
 import structlog
 
 from distconv.core.clock import Clock
-from distconv.core.errors import DistconvError, NotFoundError
+from distconv.core.errors import DistconvError, NotFoundError, UnavailableError
 from distconv.storage.names import Place, parse_data, tenant_prefix
 from distconv.storage.objects import Objects
 from distconv.storage.providers.port import Provider, Stat
@@ -59,9 +59,12 @@ class Collector:
         self._clock = clock
 
     async def collect(self, tenant: str, *, dry_run: bool) -> list[Collected]:
-        """Collect, and say what; with `dry_run` only say what would be."""
+        """Collect, and say what; with `dry_run` only say what would be.
+
+        What lies in a pool beside the main one that is away waits until it is back.
+        """
         found = await self._abandoned(tenant, dry_run=dry_run)
-        keys = set(await self._provider.keys(tenant_prefix(tenant)))
+        keys = set(await self._provider.keys(tenant_prefix(tenant), skip_away=True))
         found += await self._leftovers(keys, dry_run=dry_run)
         if not dry_run:
             await self._objects.contents.mend(keys)
@@ -72,7 +75,7 @@ class Collector:
 
     async def _abandoned(self, tenant: str, *, dry_run: bool) -> list[Collected]:
         found: list[Collected] = []
-        for staging in await self._provider.stagings():
+        for staging in await self._provider.stagings(skip_away=True):
             place, nonce = parse_data(staging.key)
             if place.tenant != tenant or not self._uploads.is_abandoned(place, staging):
                 continue
@@ -96,19 +99,28 @@ class Collector:
         found: list[Collected] = []
         for stat in await self._old(await orphan_contents(self._provider, keys)):
             place, _ = parse_data(stat.key)
+            if not dry_run and not await self._delete(stat.key):
+                continue
             found.append(
                 Collected(place=place, reason=CollectReason.LEFTOVER, size_bytes=stat.size_bytes)
             )
-            if not dry_run:
-                await self._provider.delete(stat.key)
         if not dry_run:
             alone = (
                 key for key in keys
                 if is_reservation(key) and reserved_place(key).upload_key not in keys
             )  # fmt: skip
             for stat in await self._old(alone):
-                await self._provider.delete(stat.key)
+                await self._delete(stat.key)
         return found
+
+    async def _delete(self, key: str) -> bool:
+        """Delete a leftover, and say whether that went; the others must not wait for it."""
+        try:
+            await self._provider.delete(key)
+        except DistconvError as error:
+            _log.warning("leftover_not_collected", key=key, error=error.message)
+            return False
+        return True
 
     async def _old(self, keys: Iterable[str]) -> list[Stat]:
         """Return those that are older than the grace."""
@@ -118,6 +130,9 @@ class Collector:
             try:
                 stat = await self._provider.stat(key)
             except NotFoundError:
+                continue
+            except UnavailableError as error:
+                _log.warning("leftover_not_collected", key=key, error=error.message)
                 continue
             if stat.modified_time <= before:
                 found.append(stat)

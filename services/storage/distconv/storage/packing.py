@@ -121,4 +121,5 @@ def pool(value: Pool) -> service_pb.StoragePool:
         capacity_bytes=value.capacity_bytes,
         used_bytes=value.used_bytes,
         free_bytes=value.free_bytes,
+        away_reason=value.away_reason,
     )

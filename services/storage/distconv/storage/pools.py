@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from distconv.core.errors import UnavailableError
 from distconv.storage.names import MAIN_POOL, Place, new_nonce
 from distconv.storage.providers.port import Provider
 from distconv.storage.quotas import Quotas
@@ -12,13 +13,15 @@ from distconv.storage.quotas import Quotas
 class Pool:
     """A pool; `capacity_bytes` is None where there is no such bound, `free_bytes` when not known.
 
-    `used_bytes` counts whole objects and what uploads have reserved.
+    `used_bytes` counts whole objects and what uploads have reserved. `away_reason` says why the
+    pool cannot be reached, empty where nothing is known of that.
     """
 
     name: str
     capacity_bytes: int | None
     used_bytes: int
     free_bytes: int | None
+    away_reason: str = ""
 
 
 class Pools:
@@ -53,8 +56,17 @@ class Pools:
 
     async def _describe(self, name: str, used_bytes: int) -> Pool:
         some_key = Place(tenant="pools", object_id="0").data_key(new_nonce(name))
-        disk = await self._provider.free_bytes(some_key)
         capacity = self._capacities.get(name)
+        try:
+            disk = await self._provider.free_bytes(some_key)
+        except UnavailableError as error:  # the others are shown nevertheless
+            return Pool(
+                name=name,
+                capacity_bytes=capacity,
+                used_bytes=used_bytes,
+                free_bytes=None,
+                away_reason=error.message,
+            )
         left = [] if disk is None else [max(disk - self._min_free_bytes, 0)]
         left += [] if capacity is None else [max(capacity - used_bytes, 0)]
         return Pool(

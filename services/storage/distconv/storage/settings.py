@@ -17,6 +17,7 @@ from distconv.storage.locations import (
     check_bucket,
     check_endpoint,
     require_apart,
+    require_buckets,
 )
 from distconv.storage.names import MAIN_POOL
 from distconv.storage.pairs import capacity_pair, pool_pair, quota_pair, tenant_pool_pair
@@ -293,12 +294,8 @@ class StorageSettings(ProcessSettings):
             )
         if len(pools) < len(self.pools):
             raise ValueError("two pools have the same name; give each its own")
-        folder = next((name for name, there in pools.items() if isinstance(there, Path)), None)
-        if folder is not None and self.bucket_url:
-            raise ValueError(
-                f"the pool '{folder}' is a folder, which one storage process has alone, and with "
-                "bucket_url several may run: give the pool a bucket, too, as s3://BUCKET/PREFIX"
-            )
+        if self.bucket_url:
+            require_buckets(pools)
         require_apart({MAIN_POOL: self.main_location, **pools})
         return self
 

@@ -270,7 +270,7 @@ class Uploads:
             with _logged(place):
                 async with self._table.owners.own(place):
                     await self._sweep_open(place, now)
-        for staging in await self._provider.stagings():
+        for staging in await self._provider.stagings(skip_away=True):
             place, nonce = parse_data(staging.key)
             if staging.modified_time + ttl <= now:
                 with _logged(place):

@@ -223,6 +223,9 @@ def pools_command() -> int:
         for pool in pools
     ]
     print_table(("POOL", "CAPACITY", "USED", "FREE"), rows, empty="no pools")
+    for pool in pools:
+        if pool.away_reason:
+            click.echo(f"the pool '{pool.name}' is away: {pool.away_reason}", err=True)
     return 0
 
 

@@ -79,7 +79,11 @@ class LocalProvider:
     async def free_bytes(self, key: str = "") -> int | None:  # noqa: ARG002  # the port's
         """Return what the disk has left for this process."""
         with disk_errors("the storage folder"):
-            return (await self._threads.run(shutil.disk_usage, self._root)).free
+            return await self._threads.run(self._free_bytes)
+
+    def _free_bytes(self) -> int:
+        self._require_folder()  # what is left without its disk is the room of another
+        return shutil.disk_usage(self._root).free
 
     async def get(self, key: str) -> bytes:
         """Return a small file whole."""
@@ -103,7 +107,12 @@ class LocalProvider:
         with self._reading(key):
             return _stat(key, await self._threads.run(self._path(key).stat))
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        skip_away: bool = False,  # noqa: ARG002  # the port's
+    ) -> Sequence[str]:
         """Return the keys under a folder, sorted."""
         with disk_errors(prefix):
             return await self._threads.run(self._list, prefix)
@@ -149,7 +158,7 @@ class LocalProvider:
         staging = LocalStaging(key=key, base=base, root=self._root, threads=self._threads)
         return await staging.open()
 
-    async def stagings(self) -> Sequence[Stat]:
+    async def stagings(self, *, skip_away: bool = False) -> Sequence[Stat]:  # noqa: ARG002  # the port's
         """Describe every staging."""
         with disk_errors("the staging folder"):
             return await self._threads.run(self._stagings)

@@ -210,7 +210,12 @@ class MemoryProvider:
         size_bytes = len(await self.get(key))
         return Stat(key=key, size_bytes=size_bytes, modified_time=self._times[key])
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        skip_away: bool = False,  # noqa: ARG002  # the port's
+    ) -> Sequence[str]:
         """Return the keys under a prefix, sorted."""
         return sorted(key for key in self._data if key.startswith(prefix))
 
@@ -242,7 +247,7 @@ class MemoryProvider:
         """Return the staging of that key, None when it was discarded."""
         return self._stagings.get(key)
 
-    async def stagings(self) -> Sequence[Stat]:
+    async def stagings(self, *, skip_away: bool = False) -> Sequence[Stat]:  # noqa: ARG002  # the port's
         """Describe every staging."""
         return [
             Stat(key=key, size_bytes=staging.written.end, modified_time=staging.modified_time)

@@ -100,7 +100,12 @@ class ObjectStoreProvider:
         found = await self._bucket.head(_OBJECTS + key, key=key)
         return Stat(key=key, size_bytes=found.size_bytes, modified_time=found.modified_time)
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(
+        self,
+        prefix: str = "",
+        *,
+        skip_away: bool = False,  # noqa: ARG002  # the port's
+    ) -> Sequence[str]:
         """Return the keys under a prefix, sorted."""
         found = await self._bucket.list(_OBJECTS + prefix)
         return [each.path.removeprefix(_OBJECTS) for each in found]
@@ -136,7 +141,7 @@ class ObjectStoreProvider:
         )
         return await staging.open()
 
-    async def stagings(self) -> Sequence[Stat]:
+    async def stagings(self, *, skip_away: bool = False) -> Sequence[Stat]:  # noqa: ARG002  # the port's
         """Describe every staging; it was modified when its newest segment was put."""
         found: dict[str, list[Found]] = {}
         for each in await self._bucket.list(_STAGING):

@@ -5,14 +5,20 @@ A key tells its pool: what lies in another than the main one ends in `@POOL`
 main pool; the bytes of uploads and objects lie in the pool that was chosen.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from distconv.core.errors import FailedPreconditionError
+import structlog
+
+from distconv.core.errors import FailedPreconditionError, UnavailableError
 from distconv.storage.names import MAIN_POOL, pool_of
 from distconv.storage.providers.port import Provider, Published, Reader, Staging, Stat
+
+_log = structlog.get_logger()
+_Listed = TypeVar("_Listed", str, Stat)
 
 
 class PooledProvider:
@@ -75,12 +81,14 @@ class PooledProvider:
         """Describe a thing."""
         return await self._of(key).stat(key)
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
+    async def keys(self, prefix: str = "", *, skip_away: bool = False) -> Sequence[str]:
         """Return the keys under a prefix in all pools, sorted."""
         # Beside the main pool are bytes alone: do not ask the others for what they never have.
         kind = [*prefix.split("/"), ""][1]
-        pools = self._pools.values() if kind in ("", "data") else (self.main,)
-        return sorted([key for pool in pools for key in await pool.keys(prefix)])
+        pools = self.names if kind in ("", "data") else (MAIN_POOL,)
+        return sorted(
+            await self._listed(pools, lambda each: each.keys(prefix), skip_away=skip_away)
+        )
 
     async def open(self, key: str) -> Reader:
         """Open a thing for reading."""
@@ -106,9 +114,27 @@ class PooledProvider:
         """Open the staging of that key."""
         return await self._of(key).stage(key)
 
-    async def stagings(self) -> Sequence[Stat]:
+    async def stagings(self, *, skip_away: bool = False) -> Sequence[Stat]:
         """Describe every staging of every pool."""
-        return [stat for pool in self._pools.values() for stat in await pool.stagings()]
+        return await self._listed(self.names, lambda each: each.stagings(), skip_away=skip_away)
+
+    async def _listed(
+        self,
+        names: Sequence[str],
+        listing: Callable[[Provider], Awaitable[Sequence[_Listed]]],
+        *,
+        skip_away: bool,
+    ) -> list[_Listed]:
+        found: list[_Listed] = []
+        for name in names:
+            try:
+                found += await listing(self._pools[name])
+            except UnavailableError as error:
+                # Without the main pool's records all that lies in others would look left over.
+                if name == MAIN_POOL or not skip_away:
+                    raise
+                _log.warning("pool_away", pool=name, error=error.message)
+        return found
 
     async def discard_staging(self, key: str) -> None:
         """Free a staging."""

@@ -223,8 +223,12 @@ class Provider(Protocol):
         """Describe a thing. Raises NotFoundError."""
         ...
 
-    async def keys(self, prefix: str = "") -> Sequence[str]:
-        """Return the keys under `prefix` (empty, or ending in `/`), sorted."""
+    async def keys(self, prefix: str = "", *, skip_away: bool = False) -> Sequence[str]:
+        """Return the keys under `prefix` (empty, or ending in `/`), sorted.
+
+        With `skip_away` those of a pool beside the main one that is away are left out, and the
+        log says so: for whoever can do with what there is.
+        """
         ...
 
     async def open(self, key: str) -> Reader:
@@ -254,8 +258,11 @@ class Provider(Protocol):
         """Open the staging of that key, empty when there is none yet."""
         ...
 
-    async def stagings(self) -> Sequence[Stat]:
-        """Describe every staging; `size_bytes` is what it occupies at most."""
+    async def stagings(self, *, skip_away: bool = False) -> Sequence[Stat]:
+        """Describe every staging; `size_bytes` is what it occupies at most.
+
+        For `skip_away` see `keys`.
+        """
         ...
 
     async def discard_staging(self, key: str) -> None:
