@@ -114,12 +114,12 @@ def parse_location(text: str, others: BucketLocation) -> Location:
 
 def require_buckets(pools: Mapping[str, Location]) -> None:
     """Raise ValueError when a pool beside a main bucket is a folder."""
-    for name, location in pools.items():
-        if isinstance(location, Path):
-            raise ValueError(
-                f"the pool '{name}' is a folder, which one storage process has alone, and with "
-                "bucket_url several may run: give the pool a bucket, too, as s3://BUCKET/PREFIX"
-            )
+    folder = next((name for name, there in pools.items() if isinstance(there, Path)), None)
+    if folder is not None:
+        raise ValueError(
+            f"the pool '{folder}' is a folder, which one storage process has alone, and with "
+            "bucket_url several may run: give the pool a bucket, too, as s3://BUCKET/PREFIX"
+        )
 
 
 def require_apart(pools: Mapping[str, Location]) -> None:
