@@ -1,7 +1,9 @@
 """A transcode loses its server, or is killed, at a byte; the same command again goes on."""
 
+import hashlib
 import json
 import signal
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -109,3 +111,37 @@ def test_a_job_whose_source_is_gone_is_nothing_to_go_on_with(
     assert states.pop(left["name"]) == "CANCELLED"
     assert list(states.values()) == ["COMPLETED"]
     assert leftovers(out) == ["a.mkv"]
+
+
+def test_a_transcode_that_was_killed_while_it_followed_the_output_fetches_the_rest(
+    plane: MediaPlane, clips: Clips, out: Path
+) -> None:
+    transcode = ("transcode", clips.heavy(), "-p", "copy", "-o", out / "a.mkv", "--keep")
+    plane.engine.start()
+    size = clips.heavy().stat().st_size
+    begun = threading.Event()
+    runs: list[subprocess.Popen[str]] = []
+
+    def kill() -> None:
+        begun.wait()
+        runs[0].kill()
+
+    # The engine reads the source the same way: most of the output has come to the client by then.
+    reached = at(plane, Way.DOWN, size * 9 // 5, kill)
+    runs.append(plane.start_dcctl(*transcode))
+    begun.set()
+    assert reached.wait(_REACHED_S)
+    runs[0].communicate()
+    [part] = out.iterdir()
+    kept = part.stat().st_size
+    assert kept > 1_000_000
+    again = plane.start_dcctl(*transcode, "--progress", "json", "--json")
+    code, told, err = finished(again)
+    assert code == 0, err
+    assert "a.mkv' goes on where it broke off" in err
+    downloads = [json.loads(line) for line in err.splitlines() if '"download"' in line]
+    assert downloads[0]["done_bytes"] >= kept
+    assert leftovers(out) == ["a.mkv"]
+    with (out / "a.mkv").open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    assert digest == json.loads(told)["job"]["output"]["sha256"]

@@ -118,7 +118,11 @@ class Transcoding:
         self, source: Path, output: Path, start: JobStart, *, overwrite: bool
     ) -> TranscodeResult:
         follower = OutputFollower(
-            self._client, output, overwrite=overwrite, on_progress=self._on_progress
+            self._client,
+            output,
+            overwrite=overwrite,
+            resume=self._is_remembered,
+            on_progress=self._on_progress,
         )
         try:
             job, result = await self._finished_somehow(source, start, follower)
@@ -244,7 +248,7 @@ class Transcoding:
 
     async def _tidy(self, follower: OutputFollower) -> None:
         """Delete what only this piece of work needed; what cannot be deleted stays."""
-        await follower.close()
+        await follower.close(drop=self._is_over)
         if self._keep:
             return
         with suppress(DistconvError, TimeoutError):
