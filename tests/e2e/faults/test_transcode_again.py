@@ -145,3 +145,30 @@ def test_a_transcode_that_was_killed_while_it_followed_the_output_fetches_the_re
     with (out / "a.mkv").open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     assert digest == json.loads(told)["job"]["output"]["sha256"]
+
+
+def test_an_upload_that_was_killed_before_there_was_a_job_goes_on(
+    plane: MediaPlane, clips: Clips, out: Path
+) -> None:
+    size = clips.heavy().stat().st_size
+    transcode = ("transcode", clips.heavy(), "-p", "copy", "-o", out / "a.mkv", "--no-overlap")
+    begun = threading.Event()
+    runs: list[subprocess.Popen[str]] = []
+
+    def kill() -> None:
+        begun.wait()
+        runs[0].kill()
+
+    reached = at(plane, Way.UP, size // 2, kill)
+    runs.append(plane.start_dcctl(*transcode))
+    begun.set()
+    assert reached.wait(_REACHED_S)
+    runs[0].communicate()
+    plane.engine.start()
+    code, _, err = finished(plane.start_dcctl(*transcode, "--progress", "json"))
+    assert code == 0, err
+    assert "heavy.mkv' goes on where it broke off" in err
+    uploads = [json.loads(line) for line in err.splitlines() if '"upload"' in line]
+    assert uploads[0]["done_bytes"] > size // 3
+    assert leftovers(out) == ["a.mkv"]
+    assert plane.dcctl("objects", "list")["objects"] == []

@@ -146,7 +146,10 @@ class Transcoding:
         if self._overlap or begun is not None:
             return await self._at_once(source, start, follower, begun)
         stored = await self._client.upload(
-            source, labels=self._labels, on_progress=self._on_progress
+            source,
+            labels=self._labels,
+            resume=self._is_remembered,
+            on_progress=self._on_progress,
         )
         self._disposable.append(stored.name)
         job = await self._created(stored.name, start)
