@@ -199,11 +199,20 @@ class Client(JobCalls, JobSteering, EngineCalls, EventCalls, ObjectCalls):
         path: Path,
         *,
         overwrite: bool = False,
+        resume: bool = False,
         on_progress: Callable[[Transfer], None] | None = None,
     ) -> FollowedFile:
-        """Return an object to be followed, for whoever decides later whether to place it."""
+        """Return an object to be followed, for whoever decides later whether to place it.
+
+        With `resume` what is not in its place when this ends stays beside it, for the next.
+        """
         return FollowedFile(
-            self._connection, object_name, path, overwrite=overwrite, on_progress=on_progress
+            self._connection,
+            object_name,
+            path,
+            overwrite=overwrite,
+            resume=resume,
+            on_progress=on_progress,
         )
 
     async def download(

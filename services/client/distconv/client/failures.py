@@ -3,8 +3,16 @@
 from typing import ClassVar
 
 from distconv.client.job import Job
-from distconv.core.errors import CancelledError, DistconvError
+from distconv.core.errors import (
+    CancelledError,
+    DeadlineExceededError,
+    DistconvError,
+    UnavailableError,
+)
 from distconv.core.failure import Failure
+
+LOST = (UnavailableError, DeadlineExceededError)
+"""What work ends with whose server is away or silent: it may go on there, or be gone on with."""
 
 
 class JobFailedError(DistconvError):

@@ -77,21 +77,31 @@ class JobStart:
             return None
         try:
             job = await self._asked(asked)
-        except (NotFoundError, FailedPreconditionError):
-            return None  # the job or its source was deleted meanwhile
-        except AlreadyExistsError:
-            return None  # the request was of something else: it is of no use
+        except (NotFoundError, FailedPreconditionError, AlreadyExistsError):
+            return None  # the job or its source was deleted, or the request was of something else
         if job.delete_time is not None or job.state in (JobState.FAILED, JobState.CANCELLED):
             return None
         if job.output is not None and await self._stored(job.output.object) is None:
             return None
         stored = await self._stored(asked.source)
+        if stored is None and not job.state.is_terminal:
+            await self._end_without_source(job)
+            return None
         self._on_note(self._tell_left(job))
         return Begun(
             job=job,
             needs_source=stored is not None and stored.state is not ObjectState.COMMITTED,
             is_ours=stored is not None and stored.is_transient,
             was_left=True,
+        )
+
+    async def _end_without_source(self, job: Job) -> None:
+        """Cancel a job that would wait for its source for ever."""
+        with suppress(FailedPreconditionError, NotFoundError):  # ended, or deleted, meanwhile
+            await self._client.cancel_job(job.name)
+        self._on_note(
+            f"job {job.id}, which an earlier run left, has lost its source and was "
+            "cancelled: a new one begins"
         )
 
     async def _on_stored(self, source: Path) -> Begun | None:

@@ -23,10 +23,18 @@ from distconv.core.errors import (
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # Linux takes 255 bytes for a name; this leaves room for the dot and the ending.
 _MAX_STEM_BYTES = 230
-# The endings of those that nobody goes on with.
-_OF_ONE = re.compile(r"[0-9a-f]{8}")
+# The endings of those that nobody goes on with, or whoever comes to the same place.
+_OF_ONE = re.compile(r"[0-9a-f]{8}|.+-stream")
 # Read at once of what an earlier download left.
 _READ_BYTES = 1024 * 1024
+
+
+def stream_key(key: str) -> str:
+    """Return the resume key of what is followed of the content `key`.
+
+    What is left of one is removed by the next file to the same place that does not go on with it.
+    """
+    return f"{key}-stream"
 
 
 class PartialFile:
@@ -99,6 +107,11 @@ class PartialFile:
                 f"{found[:12]}…, not {size_bytes} with {sha256[:12]}…; try again"
             )
         await asyncio.to_thread(self._commit)
+
+    def drop(self) -> None:
+        """Remove what was written and is not in its place; harmless when repeated."""
+        self._resume_key = ""
+        self._discard()
 
     def _open(self) -> None:
         check_output(self._path, overwrite=self._overwrite)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from distconv.client.failures import JobCancelledError, JobFailedError
+from distconv.client.failures import LOST, JobCancelledError, JobFailedError
 from distconv.client.job import Job, JobOutput
 from distconv.client.job_start import Begun, JobStart
 from distconv.client.local import check_output, check_source
@@ -72,6 +72,10 @@ class Transcoding:
         self._was_left = False
         # A job that has ended as it was to, or was called off, is nothing to go on with.
         self._is_over = False
+        # The same transcode again goes on with what this one leaves.
+        self._is_remembered = False
+        # Its source could not be sent just now: the job waits for whoever goes on.
+        self._is_lost = False
 
     async def run(
         self,
@@ -93,6 +97,7 @@ class Transcoding:
         if where is not None:
             known_by = {"order": order.likeness(), "keep": self._keep, **where}
             key = await asyncio.to_thread(_key, source, output, known_by)
+        self._is_remembered = bool(key)
         with UnendedRun([key] if key else ()) as unended:
             start = JobStart(
                 self._client,
@@ -113,7 +118,11 @@ class Transcoding:
         self, source: Path, output: Path, start: JobStart, *, overwrite: bool
     ) -> TranscodeResult:
         follower = OutputFollower(
-            self._client, output, overwrite=overwrite, on_progress=self._on_progress
+            self._client,
+            output,
+            overwrite=overwrite,
+            resume=self._is_remembered,
+            on_progress=self._on_progress,
         )
         try:
             job, result = await self._finished_somehow(source, start, follower)
@@ -137,7 +146,10 @@ class Transcoding:
         if self._overlap or begun is not None:
             return await self._at_once(source, start, follower, begun)
         stored = await self._client.upload(
-            source, labels=self._labels, on_progress=self._on_progress
+            source,
+            labels=self._labels,
+            resume=self._is_remembered,
+            on_progress=self._on_progress,
         )
         self._disposable.append(stored.name)
         job = await self._created(stored.name, start)
@@ -157,6 +169,7 @@ class Transcoding:
             else:
                 self._disposable.append(upload.object)
                 job = await self._created(upload.object, start)
+            upload.kept_when_lost = self._is_remembered
             sending = asyncio.create_task(upload.send(), name="upload")
             working = asyncio.create_task(
                 self._finished_or_called_off(job, follower), name="follow the job"
@@ -164,6 +177,9 @@ class Transcoding:
             try:
                 await _either(sending, working)
                 return await working
+            except LOST:
+                self._is_lost = self._is_remembered
+                raise
             finally:
                 for task in (sending, working):
                     task.cancel()
@@ -192,7 +208,8 @@ class Transcoding:
         try:
             return await self._finished(job, follower)
         except asyncio.CancelledError:
-            await asyncio.shield(self._call_off(job))
+            if not self._is_lost:
+                await asyncio.shield(self._call_off(job))
             raise
 
     async def _finished(self, job: Job, follower: OutputFollower | None) -> tuple[Job, JobOutput]:
@@ -234,7 +251,7 @@ class Transcoding:
 
     async def _tidy(self, follower: OutputFollower) -> None:
         """Delete what only this piece of work needed; what cannot be deleted stays."""
-        await follower.close()
+        await follower.close(drop=self._is_over)
         if self._keep:
             return
         with suppress(DistconvError, TimeoutError):

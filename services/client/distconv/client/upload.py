@@ -11,6 +11,7 @@ import grpc.aio
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.convert.object import to_stored
+from distconv.client.failures import LOST
 from distconv.client.local import SourceChangedError
 from distconv.client.remembered import RememberedUpload
 from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
@@ -46,9 +47,8 @@ if TYPE_CHECKING:
 
 OnTransfer = Callable[[Transfer], None]
 
-# Sent and not yet durable. Nothing of it is held here (what is sent again is
-# read again), so it is wide enough for a storage that syncs only now and then.
-# What is on its way is bounded apart from that: it is lost with either process.
+# Sent and not yet durable. It is read again, not held here: wide enough for a storage that syncs
+# only now and then. What is on its way is bounded apart from that: it is lost with either process.
 _WINDOW_BYTES = 32 * 1024 * 1024
 # Finishing checks and syncs the whole file; storage may take minutes for a large one.
 _COMPLETE_TIMEOUT_S = 1800.0
@@ -99,8 +99,9 @@ async def opened(
     try:
         await sending.open()
         yield sending
-    except BaseException:
-        await asyncio.shield(sending.abort())
+    except BaseException as error:
+        if not (sending.kept_when_lost and isinstance(error, LOST)):
+            await asyncio.shield(sending.abort())
         raise
 
 
@@ -162,6 +163,7 @@ class Upload:
         self._damaged = 0
         self._name = ""
         self._first: list[Range] = []
+        self.kept_when_lost = False  # set where it is gone on with once a server is back
 
     @property
     def object(self) -> str:

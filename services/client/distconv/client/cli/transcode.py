@@ -17,6 +17,7 @@ from distconv.client.cli.naming import container_for, placed
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.outcome import Outcome
 from distconv.client.cli.profile_choice import chosen, from_file
+from distconv.client.cli.resuming import resumable_steps
 from distconv.client.cli.running import run
 from distconv.client.cli.system import System
 from distconv.client.cli.views import View, job_line, make_view
@@ -24,7 +25,7 @@ from distconv.client.cli.where import Place, place
 from distconv.client.client import Client
 from distconv.client.job import Job
 from distconv.client.local import check_output, check_source
-from distconv.client.stored import Transfer
+from distconv.client.stored import Direction, Transfer
 from distconv.core.errors import (
     AlreadyExistsError,
     DistconvError,
@@ -171,6 +172,10 @@ class _Command:
         self._source_bytes = source_bytes
         self._job: Job | None = None
         self._system: System | None = None
+        self._steps = {
+            Direction.UPLOAD: resumable_steps(view, f"the upload of '{wish.source}'"),
+            Direction.DOWNLOAD: resumable_steps(view, f"the download to '{wish.output}'"),
+        }
 
     async def run(self) -> Outcome:
         """Do it, within the time allowed."""
@@ -256,7 +261,9 @@ class _Command:
             if step.wait_reason and self._system is not None and self._system.is_starting:
                 step = replace(step, wait_reason="its engine is starting")
             self._job = step
-        self._view.step(step)
+            self._view.step(step)
+        else:
+            self._steps[step.direction](step)
 
     async def _rescue(self, client: Client, output: Path, error: AlreadyExistsError) -> None:
         """Put a result beside the file that came to stand in its place, and say where.
