@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Clips, leftovers
+from tests.e2e.conftest import leftovers
 
+from benchmarks.clips import bulk
 from benchmarks.load.media_plane import Daemon, MediaPlane, finished, media_plane
 from benchmarks.load.relay import Relay, Way
 
 _REACHED_S = 60.0
+_HEAVY_BYTES = 120_000_000
 
 
 @pytest.fixture
@@ -47,6 +49,12 @@ def at(plane: MediaPlane, way: Way, offset: int, act: Callable[[], None]) -> thr
     return reached
 
 
+@pytest.fixture(scope="module")
+def heavy() -> Path:
+    """A video that is still on its way when a death is noticed."""
+    return bulk(_HEAVY_BYTES)
+
+
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     folder = tmp_path / "out"
@@ -56,9 +64,9 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("lost", ["dispatch", "storage"])
 def test_a_transcode_that_loses_a_server_in_its_upload_goes_on(
-    plane: MediaPlane, clips: Clips, out: Path, lost: str
+    plane: MediaPlane, heavy: Path, out: Path, lost: str
 ) -> None:
-    source = clips.heavy()
+    source = heavy
     size = source.stat().st_size
     daemon: Daemon = getattr(plane, lost)
     transcode = ("transcode", source, "-p", "copy", "-o", out / "a.mkv")
@@ -85,9 +93,9 @@ def test_a_transcode_that_loses_a_server_in_its_upload_goes_on(
 
 
 def test_a_job_whose_source_is_gone_is_nothing_to_go_on_with(
-    plane: MediaPlane, clips: Clips, out: Path
+    plane: MediaPlane, heavy: Path, out: Path
 ) -> None:
-    transcode = ("transcode", clips.heavy(), "-p", "copy", "-o", out / "a.mkv")
+    transcode = ("transcode", heavy, "-p", "copy", "-o", out / "a.mkv")
     run = plane.start_dcctl(*transcode)
 
     def interrupt_without_dispatch() -> None:
@@ -114,11 +122,11 @@ def test_a_job_whose_source_is_gone_is_nothing_to_go_on_with(
 
 
 def test_a_transcode_that_was_killed_while_it_followed_the_output_fetches_the_rest(
-    plane: MediaPlane, clips: Clips, out: Path
+    plane: MediaPlane, heavy: Path, out: Path
 ) -> None:
-    transcode = ("transcode", clips.heavy(), "-p", "copy", "-o", out / "a.mkv", "--keep")
+    transcode = ("transcode", heavy, "-p", "copy", "-o", out / "a.mkv", "--keep")
     plane.engine.start()
-    size = clips.heavy().stat().st_size
+    size = heavy.stat().st_size
     begun = threading.Event()
     runs: list[subprocess.Popen[str]] = []
 
@@ -148,10 +156,10 @@ def test_a_transcode_that_was_killed_while_it_followed_the_output_fetches_the_re
 
 
 def test_an_upload_that_was_killed_before_there_was_a_job_goes_on(
-    plane: MediaPlane, clips: Clips, out: Path
+    plane: MediaPlane, heavy: Path, out: Path
 ) -> None:
-    size = clips.heavy().stat().st_size
-    transcode = ("transcode", clips.heavy(), "-p", "copy", "-o", out / "a.mkv", "--no-overlap")
+    size = heavy.stat().st_size
+    transcode = ("transcode", heavy, "-p", "copy", "-o", out / "a.mkv", "--no-overlap")
     begun = threading.Event()
     runs: list[subprocess.Popen[str]] = []
 
@@ -167,7 +175,7 @@ def test_an_upload_that_was_killed_before_there_was_a_job_goes_on(
     plane.engine.start()
     code, _, err = finished(plane.start_dcctl(*transcode, "--progress", "json"))
     assert code == 0, err
-    assert "heavy.mkv' goes on where it broke off" in err
+    assert f"{heavy.name}' goes on where it broke off" in err
     uploads = [json.loads(line) for line in err.splitlines() if '"upload"' in line]
     assert uploads[0]["done_bytes"] > size // 3
     assert leftovers(out) == ["a.mkv"]
