@@ -75,12 +75,6 @@ async def storage(place: Place, tmp_path: Path) -> AsyncIterator[RunningStorage]
         yield running
 
 
-@pytest.fixture
-def one_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no segment be given up, and all with it, before another's damage is known."""
-    monkeypatch.setattr("distconv.engine.direct_writer._AT_ONCE", 1)
-
-
 @asynccontextmanager
 async def _running(folder: Path, settings: dict[str, Any]) -> AsyncIterator[RunningStorage]:
     finisher = FakeFinisher()
@@ -374,7 +368,6 @@ async def test_damage_again_and_again_is_an_error(
             await _write(sink, OUTPUT[3 * MIB :])
 
 
-@pytest.mark.usefixtures("one_at_once")
 async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_has(
     storage: RunningStorage, between: FaultyS3
 ) -> None:
@@ -395,13 +388,40 @@ async def test_what_lies_damaged_is_put_again_before_storage_is_asked_what_it_ha
         assert pauses >= 8
 
 
-@pytest.mark.usefixtures("one_at_once")
-async def test_what_lies_damaged_and_cannot_be_put_again_is_an_error(
+async def test_damage_is_noted_though_another_segment_has_failed_meanwhile(
     storage: RunningStorage, between: FaultyS3
+) -> None:
+    first, second, end = MIB // 4, MIB * 3 // 4, MIB * 5 // 4  # where segments are cut
+    async with _sink(storage, window_bytes=MIB) as sink:
+        await sink.write(OUTPUT[:first])
+        await asyncio.to_thread(_wait_until, lambda: _direct_bytes(sink) == first)
+        seen = len(between.requests)
+        between.gate.clear()
+        await sink.write(OUTPUT[first:second])
+        await asyncio.to_thread(_wait_until, lambda: len(between.requests) > seen)
+        between.flips_puts = 1
+        between.fault = Fault(403, "AccessDenied", ("PUT",))
+        with capture_logs() as logs:
+            await sink.write(OUTPUT[second:end])
+            await asyncio.to_thread(
+                _wait_until, lambda: "direct_write_given_up" in [log["event"] for log in logs]
+            )
+        between.fault = None
+        between.gate.set()
+        await _write(sink, OUTPUT[end:])
+        assert _is_whole(await sink.complete())
+        assert between.flips_puts == 0
+
+
+@pytest.mark.parametrize(
+    "fault", [Fault(503, "SlowDown", ("PUT",)), Fault(403, "Expired", ("PUT",))]
+)
+async def test_what_lies_damaged_and_cannot_be_put_again_is_an_error(
+    storage: RunningStorage, between: FaultyS3, fault: Fault
 ) -> None:
     async with _sink(storage, window_bytes=MIB) as sink:
         await _write(sink, OUTPUT[: 3 * MIB])
-        between.fault_after_flips = Fault(503, "SlowDown", ("PUT",))
+        between.fault_after_flips = fault
         between.flips_puts = 1
         with pytest.raises(DataLossError, match="cannot be put again"):
             await _write_whole(sink)

@@ -38,6 +38,7 @@ class SegmentPuts:
         self._http = HttpPuts(connections=connections, timeout_s=_SILENCE_S)
         # By offset, what lies damaged in the bucket, and where to put it once more.
         self._damaged: dict[int, tuple[Segment, SignedPut]] = {}
+        self._under_way: set[asyncio.Task[None]] = set()
 
     async def send(self, segment: Segment) -> None:
         """Put a segment, and return once storage counts it as arrived.
@@ -85,6 +86,13 @@ class SegmentPuts:
                     raise
 
     async def _put(self, segment: Segment, signed: SignedPut) -> None:
+        # Its thread goes on when whoever waits is cancelled: what comes of it has to be noted.
+        putting = asyncio.create_task(self._put_noting_damage(segment, signed))
+        self._under_way.add(putting)
+        putting.add_done_callback(self._under_way.discard)
+        await asyncio.shield(putting)
+
+    async def _put_noting_damage(self, segment: Segment, signed: SignedPut) -> None:
         try:
             await self._http.put(signed.url, segment.pieces, signed.headers)
         except DamagedPutError:
@@ -95,12 +103,16 @@ class SegmentPuts:
     async def mend(self) -> None:
         """Put over whatever lies damaged in the bucket, for as long as the link has patience.
 
-        Storage goes by lengths, and would count it. Raises DamagedPutError when that fails.
+        Storage goes by lengths, and would count it. PUTs under way end first, by themselves or
+        because the bucket says nothing more. Raises DamagedPutError when something cannot be put
+        over.
         """
+        while self._under_way:
+            await asyncio.wait(self._under_way)
         for segment, signed in list(self._damaged.values()):
             try:
                 await self._put_patiently(segment, signed, UnavailableError, self._link.patience_s)
-            except UnavailableError as error:
+            except (UnavailableError, PermissionDeniedError) as error:  # the URL may have expired
                 raise DamagedPutError(
                     f"bytes of {self._link.grant.object_name} lie damaged in the bucket, and "
                     f"cannot be put again: {error.message}"
