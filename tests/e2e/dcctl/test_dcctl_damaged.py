@@ -60,9 +60,10 @@ def test_what_is_damaged_is_sent_again(
 
 
 def test_one_damaged_record_hides_no_other_and_can_be_removed(
-    idle: Up, clips: Clips, stored: str
+    idle: Up, clips: Clips, stored: str, tmp_path: Path
 ) -> None:
-    other = dcctl("objects", "put", clips.tiny_mkv, "--server", idle.address).stdout.strip()
+    source = clips.own(clips.tiny, tmp_path)
+    other = dcctl("objects", "put", source, "--server", idle.address).stdout.strip()
     _break_record(idle, stored)
     listed = dcctl("objects", "list", "--all", "--server", idle.address)
     assert other in listed.stdout, listed.stderr

@@ -32,11 +32,11 @@ def test_a_video_goes_through_and_comes_back(
 
 
 def test_json_describes_the_result_and_nothing_else_is_printed(
-    farm: Up, clips: Clips, tmp_path: Path
+    farm: Up, own_clip: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.mkv"
     done = dcctl(
-        "--server", farm.address, "--json", "transcode", clips.tiny_mkv, "-o", out, "-p", "copy",
+        "--server", farm.address, "--json", "transcode", own_clip, "-o", out, "-p", "copy",
         "--label", "show=test", "--priority", "5",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -47,7 +47,7 @@ def test_json_describes_the_result_and_nothing_else_is_printed(
     assert found["video"]["codec"] == "h264"
     assert [a["codec"] for a in found["audio"]] == ["aac"]
     assert found["duration_s"] == pytest.approx(2, abs=0.2)
-    assert found["source_size_bytes"] == clips.tiny_mkv.stat().st_size
+    assert found["source_size_bytes"] == own_clip.stat().st_size
     assert found["saved_bytes"] == found["source_size_bytes"] - found["size_bytes"]
     assert found["job"]["labels"] == {"show": "test"}
     assert found["job"]["priority"] == 5
