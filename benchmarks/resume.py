@@ -22,14 +22,14 @@ from benchmarks.clips import bulk
 from benchmarks.load.media_plane import Daemon, MediaPlane, finished, media_plane
 from benchmarks.load.relay import Relay, Way
 from benchmarks.result import Result
-from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES
 
 POINTS = int(os.environ.get("DISTCONV_BENCH_PLACES", "20"))
 SEED = int(os.environ.get("DISTCONV_BENCH_SEED", "1"))
 SIZE_BYTES = 200_000_000
 # Two chunks on their way, for each stream that a death breaks: a client's transfer has one; of a
 # job that overlaps, the client sends, the engine reads and writes, and the client follows.
-BAR_BYTES_A_STREAM = 2 * CHUNK_BYTES
+BAR_BYTES_A_STREAM = 2 * MAX_CHUNK_BYTES
 _REACHED_S = 120.0
 
 

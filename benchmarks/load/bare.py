@@ -20,10 +20,10 @@ import grpc
 import grpc.aio
 
 from distconv.rpc.buffers import keep_message_buffers
-from distconv.rpc.limits import CHUNK_BYTES, MAX_MESSAGE_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
 
 _OPTIONS = (("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),)
-_CHUNK = bytes(CHUNK_BYTES)
+_CHUNK = bytes(MAX_CHUNK_BYTES)
 _UP, _DOWN = "/bare/Up", "/bare/Down"
 
 
@@ -64,7 +64,7 @@ async def _serve(pair: tuple[bytes, bytes] | None) -> None:
 
 
 def _swallow(listener: socket.socket) -> None:
-    buffer = bytearray(CHUNK_BYTES)
+    buffer = bytearray(MAX_CHUNK_BYTES)
     while True:
         connection, _ = listener.accept()
         with connection:
@@ -77,7 +77,7 @@ def send_plainly(port: int, size_bytes: int) -> float:
     """Send bytes through a plain socket until they are read; return the time, seconds."""
     with socket.create_connection(("127.0.0.1", port)) as connection:
         start = time.perf_counter()
-        for _ in range(size_bytes // CHUNK_BYTES):
+        for _ in range(size_bytes // MAX_CHUNK_BYTES):
             connection.sendall(_CHUNK)
         connection.shutdown(socket.SHUT_WR)
         connection.recv(1)
@@ -95,7 +95,7 @@ async def _client(address: str, ca: bytes | None) -> None:
         print(json.dumps({"event": "ready"}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
             asked = json.loads(line)
-            count = asked["size_bytes"] // CHUNK_BYTES
+            count = asked["size_bytes"] // MAX_CHUNK_BYTES
             move = _send if asked["do"] == "upload" else _fetch
             start = time.perf_counter()
             await asyncio.gather(*(move(channel, count) for _ in range(asked["streams"])))
@@ -109,13 +109,13 @@ async def _send(channel: grpc.aio.Channel, count: int) -> None:
     for _ in range(count):
         await call.write(_CHUNK)
     await call.done_writing()
-    assert int(await call) == count * CHUNK_BYTES
+    assert int(await call) == count * MAX_CHUNK_BYTES
 
 
 async def _fetch(channel: grpc.aio.Channel, count: int) -> None:
     method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_DOWN)
     async for chunk in method(str(count).encode()):
-        assert len(chunk) == CHUNK_BYTES
+        assert len(chunk) == MAX_CHUNK_BYTES
 
 
 def main(argv: Sequence[str] | None = None) -> None:

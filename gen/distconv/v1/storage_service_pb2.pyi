@@ -463,6 +463,7 @@ class ReadRequest(_message.Message):
     RANGE_FIELD_NUMBER: _builtins.int
     FOLLOW_FIELD_NUMBER: _builtins.int
     CREDIT_BYTES_FIELD_NUMBER: _builtins.int
+    CHUNK_BYTES_FIELD_NUMBER: _builtins.int
     object: _builtins.str
     """The object, `objects/{id}`; needed in the first message of a stream, ignored after."""
     follow: _builtins.bool
@@ -473,6 +474,11 @@ class ReadRequest(_message.Message):
     """Grants that many more bytes of chunks, 0 or more; the last chunk may exceed it. A first message
     with credit makes storage send only what was granted, and lets at most 1,000 ranges wait; without
     it HTTP/2's flow control alone applies.
+    """
+    chunk_bytes: _builtins.int
+    """How many bytes a full chunk is to have from now on, 4,096 to 1,048,576; storage may send smaller
+    ones. 0 leaves it as it is, 262,144 at first. With credit, a reader that has named a size is sent
+    no chunk that exceeds what it granted; nothing comes while less than a chunk is left of that.
     """
     @_builtins.property
     def range(self) -> _object_pb2.ByteRange:
@@ -485,10 +491,11 @@ class ReadRequest(_message.Message):
         range: _object_pb2.ByteRange | None = ...,
         follow: _builtins.bool = ...,
         credit_bytes: _builtins.int = ...,
+        chunk_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["range", b"range"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["credit_bytes", b"credit_bytes", "follow", b"follow", "object", b"object", "range", b"range"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "credit_bytes", b"credit_bytes", "follow", b"follow", "object", b"object", "range", b"range"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -265,6 +265,64 @@ async def test_the_first_answer_describes_the_object_before_any_range(caller: Ca
     call.cancel()
 
 
+@pytest.mark.parametrize("follow", [False, True])
+async def test_a_paced_reader_is_sent_chunks_of_its_size_and_no_more_than_it_granted(
+    caller: Caller, follow: bool
+) -> None:
+    content = CONTENT * 4  # more than is read ahead
+    if follow:
+        await caller.write(await caller.create(len(content)), cut(content))
+    else:
+        await caller.put(content)
+    call = caller.stub.Read(metadata=caller.token(MediaAction.READ))
+    chunk_bytes = granted = 100_000
+    await call.write(
+        pb.ReadRequest(
+            object=f"objects/{OBJECT_ID}",
+            follow=follow,
+            range=object_pb2.ByteRange(offset=0, length=len(content)),
+            credit_bytes=granted,
+            chunk_bytes=chunk_bytes,
+        )
+    )
+    found, longest, done = b"", 0, False
+    while not done:
+        response = await call.read()
+        assert isinstance(response, pb.ReadResponse)
+        found += response.chunk.data
+        longest = max(longest, len(response.chunk.data))
+        assert longest <= chunk_bytes
+        assert len(found) <= granted
+        done = response.range_done
+        if response.HasField("chunk") and not done:
+            chunk_bytes = 200_000 if len(found) > 300_000 else 100_000
+            granted = len(found) + chunk_bytes
+            await call.write(pb.ReadRequest(credit_bytes=chunk_bytes, chunk_bytes=chunk_bytes))
+    assert found == content
+    assert longest > 100_000
+    call.cancel()
+
+
+async def _read_all(
+    call: "grpc.aio.StreamStreamCall[pb.ReadRequest, pb.ReadResponse]", request: pb.ReadRequest
+) -> None:
+    await call.write(request)
+    while isinstance(await call.read(), pb.ReadResponse):
+        pass
+
+
+@pytest.mark.parametrize("chunk_bytes", [-1, 1, 2**20 + 1])
+async def test_a_size_that_no_chunk_has_is_refused(caller: Caller, chunk_bytes: int) -> None:
+    await caller.put(CONTENT)
+    call = caller.stub.Read(metadata=caller.token(MediaAction.READ))
+    whole = object_pb2.ByteRange(offset=0, length=0)
+    request = pb.ReadRequest(
+        object=f"objects/{OBJECT_ID}", range=whole, credit_bytes=1, chunk_bytes=chunk_bytes
+    )
+    with pytest.raises(InvalidArgumentError, match=str(chunk_bytes)), translated():
+        await _read_all(call, request)
+
+
 @pytest.mark.parametrize("bad", [(1_000_004, 0), (1_000_003, 1), (0, 1_000_004), (2**63 - 1, 9)])
 async def test_reading_beyond_the_end(caller: Caller, bad: tuple[int, int]) -> None:
     await caller.put(CONTENT)

@@ -8,14 +8,14 @@ import pytest
 
 from distconv.client.source import SourceFile
 from distconv.core.errors import CorruptSourceError, FailedPreconditionError
-from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 
 _DATA = bytes(range(256)) * 4096
 
 
 async def test_chunks_carry_their_place_and_checksum() -> None:
     with SourceFile.open(io.BytesIO(_DATA)) as source:
-        pieces = await source.read(0, CHUNK_BYTES + 10)
+        pieces = await source.read(0, CHUNK_BYTES + 10, chunk_bytes=CHUNK_BYTES)
     assert [(p.offset, len(p.data)) for p in pieces] == [(0, CHUNK_BYTES), (CHUNK_BYTES, 10)]
     assert all(google_crc32c.value(p.data) == p.crc32c for p in pieces)
 
@@ -29,8 +29,22 @@ async def test_the_digest_is_that_of_the_file_in_whatever_order_it_was_read(
 ) -> None:
     with SourceFile.open(io.BytesIO(_DATA)) as source:
         for start, end in order:
-            await source.read(start, end)
+            await source.read(start, end, chunk_bytes=CHUNK_BYTES)
         assert await source.sha256() == hashlib.sha256(_DATA).hexdigest()
+
+
+async def test_chunks_of_what_is_missing_grow_when_they_are_to() -> None:
+    wanted = iter([CHUNK_BYTES, MAX_CHUNK_BYTES])
+    data = _DATA * 2
+    with SourceFile.open(io.BytesIO(data)) as source:
+        missing = [(10, 10 + MAX_CHUNK_BYTES), (MAX_CHUNK_BYTES + 20, 2 * MAX_CHUNK_BYTES)]
+        pieces = [piece async for piece in source.chunks(missing, lambda: next(wanted))]
+    assert [p.offset for p in pieces] == [
+        *range(10, 10 + MAX_CHUNK_BYTES, CHUNK_BYTES),
+        MAX_CHUNK_BYTES + 20,
+    ]
+    assert all(p.data == data[p.offset : p.offset + len(p.data)] for p in pieces)
+    assert sum(len(p.data) for p in pieces) == sum(end - start for start, end in missing)
 
 
 async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
@@ -39,14 +53,14 @@ async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:
     with SourceFile.open(path) as source:
         path.write_bytes(_DATA[:10])
         with pytest.raises(FailedPreconditionError, match="shorter"):
-            await source.read(0, 100)
+            await source.read(0, 100, chunk_bytes=CHUNK_BYTES)
 
 
 async def test_a_file_that_grows_has_no_digest(tmp_path: Path) -> None:
     path = tmp_path / "growing.mp4"
     path.write_bytes(_DATA)
     with SourceFile.open(path) as source, path.open("ab") as writer:
-        await source.read(0, len(_DATA))
+        await source.read(0, len(_DATA), chunk_bytes=CHUNK_BYTES)
         writer.write(b"more")
         writer.flush()
         with pytest.raises(FailedPreconditionError, match=r"'growing\.mp4' was written to while"):
@@ -67,7 +81,7 @@ async def test_a_file_written_over_in_place_has_no_digest(tmp_path: Path) -> Non
     path.write_bytes(_DATA)
     os.utime(path, ns=(0, 0))
     with SourceFile.open(path) as source, path.open("r+b") as writer:
-        await source.read(0, len(_DATA))
+        await source.read(0, len(_DATA), chunk_bytes=CHUNK_BYTES)
         writer.write(b"other")
         writer.flush()
         with pytest.raises(FailedPreconditionError, match="was written to while"):

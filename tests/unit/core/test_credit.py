@@ -11,6 +11,10 @@ MOST = 32 * 1024 * 1024
 GIGABIT = 118e6
 
 
+def _credit(largest_chunk_bytes: int = CHUNK) -> Credit:
+    return Credit(CHUNK, largest_chunk_bytes=largest_chunk_bytes, most_bytes=MOST)
+
+
 def _transfer(
     credit: Credit,
     *,
@@ -25,22 +29,22 @@ def _transfer(
     """
     randomness = random.Random(1)  # noqa: S311  # guards nothing
     now, line_free, known, written = 0.0, 0.0, 0.0, 0
-    in_flight: deque[float] = deque()
+    in_flight: deque[tuple[float, int]] = deque()
     while now < duration_s:
-        while credit.allows(CHUNK):
-            credit.sent(CHUNK)
-            line_free = max(line_free, now) + CHUNK / rate
+        while credit.allows(size_bytes := credit.chunk_bytes):
+            credit.sent(size_bytes)
+            line_free = max(line_free, now) + size_bytes / rate
             known = max(known, line_free + round_trip_s + randomness.uniform(0, delay_s))
-            in_flight.append(known)
-        now = in_flight.popleft()
-        credit.written(CHUNK, now)
-        written += CHUNK
+            in_flight.append((known, size_bytes))
+        now, size_bytes = in_flight.popleft()
+        credit.written(size_bytes, now)
+        written += size_bytes
     return written / now
 
 
 @given(round_trip_s=st.floats(0, 0.001), rate=st.floats(1e6, GIGABIT))
 def test_a_line_that_two_chunks_fill_is_given_no_more(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
     # A trial that is under way at the end apart.
     assert credit.limit_bytes <= 4 * CHUNK
@@ -49,7 +53,7 @@ def test_a_line_that_two_chunks_fill_is_given_no_more(round_trip_s: float, rate:
 
 @given(round_trip_s=st.floats(0, 0.1), rate=st.floats(10e6, 1e9))
 def test_a_line_is_filled_whatever_its_round_trip(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
     # 32 MiB are the most, what carries a gigabit is enough, and what two chunks more would carry
     # is no gain worth them.
@@ -58,13 +62,13 @@ def test_a_line_is_filled_whatever_its_round_trip(round_trip_s: float, rate: flo
 
 @given(round_trip_s=st.floats(0, 0.003), rate=st.floats(2 * GIGABIT, 1e9))
 def test_a_stream_that_carries_a_gigabit_is_given_no_more(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
     assert credit.limit_bytes == 2 * CHUNK
 
 
 def test_a_moment_in_which_the_machine_is_busy_changes_nothing() -> None:
-    credit, now = Credit(CHUNK, most_bytes=MOST), 0.0
+    credit, now = _credit(), 0.0
     for number in range(2000):
         credit.sent(2 * CHUNK)
         now += 0.05 if number % 100 == 50 else 0.002  # a hiccup, now and then
@@ -76,7 +80,7 @@ def test_a_moment_in_which_the_machine_is_busy_changes_nothing() -> None:
 def test_a_gigabit_line_is_filled_though_the_receiver_is_busy(
     round_trip_s: float, delay_s: float
 ) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     speed = _transfer(
         credit, round_trip_s=round_trip_s, rate=GIGABIT, duration_s=30, delay_s=delay_s
     )
@@ -85,14 +89,14 @@ def test_a_gigabit_line_is_filled_though_the_receiver_is_busy(
 
 @given(round_trip_s=st.floats(0.005, 0.1), rate=st.floats(5e6, GIGABIT))
 def test_a_long_line_is_given_little_more_than_it_holds(round_trip_s: float, rate: float) -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
     held = rate * round_trip_s + 2 * CHUNK
     assert credit.limit_bytes <= 4 * held  # twice, and twice that in a trial
 
 
 def test_a_sender_that_has_little_to_send_learns_nothing() -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     for second in range(1000):
         credit.sent(1000)
         credit.written(1000, float(second))
@@ -103,7 +107,7 @@ def test_a_sender_that_has_little_to_send_learns_nothing() -> None:
 def test_the_limit_stays_within_its_bounds_whatever_comes(
     steps: list[tuple[int, float]],
 ) -> None:
-    credit, now = Credit(CHUNK, most_bytes=MOST), 0.0
+    credit, now = _credit(), 0.0
     for size_bytes, pause_s in steps:
         if credit.allows(size_bytes):
             credit.sent(size_bytes)
@@ -113,7 +117,7 @@ def test_the_limit_stays_within_its_bounds_whatever_comes(
 
 
 def test_nothing_goes_while_nothing_is_written() -> None:
-    credit = Credit(CHUNK, most_bytes=MOST)
+    credit = _credit()
     sent = 0
     while credit.allows(CHUNK):
         credit.sent(CHUNK)
@@ -122,4 +126,48 @@ def test_nothing_goes_while_nothing_is_written() -> None:
 
 
 def test_one_piece_may_always_go() -> None:
-    assert Credit(CHUNK, most_bytes=MOST).allows(100 * CHUNK)
+    assert _credit().allows(100 * CHUNK)
+
+
+@given(round_trip_s=st.floats(0, 0.0005), rate=st.floats(130e6, 5e9))
+def test_a_fast_line_gets_large_chunks_and_two_of_them(round_trip_s: float, rate: float) -> None:
+    credit = _credit(4 * CHUNK)
+    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=5)
+    assert credit.chunk_bytes == 4 * CHUNK
+    assert credit.limit_bytes == 2 * credit.chunk_bytes
+
+
+@given(round_trip_s=st.floats(0, 0.1), rate=st.floats(1e6, 25e6))
+def test_a_slow_line_keeps_small_chunks(round_trip_s: float, rate: float) -> None:
+    credit = _credit(4 * CHUNK)
+    _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    assert credit.chunk_bytes == CHUNK
+
+
+@given(round_trip_s=st.floats(0, 0.1), rate=st.floats(10e6, 1e9))
+def test_a_line_is_filled_with_chunks_that_grow(round_trip_s: float, rate: float) -> None:
+    credit = _credit(4 * CHUNK)
+    speed = _transfer(credit, round_trip_s=round_trip_s, rate=rate, duration_s=20)
+    most = MOST / (round_trip_s + CHUNK / rate)
+    assert speed > 0.7 * min(rate, GIGABIT, most)
+
+
+@given(
+    rates=st.lists(st.floats(1e5, 2e9), min_size=1, max_size=40),
+    largest=st.sampled_from([CHUNK, 3 * CHUNK, 4 * CHUNK]),
+)
+def test_at_least_two_chunks_may_go_and_no_chunk_is_larger_than_the_largest(
+    rates: list[float], largest: int
+) -> None:
+    credit, now = _credit(largest), 0.0
+    before = CHUNK
+    for rate in rates:  # a line whose speed changes
+        for _ in range(20):
+            size_bytes = credit.chunk_bytes
+            while credit.allows(size_bytes):
+                credit.sent(size_bytes)
+                now += size_bytes / rate
+            credit.written(credit.in_flight_bytes, now)
+            assert before <= credit.chunk_bytes <= largest
+            assert 2 * credit.chunk_bytes <= credit.limit_bytes <= MOST
+            before = credit.chunk_bytes

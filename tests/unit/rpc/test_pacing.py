@@ -1,6 +1,8 @@
 import asyncio
 
-from distconv.rpc.limits import CHUNK_BYTES
+import pytest
+
+from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 from distconv.rpc.pacing import Pacer
 
 
@@ -37,3 +39,14 @@ async def test_a_reader_allows_two_chunks_and_then_what_arrived() -> None:
     assert pacer.grant() == 0  # less than a chunk is worth no message
     pacer.written(1)
     assert pacer.grant() == CHUNK_BYTES
+
+
+@pytest.mark.parametrize("largest", [CHUNK_BYTES, MAX_CHUNK_BYTES])
+async def test_a_reader_of_a_fast_line_allows_two_chunks_of_the_largest(largest: int) -> None:
+    pacer = Pacer(largest_chunk_bytes=largest)
+    allowed = pacer.grant()
+    for _ in range(400):  # written as fast as this loop goes
+        pacer.written(allowed)
+        allowed = pacer.grant()
+    assert pacer.chunk_bytes == largest
+    assert allowed == pacer.in_flight_bytes == 2 * largest

@@ -14,7 +14,7 @@ from distconv.storage.threads import Threads
 from distconv.storage.upload import Upload
 
 CONTENT = os.urandom(3_000_000)
-LIMITS = Limits(read_piece_bytes=10_000, pace=Pace(read_ahead_bytes=50_000))
+LIMITS = Limits(pace=Pace(read_ahead_bytes=50_000))
 
 
 class _CountingReader(MemoryReader):
@@ -53,7 +53,13 @@ async def test_a_reader_that_stops_has_one_load_in_memory(tmp_path: Path) -> Non
     await upload.flush()
     reader = _CountingReader(CONTENT)
     follower = Follower(
-        upload, reader, _one(0, len(CONTENT)), outcome=_never, limits=LIMITS, clock=clock
+        upload,
+        reader,
+        _one(0, len(CONTENT)),
+        piece_bytes=lambda: 10_000,
+        outcome=_never,
+        limits=LIMITS,
+        clock=clock,
     )
     async with aclosing(follower.steps()) as steps:
         found = b""
@@ -61,7 +67,7 @@ async def test_a_reader_that_stops_has_one_load_in_memory(tmp_path: Path) -> Non
             load = await anext(steps)
             assert isinstance(load, Load)
             assert reader.read_bytes == count * LIMITS.pace.read_ahead_bytes
-            assert max(map(len, load.pieces)) == LIMITS.read_piece_bytes
+            assert max(map(len, load.pieces)) == 10_000
             found += b"".join(load.pieces)
         assert found == CONTENT[: len(found)]
         assert upload.followers == 1

@@ -26,7 +26,11 @@ async def _asked(*ranges: tuple[int, int]) -> AsyncIterator[tuple[int, int]]:
 
 async def _collect(*ranges: tuple[int, int]) -> list[bytes]:
     server = RangeServer(
-        MemoryReader(CONTENT), _asked(*ranges), name="objects/o", piece_bytes=100, ahead_bytes=350
+        MemoryReader(CONTENT),
+        _asked(*ranges),
+        name="objects/o",
+        piece_bytes=lambda: 100,
+        ahead_bytes=350,
     )
     found = [b""]
     async with aclosing(server.loads()) as loads:
@@ -56,7 +60,7 @@ async def test_ranges_before_a_bad_one_are_served_first() -> None:
         MemoryReader(CONTENT),
         _asked((0, 10), (-1, 5)),
         name="objects/o",
-        piece_bytes=100,
+        piece_bytes=lambda: 100,
         ahead_bytes=100,
     )
     loads = server.loads()
@@ -67,7 +71,9 @@ async def test_ranges_before_a_bad_one_are_served_first() -> None:
 
 async def test_a_reader_that_stops_costs_one_load_ahead() -> None:
     reader = CountingReader(CONTENT)
-    server = RangeServer(reader, _asked((0, 0)), name="objects/o", piece_bytes=100, ahead_bytes=200)
+    server = RangeServer(
+        reader, _asked((0, 0)), name="objects/o", piece_bytes=lambda: 100, ahead_bytes=200
+    )
     async with aclosing(server.loads()) as loads:
         await anext(loads)
         for _ in range(50):
@@ -79,7 +85,11 @@ async def test_what_is_cut_short_while_it_is_read_is_damaged() -> None:
     reader = MemoryReader(CONTENT)
     reader.size_bytes += 1
     server = RangeServer(
-        reader, _asked((0, 0)), name="objects/o", piece_bytes=100, ahead_bytes=len(CONTENT) * 2
+        reader,
+        _asked((0, 0)),
+        name="objects/o",
+        piece_bytes=lambda: 100,
+        ahead_bytes=len(CONTENT) * 2,
     )
     found = f"{len(CONTENT)} of {len(CONTENT) + 1} bytes are stored"
     with pytest.raises(DamagedObjectError, match=found):

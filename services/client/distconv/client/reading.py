@@ -79,6 +79,7 @@ class Reading:
             range=pb.ByteRange(offset=self._target.written_bytes),
             follow=self._follow,
             credit_bytes=pacer.grant(),
+            chunk_bytes=pacer.chunk_bytes,
         )
         with self._access.translated(), unwrapped():
             call = self._access.stub.Read(metadata=tuple(self._access.metadata))
@@ -126,7 +127,9 @@ async def _send_requests(
         while not writer.ended:
             await writer.progressed()
             if credit_bytes := pacer.grant():
-                await call.write(storage.ReadRequest(credit_bytes=credit_bytes))
+                await call.write(
+                    storage.ReadRequest(credit_bytes=credit_bytes, chunk_bytes=pacer.chunk_bytes)
+                )
         await call.done_writing()
     except (asyncio.InvalidStateError, grpc.aio.AioRpcError):
         return  # the call has ended; the receiver tells why

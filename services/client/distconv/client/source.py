@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import os
+from collections.abc import AsyncGenerator, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -12,10 +13,11 @@ import google_crc32c
 
 from distconv.client.local import SourceChangedError, check_source
 from distconv.core.errors import CorruptSourceError, InvalidArgumentError
-from distconv.rpc.limits import CHUNK_BYTES
+from distconv.core.ranges import Range, pieces
+from distconv.rpc.limits import MAX_CHUNK_BYTES
 
 # Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB.
-BLOCK_BYTES = 4 * CHUNK_BYTES
+BLOCK_BYTES = MAX_CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +79,32 @@ class SourceFile:
         if self._owned:
             self._file.close()
 
-    async def read(self, start: int, end: int) -> list[Piece]:
-        """Return the bytes from `start` to before `end` as chunks.
+    async def chunks(
+        self, missing: Iterable[Range], chunk_bytes: Callable[[], int]
+    ) -> AsyncGenerator[Piece, None]:
+        """Yield the bytes of ranges as chunks; the next block is read while one is sent.
+
+        `chunk_bytes` says how long chunks are to be from now on. Raises what `read` does.
+        """
+        reading: asyncio.Task[list[Piece]] | None = None
+        try:
+            for start, end in pieces(missing, BLOCK_BYTES):
+                read = [] if reading is None else await reading
+                reading = asyncio.create_task(self.read(start, end, chunk_bytes=chunk_bytes()))
+                for piece in read:
+                    yield piece
+            for piece in [] if reading is None else await reading:
+                yield piece
+        finally:
+            if reading is not None:  # nobody else may read the file before it has ended
+                await asyncio.wait([reading])
+
+    async def read(self, start: int, end: int, *, chunk_bytes: int) -> list[Piece]:
+        """Return the bytes from `start` to before `end`, cut into chunks of at most that length.
 
         Raises SourceChangedError when the file has become shorter.
         """
-        return await asyncio.to_thread(self._read, start, end)
+        return await asyncio.to_thread(self._read, start, end, chunk_bytes)
 
     async def peek(self, offset: int, length: int) -> bytes:
         """Return the bytes of one range, fewer at the end; for a look at what the file is."""
@@ -96,15 +118,15 @@ class SourceFile:
         """
         return await asyncio.to_thread(self._finish_digest)
 
-    def _read(self, start: int, end: int) -> list[Piece]:
+    def _read(self, start: int, end: int, chunk_bytes: int) -> list[Piece]:
         data = self._take(start, end)
         if start <= self._digested < end:
             self._digest.update(memoryview(data)[self._digested - start :])
             self._digested = end
         return [
             Piece(start + at, part, google_crc32c.value(part))
-            for at in range(0, len(data), CHUNK_BYTES)
-            for part in (data[at : at + CHUNK_BYTES],)
+            for at in range(0, len(data), chunk_bytes)
+            for part in (data[at : at + chunk_bytes],)
         ]
 
     def _take(self, start: int, end: int) -> bytes:

@@ -1,7 +1,7 @@
 """Send a file to storage, and go on where it broke off."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from distconv.client.convert.object import to_stored
 from distconv.client.failures import LOST
 from distconv.client.local import SourceChangedError
 from distconv.client.remembered import RememberedUpload
-from distconv.client.source import BLOCK_BYTES, Piece, SourceFile
+from distconv.client.source import SourceFile
 from distconv.client.stored import Direction, StoredObject, Transfer
 from distconv.client.streams import (
     MAX_DAMAGED,
@@ -34,7 +34,7 @@ from distconv.core.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from distconv.core.ranges import Range, RangeSet, pieces
+from distconv.core.ranges import Range, RangeSet
 from distconv.rpc.chunk_messages import write_request
 from distconv.rpc.convert.object import to_ranges
 from distconv.rpc.pacing import Pacer
@@ -286,7 +286,7 @@ class Upload:
         first = storage.WriteRequest(upload=self._name, report_written=True)
         with suppress(asyncio.InvalidStateError, grpc.aio.AioRpcError):  # the receiver tells why
             await call.write(first.SerializeToString())
-            async with aclosing(self._read_ahead(missing)) as ahead:
+            async with aclosing(self._source.chunks(missing, lambda: pacer.chunk_bytes)) as ahead:
                 async for piece in ahead:
                     await window.take(len(piece.data))
                     await pacer.acquire(len(piece.data))
@@ -297,21 +297,6 @@ class Upload:
                             await asyncio.wait_for(window.drained(), _FIRST_WORD_S)
                         self._careful = False
             await call.done_writing()
-
-    async def _read_ahead(self, missing: Iterable[Range]) -> AsyncGenerator[Piece, None]:
-        """Yield the chunks of what is missing; the next block is read while one is sent."""
-        reading: asyncio.Task[list[Piece]] | None = None
-        try:
-            for start, end in pieces(missing, BLOCK_BYTES):
-                read = [] if reading is None else await reading
-                reading = asyncio.create_task(self._source.read(start, end))
-                for piece in read:
-                    yield piece
-            for piece in [] if reading is None else await reading:
-                yield piece
-        finally:
-            if reading is not None:  # nobody else may read the file before it has ended
-                await asyncio.wait([reading])
 
     async def _receive(
         self, call: "WriteCall", window: Window, pacer: Pacer, guard: StallGuard

@@ -1,8 +1,9 @@
-"""How much of a stream may be in flight: as little as carries what its line does. Pure.
+"""How much of a stream may be in flight, and in chunks of what size. Pure.
 
 What is in flight when either end dies has to be sent again, and what buffers hold beyond what the
 line needs only makes that more. So a sender is paced by what the receiver has written. It begins
-with two chunks, of which one travels while the other is written. Where these carry less than a
+with two chunks, of which one travels while the other is written. A fast line gets larger chunks,
+as a chunk costs both ends about as much whatever it holds. Where two chunks carry less than a
 gigabit line does, twice as much is tried, and kept only if it carries more, again and again until
 it does not: what holds the stream then is not the credit but the line, a disk, a processor. A
 round trip is not looked at: what a busy machine adds to it is no sign of a queue, and what a queue
@@ -18,6 +19,9 @@ _GAIN: Final = 1.2
 # A stream that carries so much, bytes/s, is given no more: a line of 1 Gbit/s has 118e6 for the
 # payload of TCP, less what gRPC and TLS add.
 _ENOUGH: Final = 110e6
+# A chunk that is over sooner is made larger, s: then handling chunks is much of the work, and a
+# larger one, sent again or waited for, is nothing that anybody notices.
+_SHORT_CHUNK_S: Final = 0.01
 # Speeds are taken of so many chunks, and of all that is in flight at least twice.
 _EPOCH_CHUNKS: Final = 16
 # A trial that brought nothing may have met a bad moment, and a line may change: s until the next,
@@ -27,27 +31,31 @@ _LONGEST_REST_S: Final = 60.0
 
 
 class Credit:
-    """Decide how many bytes may be in flight, from how fast they are written.
+    """Decide how many bytes may be in flight, in chunks of which size, from how fast they go.
 
-    It starts at two chunks and never falls below. Times are seconds of any monotonic clock.
+    It starts at two chunks and never falls below; chunks only become larger. Times are seconds of
+    any monotonic clock.
     """
 
-    def __init__(self, chunk_bytes: int, *, most_bytes: int) -> None:
-        """`chunk_bytes` is the size of a full chunk; `most_bytes` bounds what a line is given."""
-        self._chunk = chunk_bytes
-        self._least = 2 * chunk_bytes
-        self._most = max(most_bytes, self._least)
+    def __init__(self, chunk_bytes: int, *, largest_chunk_bytes: int, most_bytes: int) -> None:
+        """`chunk_bytes` is the size of a full chunk at first, `largest_chunk_bytes` at the last.
+
+        `most_bytes` bounds what a line is given.
+        """
+        self.chunk_bytes = chunk_bytes
+        self._largest_chunk = largest_chunk_bytes
+        self._most = max(most_bytes, 2 * largest_chunk_bytes)
         self._sent = 0
         self._written = 0
         self._held = False  # the credit was all used in this epoch
         self._begin: tuple[int, float] | None = None  # written then, and when the epoch began
         # What is in flight at the beginning, and behind a change, says little of the speed.
-        self._settled_bytes = 2 * self._least
+        self._settled_bytes = 4 * chunk_bytes
         self._kept: tuple[int, float] | None = None  # the limit before the trial, and its speed
         self._before = math.inf  # the speed of the epoch before, bytes/s
         self._rests_until = 0.0
         self._rest_s = _FIRST_REST_S
-        self.limit_bytes = self._least
+        self.limit_bytes = 2 * chunk_bytes
 
     @property
     def in_flight_bytes(self) -> int:
@@ -61,7 +69,7 @@ class Credit:
     def sent(self, size_bytes: int) -> None:
         """Count so much as sent."""
         self._sent += size_bytes
-        if self.in_flight_bytes + self._chunk > self.limit_bytes:
+        if self.in_flight_bytes + self.chunk_bytes > self.limit_bytes:
             self._held = True
 
     def written(self, size_bytes: int, now_s: float) -> None:
@@ -74,7 +82,7 @@ class Credit:
             return
         begin_bytes, begin_s = self._begin
         done_bytes = self._written - begin_bytes
-        if done_bytes < max(_EPOCH_CHUNKS * self._chunk, 2 * self.limit_bytes):
+        if done_bytes < max(_EPOCH_CHUNKS * self.chunk_bytes, 2 * self.limit_bytes):
             return
         self._begin = None
         self._settled_bytes = self._written
@@ -94,9 +102,18 @@ class Credit:
                 self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
                 return
             before = speed
+        if self.chunk_bytes < self._largest_chunk and speed * _SHORT_CHUNK_S > self.chunk_bytes:
+            self._enlarge_chunk()
+            return
         # One slow epoch may be a machine that was busy for a moment: two in a row tell.
         fastest = max(before, speed)
         if fastest < _ENOUGH and now_s >= self._rests_until and self.limit_bytes < self._most:
             self._kept = self.limit_bytes, fastest
             self.limit_bytes = min(2 * self.limit_bytes, self._most)
             self._settled_bytes = self._written + 2 * self.limit_bytes
+
+    def _enlarge_chunk(self) -> None:
+        self.chunk_bytes = min(2 * self.chunk_bytes, self._largest_chunk)
+        self.limit_bytes = max(self.limit_bytes, 2 * self.chunk_bytes)
+        self._settled_bytes = self._written + 2 * self.limit_bytes
+        self._before = math.inf  # the speed of smaller chunks says nothing of these

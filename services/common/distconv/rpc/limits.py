@@ -1,7 +1,9 @@
 """Limits that both ends of a channel keep."""
 
-# What a chunk of media holds as a rule: measured best for grpc.aio, in the clear and under TLS.
+# What a chunk of media holds until its line proves fast, and always of a sender that is not paced.
 CHUNK_BYTES = 256 * 1024
+# What a reader may ask a full chunk to hold at the least (storage_service.proto).
+MIN_CHUNK_BYTES = 4096
 # What it may hold at the most, by the contract (object.proto).
 MAX_CHUNK_BYTES = 1024 * 1024
 # What a segment that is put past storage may hold at the most (storage_service.proto).

@@ -239,11 +239,17 @@ class StorageSource:
                 )
                 await stream.ask(
                     pb.ReadRequest(
-                        object=name, range=missing, follow=True, credit_bytes=pacer.grant()
+                        object=name,
+                        range=missing,
+                        follow=True,
+                        credit_bytes=pacer.grant(),
+                        chunk_bytes=pacer.chunk_bytes,
                     )
                 )
             if credit_bytes := pacer.grant():
-                await stream.call.write(pb.ReadRequest(credit_bytes=credit_bytes))
+                await stream.call.write(
+                    pb.ReadRequest(credit_bytes=credit_bytes, chunk_bytes=pacer.chunk_bytes)
+                )
             await self._asked.wait()
 
     def _take(self, chunk: object_pb2.Chunk) -> int:

@@ -11,6 +11,7 @@ import grpc.aio
 from distconv.core.errors import DistconvError, UnavailableError
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.rpc.chunk_messages import write_request
+from distconv.rpc.limits import CHUNK_BYTES
 from distconv.rpc.pacing import Pacer
 from distconv.rpc.window import Window
 from distconv.v1 import object_pb2
@@ -104,7 +105,7 @@ class WriteStream:
         self._next = 0
 
     async def _stream(self, patience: Patience) -> None:
-        pacer = Pacer()
+        pacer = Pacer(largest_chunk_bytes=CHUNK_BYTES)  # as long as they are put here
         call = self._link.write_method(metadata=self._link.metadata)
         try:
             async with asyncio.timeout(None) as silence:

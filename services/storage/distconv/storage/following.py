@@ -30,14 +30,19 @@ class Follower:
         reader: Reader,
         ranges: AsyncIterator[tuple[int, int]],
         *,
+        piece_bytes: Callable[[], int],
         outcome: Callable[[Upload], Awaitable[ObjectRecord]],
         limits: Limits,
         clock: Clock,
     ) -> None:
-        """Take ranges as they are asked for, (offset, length); `outcome` tells of a gone upload."""
+        """Take ranges as they are asked for, (offset, length).
+
+        `piece_bytes` says how long pieces are to be from now on, `outcome` tells of a gone upload.
+        """
         self._upload = upload
         self._reader = reader
         self._ranges = ranges
+        self._piece_bytes = piece_bytes
         self._outcome = outcome
         self._limits = limits
         self._ahead_bytes = limits.pace_of(upload.record.pool).read_ahead_bytes
@@ -68,16 +73,15 @@ class Follower:
 
     async def _serve(self, offset: int, length: int) -> AsyncGenerator[Load | Waiting, None]:
         end = self._check(offset, length)
-        load_bytes = max(self._limits.read_piece_bytes, self._ahead_bytes)
         while offset != end:
             self._moved.clear()
             await self._is_committed()  # raises when it was given up: no object has its bytes
+            piece_bytes = self._piece_bytes()
+            load_bytes = max(piece_bytes, self._ahead_bytes)
             stop = min(self._upload.durable.end_of_run(offset), offset + load_bytes)
             stop = stop if end is None else min(stop, end)
             if stop > offset:
-                pieces = await self._reader.read(
-                    offset, stop - offset, piece_bytes=self._limits.read_piece_bytes
-                )
+                pieces = await self._reader.read(offset, stop - offset, piece_bytes=piece_bytes)
                 yield Load(offset=offset, pieces=pieces, last=stop == end)
                 offset = stop
                 if offset == end:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from distconv.rpc.limits import CHUNK_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES
 
 MIB = 1024 * 1024
 # How long a URL of a segment holds: it is put at once, and what is put after the upload's end lies
@@ -33,7 +33,7 @@ class Limits:
     min_free_bytes: int = 64 * MIB
     write_batch_bytes: int = 2 * MIB
     unsynced_limit_bytes: int = 32 * MIB
-    read_piece_bytes: int = CHUNK_BYTES
+    read_piece_bytes: int = MAX_CHUNK_BYTES
     upload_ttl: timedelta = timedelta(days=1)
     rest_after: timedelta = timedelta(minutes=5)
     follow_sign: timedelta = timedelta(seconds=5)

@@ -7,15 +7,21 @@ from types import TracebackType
 from typing import Self
 
 from distconv.core.errors import InvalidArgumentError, ResourceExhaustedError
-from distconv.rpc.limits import MAX_WAITING_RANGES
+from distconv.rpc.limits import (
+    CHUNK_BYTES,
+    MAX_CHUNK_BYTES,
+    MAX_WAITING_RANGES,
+    MIN_CHUNK_BYTES,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadRequest:
-    """A range (offset, length), None for none, and credit, bytes, 0 for none."""
+    """A range (offset, length), or None; credit, and the size of chunks, bytes, 0 for none."""
 
     range: tuple[int, int] | None
     credit_bytes: int
+    chunk_bytes: int = 0
 
 
 class ReadRequests:
@@ -31,6 +37,7 @@ class ReadRequests:
         self._rest = rest
         self._paced = first.credit_bytes != 0
         self._credit_bytes = 0
+        self._chunk_bytes = first.chunk_bytes
         self._granted = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._waiting: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
@@ -50,11 +57,16 @@ class ReadRequests:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
+    @property
+    def chunk_bytes(self) -> int:
+        """Return how long a chunk is to be at the most, bytes."""
+        return self._chunk_bytes or CHUNK_BYTES
+
     async def ranges(self) -> AsyncIterator[tuple[int, int]]:
         """Yield what is asked for, until the reader asks no more.
 
-        Raises InvalidArgumentError (negative credit), ResourceExhaustedError (too many ranges
-        wait), and what the stream raises.
+        Raises InvalidArgumentError (negative credit, a size that no chunk has),
+        ResourceExhaustedError (too many ranges wait), and what the stream raises.
         """
         if self._reading is None:
             async for request in self._all():
@@ -71,7 +83,7 @@ class ReadRequests:
         Raises InvalidArgumentError when the reader has ended its requests without enough of it,
         and what `ranges` raises.
         """
-        while self._paced and self._credit_bytes <= 0:
+        while self._paced and not self._allows(size_bytes):
             if self._reading is not None and self._reading.done():
                 self._reading.result()
                 raise InvalidArgumentError(
@@ -83,10 +95,16 @@ class ReadRequests:
             await self._granted.wait()
         self._credit_bytes -= size_bytes
 
+    def _allows(self, size_bytes: int) -> bool:
+        # A reader that named no size may have granted less than a chunk; and what was read ahead
+        # may be longer than the size named since.
+        return self._credit_bytes >= (min(size_bytes, self._chunk_bytes) or 1)
+
     async def _all(self) -> AsyncIterator[ReadRequest]:
         yield _checked(self._first)
         async for request in self._rest:
-            yield _checked(request)
+            self._chunk_bytes = _checked(request).chunk_bytes or self._chunk_bytes
+            yield request
 
     async def _read(self) -> None:
         try:
@@ -112,4 +130,10 @@ class ReadRequests:
 def _checked(request: ReadRequest) -> ReadRequest:
     if request.credit_bytes < 0:
         raise InvalidArgumentError("credit is at least 0 bytes", field="credit_bytes")
+    if request.chunk_bytes and not MIN_CHUNK_BYTES <= request.chunk_bytes <= MAX_CHUNK_BYTES:
+        raise InvalidArgumentError(
+            f"a full chunk has {MIN_CHUNK_BYTES} to {MAX_CHUNK_BYTES} bytes, not "
+            f"{request.chunk_bytes}; 0 leaves the size to storage",
+            field="chunk_bytes",
+        )
     return request

@@ -1,7 +1,8 @@
 """Serve one stream of reads: of an object, or of an upload that is followed."""
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from functools import partial
 
 from distconv.core.clock import Clock
 from distconv.core.errors import FailedPreconditionError, NotFoundError
@@ -58,11 +59,10 @@ class Reading:
         Raises what `ReadRequests`, `RangeServer` and `Follower` do.
         """
         async with requests:
-            ranges = requests.ranges()
             responses = (
-                self._serve(found, ranges)
+                self._serve(found, requests)
                 if isinstance(found, Opened)
-                else self._follow(found, ranges)
+                else self._follow(found, requests)
             )
             async with aclosing(responses):
                 async for response in responses:
@@ -71,15 +71,15 @@ class Reading:
                     yield response.encoded
 
     async def _serve(
-        self, opened: Opened, ranges: AsyncIterator[tuple[int, int]]
+        self, opened: Opened, requests: ReadRequests
     ) -> AsyncGenerator[streaming.Response, None]:
         try:
             yield streaming.described(packing.committed_object(opened.record))
             server = RangeServer(
                 opened.reader,
-                ranges,
+                requests.ranges(),
                 name=object_name(opened.record.object_id),
-                piece_bytes=self._limits.read_piece_bytes,
+                piece_bytes=partial(self._piece_bytes, requests),
                 ahead_bytes=self._limits.pace_of(opened.record.pool).read_ahead_bytes,
             )
             async with aclosing(server.loads()) as loads:
@@ -90,7 +90,7 @@ class Reading:
             await opened.reader.close()
 
     async def _follow(
-        self, upload: Upload, ranges: AsyncIterator[tuple[int, int]]
+        self, upload: Upload, requests: ReadRequests
     ) -> AsyncGenerator[streaming.Response, None]:
         reader = await self._uploads.received(upload)
         try:
@@ -98,7 +98,8 @@ class Reading:
             follower = Follower(
                 upload,
                 reader,
-                ranges,
+                requests.ranges(),
+                piece_bytes=partial(self._piece_bytes, requests),
                 outcome=self._uploads.outcome,
                 limits=self._limits,
                 clock=self._clock,
@@ -109,3 +110,6 @@ class Reading:
                         yield response
         finally:
             await reader.close()
+
+    def _piece_bytes(self, requests: ReadRequests) -> int:
+        return min(requests.chunk_bytes, self._limits.read_piece_bytes)

@@ -1,7 +1,7 @@
 """Serve ranges of one object: checked, cut into pieces, read a little ahead."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import dataclass
 
 from distconv.core.errors import DamagedObjectError, InvalidArgumentError, OutOfRangeError
@@ -52,15 +52,18 @@ class RangeServer:
         ranges: AsyncIterator[tuple[int, int]],
         *,
         name: str,
-        piece_bytes: int,
+        piece_bytes: Callable[[], int],
         ahead_bytes: int,
     ) -> None:
-        """Take ranges of `name` as they are asked for: (offset, length)."""
+        """Take ranges of `name` as they are asked for: (offset, length).
+
+        `piece_bytes` says how long pieces are to be from now on.
+        """
         self._reader = reader
         self._name = name
         self._ranges = ranges
         self._piece_bytes = piece_bytes
-        self._load_bytes = max(piece_bytes, ahead_bytes // piece_bytes * piece_bytes)
+        self._ahead_bytes = ahead_bytes
 
     async def loads(self) -> AsyncGenerator[Load, None]:
         """Yield what was asked for.
@@ -82,15 +85,19 @@ class RangeServer:
         async for asked in self._ranges:
             offset, end = resolve(*asked, self._reader.size_bytes)
             while True:
-                stop = min(offset + self._load_bytes, end)
+                stop = min(offset + self._load_bytes(), end)
                 yield offset, stop, stop == end
                 if stop == end:
                     break
                 offset = stop
 
+    def _load_bytes(self) -> int:
+        piece_bytes = self._piece_bytes()
+        return max(piece_bytes, self._ahead_bytes // piece_bytes * piece_bytes)
+
     async def _next(self, spans: AsyncIterator[tuple[int, int, bool]]) -> Load | None:
         async for offset, end, last in spans:
-            pieces = await self._reader.read(offset, end - offset, piece_bytes=self._piece_bytes)
+            pieces = await self._reader.read(offset, end - offset, piece_bytes=self._piece_bytes())
             if (stored := sum(map(len, pieces))) < end - offset:
                 raise DamagedObjectError.of(
                     self._name,

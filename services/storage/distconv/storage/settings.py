@@ -9,7 +9,7 @@ from typing import Self
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from distconv.process.settings import ProcessSettings, TextList, default_data_dir
-from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES, MIN_CHUNK_BYTES
 from distconv.storage.limits import MIB, Limits, Pace
 from distconv.storage.locations import (
     BucketLocation,
@@ -167,10 +167,10 @@ class StorageSettings(ProcessSettings):
         description="bytes that an upload may be ahead of the disk before its writers wait",
     )
     read_piece_bytes: int = Field(
-        default=CHUNK_BYTES,
-        ge=4096,
+        default=MAX_CHUNK_BYTES,
+        ge=MIN_CHUNK_BYTES,
         le=MAX_CHUNK_BYTES,
-        description="bytes of one chunk sent to a reader",
+        description="most bytes of one chunk sent to a reader, which asks for less on a slow line",
     )
     read_ahead_bytes: int = Field(
         default=MIB,

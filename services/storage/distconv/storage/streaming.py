@@ -46,6 +46,7 @@ def _read_request(message: pb.ReadRequest) -> ReadRequest:
     return ReadRequest(
         range=(asked.offset, asked.length) if message.HasField("range") else None,
         credit_bytes=message.credit_bytes,
+        chunk_bytes=message.chunk_bytes,
     )
 
 
