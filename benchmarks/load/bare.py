@@ -1,21 +1,27 @@
 """What transfers are compared with: a bare grpc.aio stream, and a plain socket.
 
 The server of both, and a client that speaks JSON lines like `benchmarks.load.transfer`. Nothing is
-checked, read or written: 256 KiB of memory go over, again and again. Tuned, the memory of messages
-is kept as distconv's processes keep it, which makes a bare stream up to twice as fast.
+checked, read or written: 1 MiB of memory goes over, again and again. Tuned, the memory of messages
+is kept as distconv's processes keep it, which makes a bare stream up to twice as fast. Working,
+both ends do what a transfer's cannot do without: one reads a file, the other writes one, both take
+each chunk's CRC32C, and the SHA-256 of the whole where distconv's do.
 """
 
 import argparse
 import asyncio
+import hashlib
 import json
 import socket
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import google_crc32c
 import grpc
 import grpc.aio
 
@@ -27,7 +33,51 @@ _CHUNK = bytes(MAX_CHUNK_BYTES)
 _UP, _DOWN = "/bare/Up", "/bare/Down"
 
 
+class _Work:
+    """What an end does with chunks; nothing without a file to send."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+
+    @contextmanager
+    def sending(self, *, digested: bool) -> Iterator[Callable[[], bytes]]:
+        """Lend what makes the next chunk."""
+        if self._file is None:
+            yield lambda: _CHUNK
+            return
+        digest = hashlib.sha256()
+        with self._file.open("rb", buffering=0) as file:
+
+            def read() -> bytes:
+                data = file.read(MAX_CHUNK_BYTES)
+                google_crc32c.value(data)
+                if digested:
+                    digest.update(data)
+                return data
+
+            yield read
+
+    @contextmanager
+    def receiving(self) -> Iterator[Callable[[bytes], object]]:
+        """Lend what takes the next chunk."""
+        if self._file is None:
+            yield len
+            return
+        digest = hashlib.sha256()
+        with tempfile.TemporaryFile(dir=self._file.parent, buffering=0) as file:
+
+            def write(data: bytes) -> None:
+                google_crc32c.value(data)
+                digest.update(data)
+                file.write(data)
+
+            yield write
+
+
 class _Handlers(grpc.GenericRpcHandler):
+    def __init__(self, work: _Work) -> None:
+        self._work = work
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
         if handler_call_details.method == _UP:
             return grpc.stream_unary_rpc_method_handler(self._up)
@@ -35,18 +85,21 @@ class _Handlers(grpc.GenericRpcHandler):
 
     async def _up(self, chunks: AsyncIterator[bytes], _: object) -> bytes:
         count = 0
-        async for chunk in chunks:
-            count += len(chunk)
+        with self._work.receiving() as take:
+            async for chunk in chunks:
+                take(chunk)
+                count += len(chunk)
         return str(count).encode()
 
     async def _down(self, request: bytes, _: object) -> AsyncIterator[bytes]:
-        for _number in range(int(request)):
-            yield _CHUNK
+        with self._work.sending(digested=False) as make:  # it was stored with its digest
+            for _number in range(int(request)):
+                yield make()
 
 
-async def _serve(pair: tuple[bytes, bytes] | None) -> None:
+async def _serve(pair: tuple[bytes, bytes] | None, work: _Work) -> None:
     server = grpc.aio.server(options=_OPTIONS)
-    server.add_generic_rpc_handlers((_Handlers(),))
+    server.add_generic_rpc_handlers((_Handlers(work),))
     if pair is not None:
         port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials([pair]))
     else:
@@ -84,7 +137,7 @@ def send_plainly(port: int, size_bytes: int) -> float:
         return time.perf_counter() - start
 
 
-async def _client(address: str, ca: bytes | None) -> None:
+async def _client(address: str, ca: bytes | None, work: _Work) -> None:
     channel = (
         grpc.aio.secure_channel(address, grpc.ssl_channel_credentials(ca), options=_OPTIONS)
         if ca
@@ -98,24 +151,27 @@ async def _client(address: str, ca: bytes | None) -> None:
             count = asked["size_bytes"] // MAX_CHUNK_BYTES
             move = _send if asked["do"] == "upload" else _fetch
             start = time.perf_counter()
-            await asyncio.gather(*(move(channel, count) for _ in range(asked["streams"])))
+            await asyncio.gather(*(move(channel, count, work) for _ in range(asked["streams"])))
             took_s = time.perf_counter() - start
             print(json.dumps({"event": "done", "took_s": took_s}), flush=True)
 
 
-async def _send(channel: grpc.aio.Channel, count: int) -> None:
+async def _send(channel: grpc.aio.Channel, count: int, work: _Work) -> None:
     method: grpc.aio.StreamUnaryMultiCallable[bytes, bytes] = channel.stream_unary(_UP)
     call = method()
-    for _ in range(count):
-        await call.write(_CHUNK)
+    with work.sending(digested=True) as make:
+        for _ in range(count):
+            await call.write(make())
     await call.done_writing()
     assert int(await call) == count * MAX_CHUNK_BYTES
 
 
-async def _fetch(channel: grpc.aio.Channel, count: int) -> None:
+async def _fetch(channel: grpc.aio.Channel, count: int, work: _Work) -> None:
     method: grpc.aio.UnaryStreamMultiCallable[bytes, bytes] = channel.unary_stream(_DOWN)
-    async for chunk in method(str(count).encode()):
-        assert len(chunk) == MAX_CHUNK_BYTES
+    with work.receiving() as take:
+        async for chunk in method(str(count).encode()):
+            assert len(chunk) == MAX_CHUNK_BYTES
+            take(chunk)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -126,13 +182,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--cert", type=Path)
     parser.add_argument("--key", type=Path)
     parser.add_argument("--tuned", action="store_true", help="the allocator, as distconv does")
+    parser.add_argument("--working", type=Path, help="a file to send; what comes lies beside it")
     said = parser.parse_args(argv)
+    work = _Work(said.working)
     if said.tuned:
         keep_message_buffers()
     if said.address:
-        asyncio.run(_client(said.address, said.ca.read_bytes() if said.ca else None))
+        asyncio.run(_client(said.address, said.ca.read_bytes() if said.ca else None, work))
     else:
-        asyncio.run(_serve((said.key.read_bytes(), said.cert.read_bytes()) if said.cert else None))
+        pair = (said.key.read_bytes(), said.cert.read_bytes()) if said.cert else None
+        asyncio.run(_serve(pair, work))
 
 
 if __name__ == "__main__":
