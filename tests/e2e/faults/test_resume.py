@@ -1,6 +1,6 @@
 """Client, storage and engine die in the middle of transfers: they end right all the same.
 
-And little is sent twice. A stream's credit cannot have grown within so small a file.
+And little is sent twice. Neither chunks nor credit can have grown within so small a file.
 """
 
 import random
@@ -11,7 +11,6 @@ from tests.e2e.conftest import Clips
 
 from benchmarks.load.media_plane import media_plane
 from benchmarks.resume import (
-    BAR_BYTES_A_STREAM,
     STREAMS,
     VICTIMS,
     Dying,
@@ -19,6 +18,7 @@ from benchmarks.resume import (
     Victim,
     fixed_costs,
 )
+from distconv.rpc.limits import CHUNK_BYTES
 
 SEED = random.SystemRandom().randrange(10**6)
 # What two transfers of the same bytes differ by: words of windows and pings.
@@ -42,5 +42,5 @@ def test_a_transfer_in_which_one_dies_ends_right(
     death = dying.die(transfer, victim, *dying.draw(transfer, randomness))
     assert death.intact, f"seed {SEED}: {death}"
     if victim is not Victim.ENGINE:  # an engine's attempt is made again
-        bound = STREAMS[transfer] * (BAR_BYTES_A_STREAM + _HTTP2_BYTES)
+        bound = STREAMS[transfer] * (2 * CHUNK_BYTES + _HTTP2_BYTES)
         assert death.again_bytes <= bound, f"seed {SEED}: {death}"
