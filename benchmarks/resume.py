@@ -27,8 +27,9 @@ from distconv.rpc.limits import MAX_CHUNK_BYTES
 POINTS = int(os.environ.get("DISTCONV_BENCH_PLACES", "20"))
 SEED = int(os.environ.get("DISTCONV_BENCH_SEED", "1"))
 SIZE_BYTES = 200_000_000
-# Two chunks on their way, which are large on a line so fast, for each stream that a death breaks: a client's transfer has one; of a
-# job that overlaps, the client sends, the engine reads and writes, and the client follows.
+# Two chunks on their way, large ones on a line so fast, for each stream that a death breaks: a
+# client's transfer has one; of a job that overlaps, the client sends, the engine reads and writes,
+# and the client follows.
 BAR_BYTES_A_STREAM = 2 * MAX_CHUNK_BYTES
 _REACHED_S = 120.0
 
