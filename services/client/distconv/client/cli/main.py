@@ -1,5 +1,6 @@
 """dcctl: the command line of distconv."""
 
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -60,6 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run dcctl and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     said: dict[str, Any] = {}
+    if "--debug" not in given:  # before gRPC is loaded: its own lines are no sentences
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with usable_streams(), never_blocked():
         try:
             result = cli.main(args=given, prog_name="dcctl", standalone_mode=False, obj=said)
