@@ -60,7 +60,7 @@ STREAMS = {Transfer.UPLOAD: 1, Transfer.DOWNLOAD: 1, Transfer.JOB: 4}
 VICTIMS = {
     Transfer.UPLOAD: (Victim.CLIENT, Victim.STORAGE),
     Transfer.DOWNLOAD: (Victim.CLIENT, Victim.STORAGE),
-    Transfer.JOB: (Victim.STORAGE, Victim.ENGINE),
+    Transfer.JOB: tuple(Victim),
 }
 
 
