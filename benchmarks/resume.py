@@ -22,15 +22,11 @@ from benchmarks.clips import bulk
 from benchmarks.load.media_plane import Daemon, MediaPlane, finished, media_plane
 from benchmarks.load.relay import Relay, Way
 from benchmarks.result import Result
-from distconv.rpc.limits import MAX_CHUNK_BYTES
+from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 
 POINTS = int(os.environ.get("DISTCONV_BENCH_PLACES", "20"))
 SEED = int(os.environ.get("DISTCONV_BENCH_SEED", "1"))
 SIZE_BYTES = 200_000_000
-# Two chunks on their way, large ones on a line so fast, for each stream that a death breaks: a
-# client's transfer has one; of a job that overlaps, the client sends, the engine reads and writes,
-# and the client follows.
-BAR_BYTES_A_STREAM = 2 * MAX_CHUNK_BYTES
 _REACHED_S = 120.0
 
 
@@ -56,7 +52,10 @@ MEDIA_WAYS = {
     Transfer.DOWNLOAD: (Way.DOWN,),
     Transfer.JOB: (Way.UP, Way.DOWN),
 }
-STREAMS = {Transfer.UPLOAD: 1, Transfer.DOWNLOAD: 1, Transfer.JOB: 4}
+# Streams of a client that a death breaks: in a job that overlaps it sends, and it follows.
+CLIENT_STREAMS = {Transfer.UPLOAD: 1, Transfer.DOWNLOAD: 1, Transfer.JOB: 2}
+# Streams of an engine, which reads and writes, that storage's death breaks.
+ENGINE_STREAMS = {Transfer.UPLOAD: 0, Transfer.DOWNLOAD: 0, Transfer.JOB: 2}
 VICTIMS = {
     Transfer.UPLOAD: (Victim.CLIENT, Victim.STORAGE),
     Transfer.DOWNLOAD: (Victim.CLIENT, Victim.STORAGE),
@@ -74,6 +73,17 @@ class Death:
     offset: int
     again_bytes: int
     intact: bool
+
+
+def bar_bytes(
+    transfer: Transfer, victim: Victim, *, client_chunk_bytes: int = MAX_CHUNK_BYTES
+) -> int:
+    """Return what a death may cost: two chunks on their way, for each stream that it breaks.
+
+    A client's are long on a line so fast; an engine's are not.
+    """
+    engine_streams = ENGINE_STREAMS[transfer] if victim is Victim.STORAGE else 0
+    return 2 * (CLIENT_STREAMS[transfer] * client_chunk_bytes + engine_streams * CHUNK_BYTES)
 
 
 class Dying:
@@ -247,17 +257,18 @@ def run() -> Iterator[Result]:
 
 def _results(transfer: Transfer, found: list[Death]) -> Iterator[Result]:
     details = {"seed": SEED, "size_bytes": SIZE_BYTES, "deaths": [asdict(d) for d in found]}
-    # An encoder dies with its engine, and its work is done again from the beginning.
-    again = [d.again_bytes for d in found if d.victim is not Victim.ENGINE]
-    yield Result(
-        name=f"resume-{transfer}-again",
-        value=max(again, default=0) / 1024,
-        unit="KiB",
-        reference=SIZE_BYTES / 1024,
-        bar=STREAMS[transfer] * BAR_BYTES_A_STREAM / 1024,
-        bar_on_ratio=False,
-        details=details,
-    )
+    for victim in VICTIMS[transfer]:
+        if victim is Victim.ENGINE:  # an encoder dies with it, and its work is done again
+            continue
+        yield Result(
+            name=f"resume-{transfer}-{victim}-again",
+            value=max((d.again_bytes for d in found if d.victim is victim), default=0) / 1024,
+            unit="KiB",
+            reference=SIZE_BYTES / 1024,
+            bar=bar_bytes(transfer, victim) / 1024,
+            bar_on_ratio=False,
+            details=details,
+        )
     yield Result(
         name=f"resume-{transfer}-wrong",
         value=sum(not d.intact for d in found),

@@ -471,14 +471,15 @@ class ReadRequest(_message.Message):
     first message of a stream.
     """
     credit_bytes: _builtins.int
-    """Grants that many more bytes of chunks, 0 or more; the last chunk may exceed it. A first message
-    with credit makes storage send only what was granted, and lets at most 1,000 ranges wait; without
-    it HTTP/2's flow control alone applies.
+    """Grants that many more bytes of chunks, 0 or more; where no `chunk_bytes` was named, the last chunk
+    may exceed it. A first message with credit makes storage send only what was granted, and lets at
+    most 1,000 ranges wait; without it HTTP/2's flow control alone applies.
     """
     chunk_bytes: _builtins.int
     """How many bytes a full chunk is to have from now on, 4,096 to 1,048,576; storage may send smaller
     ones. 0 leaves it as it is, 262,144 at first. With credit, a reader that has named a size is sent
-    no chunk that exceeds what it granted; nothing comes while less than a chunk is left of that.
+    no chunk that is longer than what is left of its credit, and waits until it has granted enough;
+    what was read before a smaller size was named may be longer.
     """
     @_builtins.property
     def range(self) -> _object_pb2.ByteRange:

@@ -11,11 +11,11 @@ from tests.e2e.conftest import Clips
 
 from benchmarks.load.media_plane import media_plane
 from benchmarks.resume import (
-    STREAMS,
     VICTIMS,
     Dying,
     Transfer,
     Victim,
+    bar_bytes,
     fixed_costs,
 )
 from distconv.rpc.limits import CHUNK_BYTES
@@ -42,5 +42,5 @@ def test_a_transfer_in_which_one_dies_ends_right(
     death = dying.die(transfer, victim, *dying.draw(transfer, randomness))
     assert death.intact, f"seed {SEED}: {death}"
     if victim is not Victim.ENGINE:  # an engine's attempt is made again
-        bound = STREAMS[transfer] * (2 * CHUNK_BYTES + _HTTP2_BYTES)
+        bound = bar_bytes(transfer, victim, client_chunk_bytes=CHUNK_BYTES) + _HTTP2_BYTES
         assert death.again_bytes <= bound, f"seed {SEED}: {death}"

@@ -31,6 +31,7 @@ from distconv.core.errors import (
     UnavailableError,
     UnknownProfileError,
 )
+from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 from distconv.v1 import job_pb2
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -51,6 +52,31 @@ async def test_upload_arrives_whole_with_progress(
     assert seen[-1] == Transfer(
         direction=Direction.UPLOAD, done_bytes=len(data), total_bytes=len(data)
     )
+
+
+@pytest.fixture
+def fast_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take every line for a fast one: the machine may be busy."""
+    monkeypatch.setattr("distconv.core.credit._SHORT_CHUNK_S", 3600.0)
+
+
+@pytest.mark.usefixtures("fast_line")
+async def test_an_upload_over_a_fast_line_ends_in_long_chunks(
+    fake: FakeSystem, client: Client
+) -> None:
+    await client.upload(io.BytesIO(bytes(20 * MAX_CHUNK_BYTES)))
+    [upload] = fake.state.uploads.values()
+    assert upload.longest_chunk_bytes == MAX_CHUNK_BYTES
+
+
+@pytest.mark.usefixtures("fast_line")
+async def test_a_download_over_a_fast_line_asks_for_long_chunks(
+    fake: FakeSystem, client: Client, tmp_path: Path
+) -> None:
+    name = fake.state.store(bytes(100 * MAX_CHUNK_BYTES))
+    await client.download(name, tmp_path / "out.mp4")
+    assert fake.state.named_chunks[0] == CHUNK_BYTES
+    assert fake.state.named_chunks[-1] > CHUNK_BYTES
 
 
 async def test_upload_takes_an_open_file(fake: FakeSystem, client: Client) -> None:

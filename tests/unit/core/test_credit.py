@@ -144,6 +144,19 @@ def test_a_slow_line_keeps_small_chunks(round_trip_s: float, rate: float) -> Non
     assert credit.chunk_bytes == CHUNK
 
 
+@given(round_trip_s=st.floats(0, 0.01), rate=st.floats(1e5, 3e6))
+def test_a_line_that_becomes_slow_gets_small_chunks_again(round_trip_s: float, rate: float) -> None:
+    credit, now = _credit(4 * CHUNK), 0.0
+    for pause_s, speed, expected in ((0.0, 500e6, 4 * CHUNK), (round_trip_s, rate, CHUNK)):
+        for _ in range(200):
+            while credit.allows(size_bytes := credit.chunk_bytes):
+                credit.sent(size_bytes)
+            now += pause_s + credit.in_flight_bytes / speed
+            credit.written(credit.in_flight_bytes, now)
+        assert credit.chunk_bytes == expected
+    assert credit.limit_bytes <= 4 * CHUNK  # a trial may be under way
+
+
 @given(round_trip_s=st.floats(0, 0.1), rate=st.floats(10e6, 1e9))
 def test_a_line_is_filled_with_chunks_that_grow(round_trip_s: float, rate: float) -> None:
     credit = _credit(4 * CHUNK)
@@ -160,7 +173,6 @@ def test_at_least_two_chunks_may_go_and_no_chunk_is_larger_than_the_largest(
     rates: list[float], largest: int
 ) -> None:
     credit, now = _credit(largest), 0.0
-    before = CHUNK
     for rate in rates:  # a line whose speed changes
         for _ in range(20):
             size_bytes = credit.chunk_bytes
@@ -168,6 +180,5 @@ def test_at_least_two_chunks_may_go_and_no_chunk_is_larger_than_the_largest(
                 credit.sent(size_bytes)
                 now += size_bytes / rate
             credit.written(credit.in_flight_bytes, now)
-            assert before <= credit.chunk_bytes <= largest
+            assert CHUNK <= credit.chunk_bytes <= largest
             assert 2 * credit.chunk_bytes <= credit.limit_bytes <= MOST
-            before = credit.chunk_bytes

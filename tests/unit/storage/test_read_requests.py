@@ -93,6 +93,7 @@ async def test_no_chunk_exceeds_the_credit_of_a_reader_that_named_their_size() -
     first = _ask(range_=(0, 0), credit_bytes=10_000, chunk_bytes=5000)
     requests = ReadRequests(first, _rest(more))
     async with requests:
+        assert await anext(requests.ranges()) == (0, 0)
         assert requests.chunk_bytes == 5000
         await requests.spend(5000)
         await requests.spend(3000)
@@ -111,6 +112,7 @@ async def test_what_was_read_ahead_before_chunks_became_smaller_is_sent() -> Non
     first = _ask(range_=(0, 0), credit_bytes=100_000, chunk_bytes=100_000)
     requests = ReadRequests(first, _rest(more))
     async with requests:
+        assert await anext(requests.ranges()) == (0, 0)
         await requests.spend(100_000)
         await more.put(_ask(credit_bytes=10_000, chunk_bytes=5000))
         await requests.spend(100_000)

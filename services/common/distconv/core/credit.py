@@ -2,12 +2,12 @@
 
 What is in flight when either end dies has to be sent again, and what buffers hold beyond what the
 line needs only makes that more. So a sender is paced by what the receiver has written. It begins
-with two chunks, of which one travels while the other is written. A fast line gets larger chunks,
-as a chunk costs both ends about as much whatever it holds. Where two chunks carry less than a
-gigabit line does, twice as much is tried, and kept only if it carries more, again and again until
-it does not: what holds the stream then is not the credit but the line, a disk, a processor. A
-round trip is not looked at: what a busy machine adds to it is no sign of a queue, and what a queue
-adds is no sign of a long line.
+with two chunks, of which one travels while the other is written. While a line is fast its chunks
+are larger, as a chunk costs both ends about as much whatever it holds. Where two chunks carry less
+than a gigabit line does, twice as much is tried, and kept only if it carries more, again and again
+until it does not: what holds the stream then is not the credit but the line, a disk, a processor.
+A round trip is not looked at: what a busy machine adds to it is no sign of a queue, and what a
+queue adds is no sign of a long line.
 """
 
 import math
@@ -19,9 +19,11 @@ _GAIN: Final = 1.2
 # A stream that carries so much, bytes/s, is given no more: a line of 1 Gbit/s has 118e6 for the
 # payload of TCP, less what gRPC and TLS add.
 _ENOUGH: Final = 110e6
-# A chunk that is over sooner is made larger, s: then handling chunks is much of the work, and a
-# larger one, sent again or waited for, is nothing that anybody notices.
+# A chunk that is over sooner is made twice as long, s: then handling chunks is much of the work,
+# and a larger one, sent again or waited for, is nothing that anybody notices.
 _SHORT_CHUNK_S: Final = 0.01
+# A chunk that takes longer is halved, s: the line has become slow.
+_LONG_CHUNK_S: Final = 0.08
 # Speeds are taken of so many chunks, and of all that is in flight at least twice.
 _EPOCH_CHUNKS: Final = 16
 # A trial that brought nothing may have met a bad moment, and a line may change: s until the next,
@@ -33,16 +35,17 @@ _LONGEST_REST_S: Final = 60.0
 class Credit:
     """Decide how many bytes may be in flight, in chunks of which size, from how fast they go.
 
-    It starts at two chunks and never falls below; chunks only become larger. Times are seconds of
-    any monotonic clock.
+    It starts at two chunks and never falls below. Times are seconds of any monotonic clock, sizes
+    bytes, speeds bytes/s.
     """
 
     def __init__(self, chunk_bytes: int, *, largest_chunk_bytes: int, most_bytes: int) -> None:
-        """`chunk_bytes` is the size of a full chunk at first, `largest_chunk_bytes` at the last.
+        """`chunk_bytes` is the size of a full chunk at first, and the least that it ever is.
 
-        `most_bytes` bounds what a line is given.
+        `largest_chunk_bytes` is the most that it ever is; `most_bytes` bounds what a line is given.
         """
         self.chunk_bytes = chunk_bytes
+        self._smallest_chunk = chunk_bytes
         self._largest_chunk = largest_chunk_bytes
         self._most = max(most_bytes, 2 * largest_chunk_bytes)
         self._sent = 0
@@ -90,7 +93,7 @@ class Credit:
             self._learn(done_bytes / (now_s - begin_s), now_s)
 
     def _learn(self, speed: float, now_s: float) -> None:
-        """Take the speed of an epoch, bytes/s: end a trial that brings nothing, or begin one."""
+        """Take the speed of an epoch: end a vain trial, fit the chunks, or try more."""
         before, self._before = self._before, speed
         if self._kept is not None:
             limit_bytes, speed_before = self._kept
@@ -102,18 +105,30 @@ class Credit:
                 self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
                 return
             before = speed
-        if self.chunk_bytes < self._largest_chunk and speed * _SHORT_CHUNK_S > self.chunk_bytes:
-            self._enlarge_chunk()
+        if (fitting_bytes := self._fitting_chunk(speed)) != self.chunk_bytes:
+            self._cut_by(fitting_bytes)
             return
         # One slow epoch may be a machine that was busy for a moment: two in a row tell.
         fastest = max(before, speed)
         if fastest < _ENOUGH and now_s >= self._rests_until and self.limit_bytes < self._most:
             self._kept = self.limit_bytes, fastest
             self.limit_bytes = min(2 * self.limit_bytes, self._most)
-            self._settled_bytes = self._written + 2 * self.limit_bytes
+            self._settle()
 
-    def _enlarge_chunk(self) -> None:
-        self.chunk_bytes = min(2 * self.chunk_bytes, self._largest_chunk)
-        self.limit_bytes = max(self.limit_bytes, 2 * self.chunk_bytes)
+    def _fitting_chunk(self, speed: float) -> int:
+        if speed * _SHORT_CHUNK_S > self.chunk_bytes:
+            return min(2 * self.chunk_bytes, self._largest_chunk)
+        if speed * _LONG_CHUNK_S < self.chunk_bytes:
+            return max(self.chunk_bytes // 2, self._smallest_chunk)
+        return self.chunk_bytes
+
+    def _cut_by(self, chunk_bytes: int) -> None:
+        if self.limit_bytes <= 2 * max(self.chunk_bytes, chunk_bytes):  # no more than two: still so
+            self.limit_bytes = 2 * chunk_bytes
+        self.chunk_bytes = chunk_bytes
+        self._before = math.inf  # the speed of other chunks says nothing of these
+        self._settle()
+
+    def _settle(self) -> None:
+        """Let pass what is in flight, and as much again, before the next epoch."""
         self._settled_bytes = self._written + 2 * self.limit_bytes
-        self._before = math.inf  # the speed of smaller chunks says nothing of these

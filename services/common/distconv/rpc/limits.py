@@ -1,6 +1,6 @@
 """Limits that both ends of a channel keep."""
 
-# What a chunk of media holds until its line proves fast, and always of a sender that is not paced.
+# What a chunk of media holds at first, and always on the way to and from engines.
 CHUNK_BYTES = 256 * 1024
 # What a reader may ask a full chunk to hold at the least (storage_service.proto).
 MIN_CHUNK_BYTES = 4096

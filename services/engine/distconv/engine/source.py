@@ -20,6 +20,7 @@ from distconv.core.errors import (
 from distconv.engine.storage_link import Patience, StorageLink
 from distconv.media.ports import RangedSource
 from distconv.rpc.convert.object import intact_data
+from distconv.rpc.limits import CHUNK_BYTES
 from distconv.rpc.pacing import Pacer
 from distconv.v1 import object_pb2
 from distconv.v1 import storage_service_pb2 as pb
@@ -200,7 +201,7 @@ class StorageSource:
     async def _stream(self, patience: Patience) -> None:
         self._unsent = deque(self._wants)
         self._asked.set()
-        pacer = Pacer()
+        pacer = Pacer(largest_chunk_bytes=CHUNK_BYTES)  # as long as what is asked for, mostly
         async with self._open() as stream:
             asking = asyncio.create_task(self._ask(stream, pacer))
             try:
@@ -243,13 +244,10 @@ class StorageSource:
                         range=missing,
                         follow=True,
                         credit_bytes=pacer.grant(),
-                        chunk_bytes=pacer.chunk_bytes,
                     )
                 )
             if credit_bytes := pacer.grant():
-                await stream.call.write(
-                    pb.ReadRequest(credit_bytes=credit_bytes, chunk_bytes=pacer.chunk_bytes)
-                )
+                await stream.call.write(pb.ReadRequest(credit_bytes=credit_bytes))
             await self._asked.wait()
 
     def _take(self, chunk: object_pb2.Chunk) -> int:

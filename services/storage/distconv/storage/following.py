@@ -37,7 +37,8 @@ class Follower:
     ) -> None:
         """Take ranges as they are asked for, (offset, length).
 
-        `piece_bytes` says how long pieces are to be from now on, `outcome` tells of a gone upload.
+        `piece_bytes` says how long pieces are to be from now on, no longer than what is read
+        ahead; `outcome` tells of a gone upload.
         """
         self._upload = upload
         self._reader = reader
@@ -76,12 +77,12 @@ class Follower:
         while offset != end:
             self._moved.clear()
             await self._is_committed()  # raises when it was given up: no object has its bytes
-            piece_bytes = self._piece_bytes()
-            load_bytes = max(piece_bytes, self._ahead_bytes)
-            stop = min(self._upload.durable.end_of_run(offset), offset + load_bytes)
+            stop = min(self._upload.durable.end_of_run(offset), offset + self._ahead_bytes)
             stop = stop if end is None else min(stop, end)
             if stop > offset:
-                pieces = await self._reader.read(offset, stop - offset, piece_bytes=piece_bytes)
+                pieces = await self._reader.read(
+                    offset, stop - offset, piece_bytes=self._piece_bytes()
+                )
                 yield Load(offset=offset, pieces=pieces, last=stop == end)
                 offset = stop
                 if offset == end:

@@ -21,7 +21,7 @@ class ReadRequest:
 
     range: tuple[int, int] | None
     credit_bytes: int
-    chunk_bytes: int = 0
+    chunk_bytes: int
 
 
 class ReadRequests:
@@ -37,7 +37,7 @@ class ReadRequests:
         self._rest = rest
         self._paced = first.credit_bytes != 0
         self._credit_bytes = 0
-        self._chunk_bytes = first.chunk_bytes
+        self._chunk_bytes = 0
         self._granted = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
         self._waiting: asyncio.Queue[tuple[int, int] | None] = asyncio.Queue()
@@ -96,15 +96,19 @@ class ReadRequests:
         self._credit_bytes -= size_bytes
 
     def _allows(self, size_bytes: int) -> bool:
-        # A reader that named no size may have granted less than a chunk; and what was read ahead
-        # may be longer than the size named since.
-        return self._credit_bytes >= (min(size_bytes, self._chunk_bytes) or 1)
+        # What was read ahead may be longer than the size named since; and a reader that named none
+        # may have granted less than a chunk.
+        needed_bytes = min(size_bytes, self._chunk_bytes) if self._chunk_bytes else 1
+        return self._credit_bytes >= needed_bytes
 
     async def _all(self) -> AsyncIterator[ReadRequest]:
-        yield _checked(self._first)
+        yield self._taken(self._first)
         async for request in self._rest:
-            self._chunk_bytes = _checked(request).chunk_bytes or self._chunk_bytes
-            yield request
+            yield self._taken(request)
+
+    def _taken(self, request: ReadRequest) -> ReadRequest:
+        self._chunk_bytes = _checked(request).chunk_bytes or self._chunk_bytes
+        return request
 
     async def _read(self) -> None:
         try:

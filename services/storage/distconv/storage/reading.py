@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from functools import partial
 
 from distconv.core.clock import Clock
 from distconv.core.errors import FailedPreconditionError, NotFoundError
@@ -79,7 +78,7 @@ class Reading:
                 opened.reader,
                 requests.ranges(),
                 name=object_name(opened.record.object_id),
-                piece_bytes=partial(self._piece_bytes, requests),
+                piece_bytes=lambda: self._piece_bytes(requests, opened.record.pool),
                 ahead_bytes=self._limits.pace_of(opened.record.pool).read_ahead_bytes,
             )
             async with aclosing(server.loads()) as loads:
@@ -99,7 +98,7 @@ class Reading:
                 upload,
                 reader,
                 requests.ranges(),
-                piece_bytes=partial(self._piece_bytes, requests),
+                piece_bytes=lambda: self._piece_bytes(requests, upload.record.pool),
                 outcome=self._uploads.outcome,
                 limits=self._limits,
                 clock=self._clock,
@@ -111,5 +110,7 @@ class Reading:
         finally:
             await reader.close()
 
-    def _piece_bytes(self, requests: ReadRequests) -> int:
-        return min(requests.chunk_bytes, self._limits.read_piece_bytes)
+    def _piece_bytes(self, requests: ReadRequests, pool: str) -> int:
+        limits = self._limits
+        most_bytes = min(limits.read_piece_bytes, limits.pace_of(pool).read_ahead_bytes)
+        return min(requests.chunk_bytes, most_bytes)

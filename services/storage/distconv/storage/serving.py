@@ -57,7 +57,7 @@ class RangeServer:
     ) -> None:
         """Take ranges of `name` as they are asked for: (offset, length).
 
-        `piece_bytes` says how long pieces are to be from now on.
+        `piece_bytes` says how long pieces are to be from now on, no longer than `ahead_bytes`.
         """
         self._reader = reader
         self._name = name
@@ -93,7 +93,7 @@ class RangeServer:
 
     def _load_bytes(self) -> int:
         piece_bytes = self._piece_bytes()
-        return max(piece_bytes, self._ahead_bytes // piece_bytes * piece_bytes)
+        return self._ahead_bytes // piece_bytes * piece_bytes
 
     async def _next(self, spans: AsyncIterator[tuple[int, int, bool]]) -> Load | None:
         async for offset, end, last in spans:

@@ -170,7 +170,7 @@ class StorageSettings(ProcessSettings):
         default=MAX_CHUNK_BYTES,
         ge=MIN_CHUNK_BYTES,
         le=MAX_CHUNK_BYTES,
-        description="most bytes of one chunk sent to a reader, which asks for less on a slow line",
+        description="most bytes of a chunk sent to a reader that asks for long ones; else 256 KiB",
     )
     read_ahead_bytes: int = Field(
         default=MIB,

@@ -53,6 +53,7 @@ class FakeUpload:
     data: bytearray
     received: RangeSet = field(default_factory=RangeSet)
     sent_bytes: int = 0  # with what was sent twice
+    longest_chunk_bytes: int = 0
     aborted: bool = False
 
     def message(self) -> object_pb2.Upload:
@@ -75,6 +76,8 @@ class FakeState:
         # What their owners call those that were uploaded.
         self.called: dict[str, object_pb2.Object] = {}
         self.uploads: dict[str, FakeUpload] = {}
+        # The sizes of chunks that readers named, in their order.
+        self.named_chunks: list[int] = []
         self.jobs: dict[str, job_pb2.Job] = {}
         self.request_ids: dict[str, str] = {}
         self.engines: list[engine_pb2.Engine] = []

@@ -85,6 +85,7 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
             upload.data[start:end] = data
             upload.received.add(start, end)
             upload.sent_bytes += len(data)
+            upload.longest_chunk_bytes = max(upload.longest_chunk_bytes, len(data))
             yield pb.WriteResponse(
                 acknowledged=byte_ranges([(start, end)]), written_bytes=len(data)
             )
@@ -124,6 +125,7 @@ class FakeStorage(storage_service_pb2_grpc.StorageServiceServicer):
         name = ""
         async for request in request_iterator:
             name = name or request.object
+            self._state.named_chunks.append(request.chunk_bytes)
             if not request.HasField("range"):  # credit: what it sends here is little
                 continue
             described = self._object(name)
