@@ -21,7 +21,7 @@ demo: $(STAMP) ## Transcode a clip end to end (INPUT=… OUTPUT=… PROFILE=… 
 
 test: $(STAMP) ## Run every test that needs no server beyond what it starts itself
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --ignore tests/simulation --ignore tests/e2e
-	@$(BIN)/python -m pytest tests/simulation tests/e2e
+	@$(BIN)/python -m pytest -n 2 --dist loadfile tests/simulation tests/e2e
 
 sim: $(STAMP) ## Simulate: SEEDS=n worlds (100), or the trace of one: SEED=n; BUG=name plants a bug
 	@$(BIN)/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100)) $(if $(BUG),--bug $(BUG))

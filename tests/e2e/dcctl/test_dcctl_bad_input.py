@@ -7,9 +7,6 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import Clips, Up, dcctl, leftovers
 
-from benchmarks.load.media_plane import media_plane
-from benchmarks.servers import make_certificate
-
 _SECRET = "the content of a file that nobody asked for"
 
 
@@ -40,19 +37,6 @@ def _refused(
 
 def test_an_empty_file(farm: Up, clips: Clips, out: Path) -> None:
     assert "empty" in _refused(farm, clips.write("empty.mp4", ""), out, code=3)
-
-
-@pytest.mark.parametrize("secured", ["server", "client"])
-def test_one_side_alone_speaks_tls(secured: str, tmp_path: Path) -> None:
-    certificate = make_certificate(tmp_path)
-    shown = certificate if secured == "server" else None
-    trusted = ("--tls-ca", certificate.cert) if secured == "client" else ()
-    with media_plane(tmp_path, engine=False, tls=shown) as plane:
-        done = dcctl("jobs", "list", "--server", plane.address, *trusted)
-    assert done.returncode == 5
-    [said] = done.stderr.splitlines()  # and none of gRPC's own lines
-    assert said.startswith("error: ")
-    assert "TLS" in said
 
 
 def test_a_text_named_mp4(farm: Up, clips: Clips, out: Path) -> None:

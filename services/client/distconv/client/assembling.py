@@ -6,7 +6,6 @@ from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.partial import PartialFile
 from distconv.client.reading import checked
-from distconv.client.source import BLOCK_BYTES
 from distconv.client.stored import StoredObject
 from distconv.client.streams import persistently, stall_guard
 from distconv.core.errors import UnavailableError, UnsupportedSourceError
@@ -16,6 +15,8 @@ from distconv.media.ports import FileSource
 from distconv.v1 import object_pb2 as pb
 from distconv.v1 import storage_service_pb2 as storage
 
+# What is in both is copied so much at once.
+_COPY_BYTES = 1024 * 1024
 # What describes a file lies close together: few round trips, little that is fetched in vain.
 _BLOCK_BYTES = 256 * 1024
 # Of a file whose description is larger than this, more is fetched plainly than is worth sparing.
@@ -51,7 +52,7 @@ async def _write(
     for is_local, offset, length in _steps(assembly):
         parts.append(await (local if is_local else remote).read(offset, length))
         waiting_bytes += len(parts[-1])
-        if waiting_bytes >= BLOCK_BYTES:
+        if waiting_bytes >= _COPY_BYTES:
             await target.append(parts)
             parts, waiting_bytes = [], 0
     await target.append(parts)
@@ -61,12 +62,12 @@ def _steps(assembly: Assembly) -> Iterator[tuple[bool, int, int]]:
     """Yield in the order of the file what is to be read: (here?, offset, length), in blocks."""
     at = 0
     for copy in assembly.copies:
-        for start, end in pieces([(at, copy.target)], BLOCK_BYTES):
+        for start, end in pieces([(at, copy.target)], _COPY_BYTES):
             yield False, start, end - start
-        for start, end in pieces([(copy.source, copy.source + copy.length)], BLOCK_BYTES):
+        for start, end in pieces([(copy.source, copy.source + copy.length)], _COPY_BYTES):
             yield True, start, end - start
         at = copy.target + copy.length
-    for start, end in pieces([(at, assembly.size_bytes)], BLOCK_BYTES):
+    for start, end in pieces([(at, assembly.size_bytes)], _COPY_BYTES):
         yield False, start, end - start
 
 

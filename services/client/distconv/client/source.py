@@ -16,8 +16,9 @@ from distconv.core.errors import CorruptSourceError, InvalidArgumentError
 from distconv.core.ranges import Range, pieces
 from distconv.rpc.limits import MAX_CHUNK_BYTES
 
-# Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB.
-BLOCK_BYTES = MAX_CHUNK_BYTES
+# Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB. No chunk
+# is longer.
+_BLOCK_BYTES = MAX_CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class SourceFile:
         """
         reading: asyncio.Task[list[Piece]] | None = None
         try:
-            for start, end in pieces(missing, BLOCK_BYTES):
+            for start, end in pieces(missing, _BLOCK_BYTES):
                 read = [] if reading is None else await reading
                 reading = asyncio.create_task(self.read(start, end, chunk_bytes=chunk_bytes()))
                 for piece in read:
@@ -100,7 +101,7 @@ class SourceFile:
                 await asyncio.wait([reading])
 
     async def read(self, start: int, end: int, *, chunk_bytes: int) -> list[Piece]:
-        """Return the bytes from `start` to before `end`, cut into chunks of at most that length.
+        """Return the bytes from `start` to before `end`, cut into chunks of at most `chunk_bytes`.
 
         Raises SourceChangedError when the file has become shorter.
         """
@@ -147,7 +148,7 @@ class SourceFile:
 
     def _finish_digest(self) -> str:
         while self._digested < self.size_bytes:
-            end = min(self._digested + BLOCK_BYTES, self.size_bytes)
+            end = min(self._digested + _BLOCK_BYTES, self.size_bytes)
             self._digest.update(self._take(self._digested, end))
             self._digested = end
         if not self._whole:  # once: whoever asks again may have committed it meanwhile

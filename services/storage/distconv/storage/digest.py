@@ -13,7 +13,7 @@ ReadBack = Callable[[int, int], Awaitable[bytes]]
 """Return the bytes (offset, length) that were written before."""
 
 _READ_BACK_BYTES = 4 * 1024 * 1024
-# Hashing a chunk (0.2 ms) costs less than handing it to a thread and waiting for that.
+# Hashing so much (0.2 ms) costs less than handing it to a thread and waiting for that.
 _INLINE_BYTES = CHUNK_BYTES
 
 

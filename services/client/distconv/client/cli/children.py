@@ -116,8 +116,6 @@ class Child:
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
-                # gRPC's own lines say less than the errors that follow them, and are no sentences.
-                env={"GRPC_VERBOSITY": "NONE", **os.environ},
                 start_new_session=True,
             )
         finally:

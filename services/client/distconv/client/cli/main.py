@@ -61,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run dcctl and return its exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     said: dict[str, Any] = {}
-    if "--debug" not in given:  # before gRPC is loaded: its own lines are no sentences
+    if "--debug" not in given:
+        # Before gRPC is loaded: its own lines say less than our errors, and are no sentences.
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     with usable_streams(), never_blocked():
         try:

@@ -91,7 +91,7 @@ def common_options(command: F) -> F:
             is_flag=True,
             expose_value=False,
             callback=_keep,
-            help="Show a traceback for a fault of dcctl itself.",
+            help="Show a traceback for a fault of dcctl itself, and gRPC's own log lines.",
         ),
         click.option(
             "--json",
