@@ -22,7 +22,7 @@ _BLOCK_BYTES = MAX_CHUNK_BYTES
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class Chunk:
     """A chunk to be sent: where it lies, its bytes, their CRC32C."""
 
     offset: int
@@ -82,12 +82,12 @@ class SourceFile:
 
     async def chunks(
         self, missing: Iterable[Range], chunk_bytes: Callable[[], int]
-    ) -> AsyncGenerator[Piece, None]:
+    ) -> AsyncGenerator[Chunk, None]:
         """Yield the bytes of ranges as chunks; the next block is read while one is sent.
 
         `chunk_bytes` says how long chunks are to be from now on. Raises what `read` does.
         """
-        reading: asyncio.Task[list[Piece]] | None = None
+        reading: asyncio.Task[list[Chunk]] | None = None
         try:
             for start, end in pieces(missing, _BLOCK_BYTES):
                 read = [] if reading is None else await reading
@@ -100,7 +100,7 @@ class SourceFile:
             if reading is not None:  # nobody else may read the file before it has ended
                 await asyncio.wait([reading])
 
-    async def read(self, start: int, end: int, *, chunk_bytes: int) -> list[Piece]:
+    async def read(self, start: int, end: int, *, chunk_bytes: int) -> list[Chunk]:
         """Return the bytes from `start` to before `end`, cut into chunks of at most `chunk_bytes`.
 
         Raises SourceChangedError when the file has become shorter.
@@ -119,13 +119,13 @@ class SourceFile:
         """
         return await asyncio.to_thread(self._finish_digest)
 
-    def _read(self, start: int, end: int, chunk_bytes: int) -> list[Piece]:
+    def _read(self, start: int, end: int, chunk_bytes: int) -> list[Chunk]:
         data = self._take(start, end)
         if start <= self._digested < end:
             self._digest.update(memoryview(data)[self._digested - start :])
             self._digested = end
         return [
-            Piece(start + at, part, google_crc32c.value(part))
+            Chunk(start + at, part, google_crc32c.value(part))
             for at in range(0, len(data), chunk_bytes)
             for part in (data[at : at + chunk_bytes],)
         ]

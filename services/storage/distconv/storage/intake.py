@@ -57,8 +57,8 @@ class Intake:
         self._upload = upload
         self._chunks = chunks
         self._batch_bytes = batch_bytes
-        self._report_taken = report_written
-        # A sender that is told what was taken keeps little under way: it waits for the word.
+        self._report_written = report_written
+        # A sender that is told what was written keeps little under way: it waits for the word.
         self._enough_bytes = (
             min(batch_bytes // 2, CHUNK_BYTES) if report_written else batch_bytes // 2
         )
@@ -152,7 +152,7 @@ class Intake:
             await self._upload.write(batch)
             self._taken_bytes += total(batch)
             self._unacknowledged += ((offset, offset + len(data)) for offset, data in batch)
-        return total(batch) if self._report_taken else 0
+        return total(batch) if self._report_written else 0
 
     def _take_durable(self) -> list[Range]:
         # Whole chunks only: a sender forgets a chunk when one range covers it.
