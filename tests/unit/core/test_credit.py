@@ -76,6 +76,24 @@ def test_a_moment_in_which_the_machine_is_busy_changes_nothing() -> None:
         assert credit.limit_bytes == 2 * CHUNK
 
 
+@given(
+    speed=st.floats(120e6, 1e9),
+    stalls=st.lists(st.tuples(st.integers(8, 60), st.integers(1, 6)), min_size=1, max_size=10),
+    stalled=st.floats(1e6, 100e6),
+)
+def test_a_disk_that_stands_still_at_times_is_no_reason_for_more(
+    speed: float, stalls: list[tuple[int, int]], stalled: float
+) -> None:
+    credit, now = _credit(), 0.0
+    for fast_epochs, slow_epochs in stalls:
+        for epochs, rate in ((fast_epochs, speed), (slow_epochs, stalled)):
+            for _ in range(8 * epochs):  # an epoch is 16 chunks
+                credit.sent(2 * CHUNK)
+                now += 2 * CHUNK / rate
+                credit.written(2 * CHUNK, now)
+                assert credit.limit_bytes == 2 * CHUNK
+
+
 @given(round_trip_s=st.floats(0, 0.02), delay_s=st.floats(0, 0.03))
 def test_a_gigabit_line_is_filled_though_the_receiver_is_busy(
     round_trip_s: float, delay_s: float

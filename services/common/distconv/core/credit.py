@@ -10,7 +10,7 @@ A round trip is not looked at: what a busy machine adds to it is no sign of a qu
 queue adds is no sign of a long line.
 """
 
-import math
+from collections import deque
 from typing import Final
 
 # A trial has brought more when it carries so many times what was carried before. Speeds of epochs
@@ -26,6 +26,9 @@ _SHORT_CHUNK_S: Final = 0.01
 _LONG_CHUNK_S: Final = 0.08
 # Speeds are taken of so many chunks, and of all that is in flight at least twice.
 _EPOCH_CHUNKS: Final = 16
+# More is tried when so many epochs were slow, and none of the last so many was not.
+_LEAST_EPOCHS: Final = 2
+_MOST_EPOCHS: Final = 8
 # A trial that brought nothing may have met a bad moment, and a line may change: s until the next,
 # twice as long after each.
 _FIRST_REST_S: Final = 3.0
@@ -55,7 +58,8 @@ class Credit:
         # What is in flight at the beginning, and behind a change, says little of the speed.
         self._settled_bytes = 4 * chunk_bytes
         self._kept: tuple[int, float] | None = None  # the limit before the trial, and its speed
-        self._before = math.inf  # the speed of the epoch before, bytes/s
+        # Of the last epochs with this limit and such chunks, trials apart.
+        self._speeds: deque[float] = deque(maxlen=_MOST_EPOCHS)
         self._rests_until = 0.0
         self._rest_s = _FIRST_REST_S
         self.limit_bytes = 2 * chunk_bytes
@@ -94,23 +98,26 @@ class Credit:
 
     def _learn(self, speed: float, now_s: float) -> None:
         """Take the speed of an epoch: end a vain trial, fit the chunks, or try more."""
-        before, self._before = self._before, speed
+        proved = False
         if self._kept is not None:
-            limit_bytes, speed_before = self._kept
+            limit_bytes, fastest = self._kept
             self._kept = None
-            if speed < _GAIN * speed_before:
-                self._before = math.inf
+            if speed < _GAIN * fastest:
                 self.limit_bytes = limit_bytes
                 self._rests_until = now_s + self._rest_s
                 self._rest_s = min(2 * self._rest_s, _LONGEST_REST_S)
                 return
-            before = speed
+            self._speeds.clear()
+            proved = True
+        self._speeds.append(speed)
         if (fitting_bytes := self._fitting_chunk(speed)) != self.chunk_bytes:
             self._cut_by(fitting_bytes)
             return
-        # One slow epoch may be a machine that was busy for a moment: two in a row tell.
-        fastest = max(before, speed)
-        if fastest < _ENOUGH and now_s >= self._rests_until and self.limit_bytes < self._most:
+        # One slow epoch may be a machine that was busy for a moment, and some a disk that stood
+        # still: what was carried with the same credit not long ago is no fault of the credit now.
+        fastest = max(self._speeds)
+        slow = fastest < _ENOUGH and (proved or len(self._speeds) >= _LEAST_EPOCHS)
+        if slow and now_s >= self._rests_until and self.limit_bytes < self._most:
             self._kept = self.limit_bytes, fastest
             self.limit_bytes = min(2 * self.limit_bytes, self._most)
             self._settle()
@@ -126,7 +133,7 @@ class Credit:
         if self.limit_bytes <= 2 * max(self.chunk_bytes, chunk_bytes):  # no more than two: still so
             self.limit_bytes = 2 * chunk_bytes
         self.chunk_bytes = chunk_bytes
-        self._before = math.inf  # the speed of other chunks says nothing of these
+        self._speeds.clear()  # those of other chunks say nothing of these
         self._settle()
 
     def _settle(self) -> None:
