@@ -32,7 +32,7 @@ class _HeldUp(PartialFile):
 async def test_what_comes_while_one_is_written_goes_together(tmp_path: Path) -> None:
     seen: list[int] = []
     pacer = Pacer()
-    allowed = pacer.grant()
+    allowed = pacer.grant().credit_bytes
     async with _HeldUp(tmp_path / "out") as target:
         writer = FileWriter(target, pacer, lambda: seen.append(target.written_bytes))
         await writer.put(_PART)

@@ -33,20 +33,20 @@ async def test_a_sender_that_hears_nothing_stops_after_two_chunks() -> None:
 
 async def test_a_reader_allows_two_chunks_and_then_what_arrived() -> None:
     pacer = Pacer()
-    assert pacer.grant() == 2 * CHUNK_BYTES
-    assert pacer.grant() == 0
+    assert pacer.grant().credit_bytes == 2 * CHUNK_BYTES
+    assert pacer.grant().credit_bytes == 0
     pacer.written(CHUNK_BYTES - 1)
-    assert pacer.grant() == 0  # less than a chunk is worth no message
+    assert pacer.grant().credit_bytes == 0  # less than a chunk is worth no message
     pacer.written(1)
-    assert pacer.grant() == CHUNK_BYTES
+    assert pacer.grant().credit_bytes == CHUNK_BYTES
 
 
 @pytest.mark.parametrize("largest", [CHUNK_BYTES, MAX_CHUNK_BYTES])
 async def test_a_reader_of_a_fast_line_allows_two_chunks_of_the_largest(largest: int) -> None:
     pacer = Pacer(largest_chunk_bytes=largest)
-    allowed = pacer.grant()
+    allowed = pacer.grant().credit_bytes
     for _ in range(400):  # written as fast as this loop goes
         pacer.written(allowed)
-        allowed = pacer.grant()
+        allowed = pacer.grant().credit_bytes
     assert pacer.chunk_bytes == largest
     assert allowed == pacer.in_flight_bytes == 2 * largest

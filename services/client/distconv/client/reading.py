@@ -74,12 +74,13 @@ class Reading:
     async def _stream(self) -> None:
         pacer = Pacer()
         writer = FileWriter(self._target, pacer, self._on_written)
+        grant = pacer.grant()
         request = storage.ReadRequest(
             object=self._access.object,
             range=pb.ByteRange(offset=self._target.written_bytes),
             follow=self._follow,
-            credit_bytes=pacer.grant(),
-            chunk_bytes=pacer.chunk_bytes,
+            credit_bytes=grant.credit_bytes,
+            chunk_bytes=grant.chunk_bytes,
         )
         with self._access.translated(), unwrapped():
             call = self._access.stub.Read(metadata=tuple(self._access.metadata))
@@ -126,9 +127,12 @@ async def _send_requests(
         await call.write(request)
         while not writer.ended:
             await writer.progressed()
-            if credit_bytes := pacer.grant():
+            grant = pacer.grant()
+            if not grant.is_empty:
                 await call.write(
-                    storage.ReadRequest(credit_bytes=credit_bytes, chunk_bytes=pacer.chunk_bytes)
+                    storage.ReadRequest(
+                        credit_bytes=grant.credit_bytes, chunk_bytes=grant.chunk_bytes
+                    )
                 )
         await call.done_writing()
     except (asyncio.InvalidStateError, grpc.aio.AioRpcError):

@@ -130,8 +130,9 @@ class Credit:
         return self.chunk_bytes
 
     def _cut_by(self, chunk_bytes: int) -> None:
-        if self.limit_bytes <= 2 * max(self.chunk_bytes, chunk_bytes):  # no more than two: still so
-            self.limit_bytes = 2 * chunk_bytes
+        if chunk_bytes < self.chunk_bytes:  # the line holds less, too
+            self.limit_bytes //= 2
+        self.limit_bytes = max(self.limit_bytes, 2 * chunk_bytes)
         self.chunk_bytes = chunk_bytes
         self._speeds.clear()  # those of other chunks say nothing of these
         self._settle()

@@ -1,7 +1,9 @@
 """Keep no more of a stream in flight than its line needs."""
 
 import asyncio
+from dataclasses import dataclass
 
+from distconv.core.clock import Clock, SystemClock
 from distconv.core.credit import Credit
 from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 
@@ -9,14 +11,34 @@ from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
 MOST_BYTES = 32 * 1024 * 1024
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """What a reader tells the other side: how much more may be sent, and how long chunks are to be.
+
+    Bytes; 0 for nothing new.
+    """
+
+    credit_bytes: int = 0
+    chunk_bytes: int = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Say whether there is nothing to tell."""
+        return not (self.credit_bytes or self.chunk_bytes)
+
+
 class Pacer:
     """Let chunks go as the credit of one stream allows: a sender acquires, a reader grants."""
 
-    def __init__(self, *, largest_chunk_bytes: int = MAX_CHUNK_BYTES) -> None:
+    def __init__(
+        self, *, largest_chunk_bytes: int = MAX_CHUNK_BYTES, clock: Clock | None = None
+    ) -> None:
         self._credit = Credit(
             CHUNK_BYTES, largest_chunk_bytes=largest_chunk_bytes, most_bytes=MOST_BYTES
         )
+        self._clock = clock or SystemClock()
         self._moved = asyncio.Event()
+        self._told_chunk_bytes = 0
 
     @property
     def in_flight_bytes(self) -> int:
@@ -37,17 +59,21 @@ class Pacer:
 
     def written(self, size_bytes: int) -> None:
         """Count so much as written by the receiver."""
-        self._credit.written(size_bytes, asyncio.get_running_loop().time())
+        self._credit.written(size_bytes, self._clock.monotonic())
         self._moved.set()
 
-    def grant(self) -> int:
-        """Count what may come now as in flight, and return how much that is, bytes.
+    def grant(self) -> Grant:
+        """Count what may come now as in flight, and return it, for a reader.
 
-        For a reader, which allows the other side to send. 0 as long as it is less than a chunk,
-        or an eighth: on a long line one message allows many chunks.
+        Empty as long as it is less than a chunk, or an eighth: on a long line one message allows
+        many chunks. That chunks are shorter from now on is told at once: the other side may wait
+        for credit for a longer one, with enough for a shorter.
         """
         free = self._credit.limit_bytes - self._credit.in_flight_bytes
-        if free < max(self._credit.chunk_bytes, self._credit.limit_bytes // 8):
-            return 0
+        if free < max(self.chunk_bytes, self._credit.limit_bytes // 8):
+            free = 0
         self._credit.sent(free)
-        return free
+        if not free and self.chunk_bytes >= self._told_chunk_bytes:
+            return Grant()
+        self._told_chunk_bytes = self.chunk_bytes
+        return Grant(credit_bytes=free, chunk_bytes=self.chunk_bytes)

@@ -243,10 +243,10 @@ class StorageSource:
                         object=name,
                         range=missing,
                         follow=True,
-                        credit_bytes=pacer.grant(),
+                        credit_bytes=pacer.grant().credit_bytes,
                     )
                 )
-            if credit_bytes := pacer.grant():
+            if credit_bytes := pacer.grant().credit_bytes:
                 await stream.call.write(pb.ReadRequest(credit_bytes=credit_bytes))
             await self._asked.wait()
 
