@@ -1,6 +1,8 @@
+import asyncio
 import hashlib
 import io
 import os
+import threading
 from pathlib import Path
 
 import google_crc32c
@@ -45,6 +47,35 @@ async def test_chunks_of_what_is_missing_grow_when_they_are_to() -> None:
     ]
     assert all(p.data == data[p.offset : p.offset + len(p.data)] for p in pieces)
     assert sum(len(p.data) for p in pieces) == sum(end - start for start, end in missing)
+
+
+class _SlowFile(io.BytesIO):
+    """A disk that stands still in the middle of a read."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.reading = threading.Event()
+        self.goes_on = threading.Event()
+
+    def read(self, size: int | None = -1) -> bytes:
+        self.reading.set()
+        self.goes_on.wait()
+        return super().read(size)
+
+
+async def test_a_read_that_is_given_up_ends_before_the_next_begins() -> None:
+    file = _SlowFile(_DATA)
+    with SourceFile.open(file) as source:
+        given_up = asyncio.create_task(source.read(0, 1000, chunk_bytes=CHUNK_BYTES))
+        await asyncio.to_thread(file.reading.wait)
+        given_up.cancel()
+        await asyncio.sleep(0)
+        assert not given_up.done()
+        file.goes_on.set()
+        await asyncio.gather(given_up, return_exceptions=True)
+        assert given_up.cancelled()
+        await source.read(0, len(_DATA), chunk_bytes=CHUNK_BYTES)
+        assert await source.sha256() == hashlib.sha256(_DATA).hexdigest()
 
 
 async def test_a_file_that_shrinks_is_noticed(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import google_crc32c
 from distconv.client.local import SourceChangedError, check_source
 from distconv.core.errors import CorruptSourceError, InvalidArgumentError
 from distconv.core.ranges import Range, pieces
+from distconv.media.child import uncancelled
 from distconv.rpc.limits import MAX_CHUNK_BYTES
 
 # Read and summed in one visit to a thread: a visit costs about as much as summing 64 KiB. No chunk
@@ -97,15 +98,18 @@ class SourceFile:
             for piece in [] if reading is None else await reading:
                 yield piece
         finally:
-            if reading is not None:  # nobody else may read the file before it has ended
+            if reading is not None:
                 await asyncio.wait([reading])
 
     async def read(self, start: int, end: int, *, chunk_bytes: int) -> list[Chunk]:
         """Return the bytes from `start` to before `end`, cut into chunks of at most `chunk_bytes`.
 
+        A caller that is cancelled meanwhile waits for the thread first: nobody else may read the
+        file, and digest it, before that has ended.
+
         Raises SourceChangedError when the file has become shorter.
         """
-        return await asyncio.to_thread(self._read, start, end, chunk_bytes)
+        return await uncancelled(asyncio.to_thread(self._read, start, end, chunk_bytes))
 
     async def peek(self, offset: int, length: int) -> bytes:
         """Return the bytes of one range, fewer at the end; for a look at what the file is."""
