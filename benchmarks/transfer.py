@@ -147,7 +147,7 @@ def _measured(
             tuned[what, n],
             {**details, "reference_is": "a bare grpc.aio stream of as long chunks, tuned as ours"},
         )
-        if n == 1:  # its work is done by one thread: of several streams it says little
+        if n == 1:  # its one thread is not steady with several: 240 to 670 MB/s from run to run
             yield _beside(
                 f"transfer-work-{security}-{what}",
                 found,

@@ -60,6 +60,34 @@ async def test_a_finished_file_is_in_its_stream_but_for_what_describes_it(
     assert remote.read_bytes <= missing + 100
 
 
+@pytest.mark.parametrize("part", [0.4, 0.6, 0.8, 0.999])
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+async def test_what_is_there_of_a_stream_that_breaks_off_is_spared(
+    clips: Path, render: Render, container: str, part: float
+) -> None:
+    made = await render(clips / "rich.mkv", "h264-480p", container)
+    stream, target = made.wire.read_bytes(), made.path.read_bytes()
+    had = stream[: int(part * len(stream))]
+    assembly = await plan_assembly(BytesSource(had), BytesSource(target), is_whole=False)
+    assert assembled(assembly, had, target) == target
+    # Clusters and fragments of so small a clip are large parts of it.
+    assert assembly.copied_bytes > (part - 0.3) * len(target)
+
+
+@pytest.mark.parametrize("container", ["mkv", "mp4"])
+async def test_half_of_a_real_stream_is_spared(
+    render: Render, real_clip: Path, container: str
+) -> None:
+    made = await render(real_clip, "h264-480p", container)
+    stream, target = made.wire.read_bytes(), made.path.read_bytes()
+    had, remote = stream[: len(stream) // 2], _CountingSource(target)
+    assembly = await plan_assembly(BytesSource(had), remote, is_whole=False)
+    assert assembled(assembly, had, target) == target
+    assert assembly.copied_bytes > 0.3 * len(target)
+    assert assembly.scattered_bytes < 0.2 * len(target)
+    assert remote.read_bytes < 0.1 * len(target)
+
+
 async def test_files_of_other_streams_do_not_fit(clips: Path, render: Render) -> None:
     made = await render(clips / "index-last.mp4", "copy", "mp4")
     stream, target = made.wire.read_bytes(), made.path.read_bytes()

@@ -1,11 +1,11 @@
 """Put a finished object together from what was followed, and fetch only what that does not hold."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from distconv.client.access import ObjectAccess
 from distconv.client.connection import Connection
 from distconv.client.partial import PartialFile
-from distconv.client.reading import checked
+from distconv.client.reading import Reading, checked
 from distconv.client.stored import StoredObject
 from distconv.client.streams import persistently, stall_guard
 from distconv.core.errors import UnavailableError, UnsupportedSourceError
@@ -19,29 +19,40 @@ from distconv.v1 import storage_service_pb2 as storage
 _COPY_BYTES = 1024 * 1024
 # What describes a file lies close together: few round trips, little that is fetched in vain.
 _BLOCK_BYTES = 256 * 1024
-# Of a file whose description is larger than this, more is fetched plainly than is worth sparing.
+# Of a file of which more than this is to be fetched in pieces, fetching it plainly is simpler.
 _MAX_FETCHED_BYTES = 128 << 20
-_LEAST_SHARE = 0.5
 
 
 async def assemble(
-    connection: Connection, stored: StoredObject, followed: PartialFile, target: PartialFile
+    connection: Connection,
+    stored: StoredObject,
+    followed: PartialFile,
+    target: PartialFile,
+    *,
+    is_whole: bool,
+    on_written: Callable[[], None],
 ) -> int:
     """Write the object `stored` to `target`, of the stream `followed` that it was finished from.
 
-    Returns how many bytes were fetched. It is not looked at whether it is the
-    object: `target.commit` does. Raises UnsupportedSourceError or
-    CorruptSourceError when the two do not fit together.
+    `is_whole` says that the stream was followed to its end; what comes behind one that was not is
+    read like any object. `on_written` is called as that is written. Returns how many bytes were
+    fetched. It is not looked at whether it is the object: `target.commit` does. Raises
+    UnsupportedSourceError or CorruptSourceError when the two do not fit together, and what
+    `Reading.run` does.
     """
     access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_READ, stored.name)
     remote = _RemoteSource(connection, access, stored.size_bytes)
     with FileSource(followed.path) as local:
-        assembly = await plan_assembly(local, remote)
-        if assembly.copied_bytes < _LEAST_SHARE * stored.size_bytes:
+        assembly = await plan_assembly(local, remote, is_whole=is_whole)
+        if assembly.copied_bytes < assembly.scattered_bytes:
             raise UnsupportedSourceError("too little of the finished file is in its stream")
         await target.reserve(stored.size_bytes)
         await _write(assembly, local, remote, target)
-    return remote.fetched_bytes
+    rest_bytes = stored.size_bytes - target.written_bytes
+    if rest_bytes:
+        patience = connection.patience()
+        await Reading(access, patience, target, follow=False, on_written=on_written).run()
+    return remote.fetched_bytes + rest_bytes
 
 
 async def _write(
@@ -50,7 +61,11 @@ async def _write(
     parts: list[bytes] = []
     waiting_bytes = 0
     for is_local, offset, length in _steps(assembly):
-        parts.append(await (local if is_local else remote).read(offset, length))
+        if is_local:
+            parts.append(await local.read(offset, length))
+        else:
+            parts.append(await remote.read(offset, length))
+            remote.forget_before(offset + length)
         waiting_bytes += len(parts[-1])
         if waiting_bytes >= _COPY_BYTES:
             await target.append(parts)
@@ -59,7 +74,10 @@ async def _write(
 
 
 def _steps(assembly: Assembly) -> Iterator[tuple[bool, int, int]]:
-    """Yield in the order of the file what is to be read: (here?, offset, length), in blocks."""
+    """Yield in the order of the file what is to be read: (here?, offset, length), in blocks.
+
+    Up to the last bytes that are here; what follows them is one piece.
+    """
     at = 0
     for copy in assembly.copies:
         for start, end in pieces([(at, copy.target)], _COPY_BYTES):
@@ -67,8 +85,6 @@ def _steps(assembly: Assembly) -> Iterator[tuple[bool, int, int]]:
         for start, end in pieces([(copy.source, copy.source + copy.length)], _COPY_BYTES):
             yield True, start, end - start
         at = copy.target + copy.length
-    for start, end in pieces([(at, assembly.size_bytes)], _COPY_BYTES):
-        yield False, start, end - start
 
 
 class _RemoteSource:
@@ -90,6 +106,11 @@ class _RemoteSource:
             await self._fetch(missing[0], missing[-1])
         held = b"".join(self._blocks[n] for n in range(first, last + 1))
         return held[offset - first * _BLOCK_BYTES : end - first * _BLOCK_BYTES]
+
+    def forget_before(self, offset: int) -> None:
+        """Hold nothing of what lies before: it is not asked for again."""
+        for number in [n for n in self._blocks if (n + 1) * _BLOCK_BYTES <= offset]:
+            del self._blocks[number]
 
     async def _fetch(self, first: int, last: int) -> None:
         start, end = first * _BLOCK_BYTES, min((last + 1) * _BLOCK_BYTES, self.size_bytes)

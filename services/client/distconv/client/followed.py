@@ -39,6 +39,7 @@ class FollowedFile:
         self._path = path
         self._overwrite = overwrite
         self._on_progress = on_progress
+        self._is_whole = False  # followed to the end of the stream
         # Other bytes than the object's, if that is finished: what a download of it keeps is apart.
         key = stream_key(self._key) if resume else ""
         self._stream = PartialFile(path, overwrite=overwrite, resume_key=key)
@@ -69,7 +70,9 @@ class FollowedFile:
 
         Raises UploadFailedError, DiskFullError.
         """
-        return await follow(self._connection, self.name, self._stream, self._on_progress)
+        stored = await follow(self._connection, self.name, self._stream, self._on_progress)
+        self._is_whole = True
+        return stored
 
     async def place(self, stored: StoredObject) -> StoredObject:
         """Put the committed object at its path, of what was followed as far as that goes.
@@ -96,7 +99,14 @@ class FollowedFile:
             return False
         try:
             async with PartialFile(self._path, overwrite=self._overwrite) as target:
-                fetched = await assemble(self._connection, stored, self._stream, target)
+                fetched = await assemble(
+                    self._connection,
+                    stored,
+                    self._stream,
+                    target,
+                    is_whole=self._is_whole,
+                    on_written=lambda: self._report(target.written_bytes, stored.size_bytes),
+                )
                 self._report(stored.size_bytes - fetched, stored.size_bytes)
                 await target.commit(size_bytes=stored.size_bytes, sha256=stored.sha256)
         except (MediaError, DataLossError):

@@ -48,22 +48,32 @@ class Assembly:
         """Return how much of the file is in the stream."""
         return sum(copy.length for copy in self.copies)
 
+    @property
+    def scattered_bytes(self) -> int:
+        """Return how much of the file is not in the stream, and lies before what is."""
+        if not self.copies:
+            return self.size_bytes
+        last = self.copies[-1]
+        return last.target + last.length - self.copied_bytes
+
     def missing(self) -> list[Range]:
         """Return what of the file is not in the stream."""
         found = RangeSet((c.target, c.target + c.length) for c in self.copies)
         return list(found.gaps(0, self.size_bytes))
 
 
-async def plan_assembly(stream: RangedSource, target: RangedSource) -> Assembly:
+async def plan_assembly(
+    stream: RangedSource, target: RangedSource, *, is_whole: bool = True
+) -> Assembly:
     """Find out which bytes of the finished file `target` are in the stream that it was made of.
 
-    Reads all headers of `stream`, and of `target` what describes it. Raises
-    UnsupportedSourceError when the two do not fit together, CorruptSourceError
-    when one is damaged.
+    With `is_whole` false the stream breaks off somewhere. Reads all headers of `stream`, and of
+    `target` what describes it. Raises UnsupportedSourceError when the two do not fit together,
+    CorruptSourceError when one is damaged.
     """
     head = await target.read(0, _HEADER_BYTES)
     if head[4:8] == b"ftyp":
-        copies = await _of_mp4(stream, target)
+        copies = await _of_mp4(stream, target, is_whole=is_whole)
     elif parse_element(head, 0, 0) is not None and head.startswith(_EBML.to_bytes(4, "big")):
         copies = await _of_matroska(stream, target)
     else:
@@ -74,7 +84,7 @@ async def plan_assembly(stream: RangedSource, target: RangedSource) -> Assembly:
     )
 
 
-async def _of_mp4(stream: RangedSource, target: RangedSource) -> Iterable[Copy]:
+async def _of_mp4(stream: RangedSource, target: RangedSource, *, is_whole: bool) -> Iterable[Copy]:
     found = await scan_top_level(target)
     moov = found.first(b"moov")
     if moov is None or moov.size_bytes > _MAX_INDEX_BYTES:
@@ -84,9 +94,12 @@ async def _of_mp4(stream: RangedSource, target: RangedSource) -> Iterable[Copy]:
     streamed = await read_tracks(stream)
     for table, track in zip(read_tables(index), streamed, strict=False):
         extents = list(zip(table.offsets, table.sizes, strict=True))
+        matched = _matched(extents, track)
+        if not is_whole:
+            copies += _before(stream.size_bytes, matched)
         # A track that finishing made itself, of chapters or pictures, is fetched.
-        if _total(extents) == _total(track):
-            copies += _matched(extents, track)
+        elif _total(extents) == _total(track):
+            copies += matched
     return copies
 
 
@@ -102,10 +115,23 @@ def _matched(target: Sequence[Extent], source: Sequence[Extent]) -> Iterator[Cop
         done = 0
         while done < length:
             while not left:
-                at, left = next(places)
+                place = next(places, None)
+                if place is None:  # the stream breaks off
+                    return
+                at, left = place
             step = min(length - done, left)
             yield Copy(offset + done, at, step)
             done, at, left = done + step, at + step, left - step
+
+
+def _before(stream_bytes: int, copies: Iterable[Copy]) -> Iterator[Copy]:
+    """Cut copies of one track off where the stream breaks off."""
+    for copy in copies:
+        length = min(copy.length, stream_bytes - copy.source)
+        if length > 0:
+            yield Copy(copy.target, copy.source, length)
+        if length < copy.length:
+            return
 
 
 async def _of_matroska(stream: RangedSource, target: RangedSource) -> Iterable[Copy]:
