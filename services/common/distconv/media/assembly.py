@@ -125,7 +125,7 @@ def _matched(target: Sequence[Extent], source: Sequence[Extent]) -> Iterator[Cop
 
 
 def _before(stream_bytes: int, copies: Iterable[Copy]) -> Iterator[Copy]:
-    """Cut copies of one track off where the stream breaks off."""
+    """Cut copies, in their order in the stream, off where that breaks off."""
     for copy in copies:
         length = min(copy.length, stream_bytes - copy.source)
         if length > 0:
@@ -144,7 +144,7 @@ async def _of_matroska(stream: RangedSource, target: RangedSource) -> Iterable[C
         offset += length
     if not copies or offset > target.size_bytes:
         raise UnsupportedSourceError("the clusters of the finished file are not the stream's")
-    return copies
+    return _before(stream.size_bytes, copies)
 
 
 async def _first_cluster(source: RangedSource) -> Extent:
@@ -158,7 +158,7 @@ async def _first_cluster(source: RangedSource) -> Extent:
 async def _clusters(source: RangedSource) -> AsyncIterator[Extent]:
     async for offset, element in _elements(source, limit=None):
         if element.id == CLUSTER:
-            if element.end is None or element.end > source.size_bytes:
+            if element.end is None:
                 return
             yield offset, element.end - offset
 
