@@ -2,6 +2,7 @@ import asyncio
 from datetime import datetime
 
 import pytest
+from structlog.testing import capture_logs
 
 from distconv.core.clock import SystemClock
 from distconv.core.errors import UnavailableError
@@ -35,3 +36,35 @@ async def test_a_duty_ends_though_its_cancellation_came_back_as_another_error() 
     with pytest.raises(asyncio.CancelledError):
         await keeper
     assert duty.runs == 1
+
+
+class _Failing:
+    """A duty that fails with these messages, one after another, and is done then."""
+
+    name = "failing"
+
+    def __init__(self, *messages: str) -> None:
+        self._messages = list(messages)
+        self.done = asyncio.Event()
+
+    async def run(self) -> datetime | None:
+        if self._messages:
+            raise UnavailableError(self._messages.pop(0))
+        self.done.set()
+        return None
+
+
+async def test_what_makes_a_duty_fail_again_and_again_is_logged_once() -> None:
+    duty, wake = _Failing("full", "full", "full", "away", "away"), asyncio.Event()
+    with capture_logs() as logs:
+        keeper = asyncio.create_task(keep(duty, wake, SystemClock()))
+        while not duty.done.is_set():
+            wake.set()
+            await asyncio.sleep(0)
+        keeper.cancel()
+        await asyncio.gather(keeper, return_exceptions=True)
+    assert [(log["event"], log.get("why")) for log in logs] == [
+        ("duty_failed", "full"),
+        ("duty_failed", "away"),
+        ("duty_goes_on", None),
+    ]

@@ -29,14 +29,23 @@ class Duty(Protocol):
 
 
 async def keep(duty: Duty, wake: asyncio.Event, clock: Clock) -> None:
-    """Run a duty for ever: at once, whenever `wake` is set, and whenever its time has come."""
+    """Run a duty for ever: at once, whenever `wake` is set, and whenever its time has come.
+
+    What makes it fail again and again is logged once, and so is that it goes on.
+    """
+    why = ""
     while True:
         wake.clear()
         try:
             due = await duty.run()
+            if why:
+                _log.info("duty_goes_on", duty=duty.name)
+                why = ""
         except DistconvError as error:
             _heed_cancellation()
-            _log.warning("duty_failed", duty=duty.name, why=error.message)
+            if error.message != why:
+                why = error.message
+                _log.warning("duty_failed", duty=duty.name, why=why)
             due = clock.now() + _AFTER_FAILURE
         except Exception:  # noqa: BLE001  # logged with its traceback
             _heed_cancellation()
