@@ -49,6 +49,8 @@ async def test_upload_arrives_whole_with_progress(
     assert fake.state.objects[stored.name] == data
     assert stored.sha256 == hashlib.sha256(data).hexdigest()
     assert seen[0].done_bytes == 0
+    done = [transfer.done_bytes for transfer in seen]
+    assert done == sorted(set(done))  # a response that acknowledges nothing is no progress
     assert seen[-1] == Transfer(
         direction=Direction.UPLOAD, done_bytes=len(data), total_bytes=len(data)
     )

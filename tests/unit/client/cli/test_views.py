@@ -103,6 +103,16 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert job["job"]["progress"]["eta_s"] == 9.0
 
 
+def test_json_lines_are_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    view = JsonView()
+    for done in (0, 0, 1, 1, 1, 2, 2, 0, 1):
+        view.step(Transfer(direction=Direction.UPLOAD, done_bytes=done, total_bytes=2))
+        view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=7, total_bytes=None))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["done_bytes"] for line in lines if line["event"] == "upload"] == [0, 1, 2, 0, 1]
+    assert [line["done_bytes"] for line in lines if line["event"] == "download"] == [7]
+
+
 def _outcome(size: int, *, was_left: bool = False) -> Outcome:
     media = MediaInfo(
         container="mov",

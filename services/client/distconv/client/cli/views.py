@@ -117,12 +117,16 @@ class JsonView(SilentView):
 
     def __init__(self) -> None:
         self._milestones = _Milestones()
+        self._transfers: dict[Direction, Transfer] = {}
 
     def step(self, step: Transfer | Job) -> None:
-        """Print the step."""
+        """Print the step, unless it is a transfer's that has not moved."""
         if isinstance(step, Job):
             line = _json_line("job", job=jsonable(step))
         else:
+            if step == self._transfers.get(step.direction):
+                return
+            self._transfers[step.direction] = step
             line = _json_line(
                 step.direction.value, done_bytes=step.done_bytes, total_bytes=step.total_bytes
             )
