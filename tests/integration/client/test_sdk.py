@@ -2,10 +2,12 @@
 import asyncio
 import hashlib
 import io
-from collections.abc import Callable
+import shutil
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +19,7 @@ from distconv.client import (
     JobCancelledError,
     JobFailedError,
     JobState,
+    TranscodeResult,
     Transfer,
 )
 from distconv.client.connection import Connection
@@ -49,6 +52,8 @@ async def test_upload_arrives_whole_with_progress(
     assert fake.state.objects[stored.name] == data
     assert stored.sha256 == hashlib.sha256(data).hexdigest()
     assert seen[0].done_bytes == 0
+    done = [transfer.done_bytes for transfer in seen]
+    assert done == sorted(set(done))  # a response that acknowledges nothing is no progress
     assert seen[-1] == Transfer(
         direction=Direction.UPLOAD, done_bytes=len(data), total_bytes=len(data)
     )
@@ -211,6 +216,40 @@ async def test_transcode_goes_all_the_way_and_tidies_up(
     states = [s.state for s in seen if isinstance(s, Job)]
     assert states[0] is JobState.PENDING
     assert states[-1] is JobState.COMPLETED
+    assert fake.state.objects == {}
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+async def test_transcode_says_how_much_room_its_result_needs_and_goes_on_once_there_is(
+    fake: FakeSystem,
+    client: Client,
+    video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    overlap: bool,
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    out = tmp_path / "out.mp4"
+    encoded = fake.state.encode(video.read_bytes())
+
+    def transcode(on_progress: Callable[[Transfer | Job], None]) -> Awaitable[TranscodeResult]:
+        return client.transcode(
+            video, out, profile="h264-720p", overlap=overlap, resume=True, on_progress=on_progress
+        )
+
+    with monkeypatch.context() as full:
+
+        def fill(step: Transfer | Job) -> None:
+            if isinstance(step, Job):
+                full.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=7))
+
+        with pytest.raises(DiskFullError, match=rf"\(7 bytes free, {len(encoded):,} needed\)"):
+            await transcode(fill)
+    assert _leftovers(tmp_path) == []
+    result = await transcode(lambda _: None)
+    assert result.was_left
+    assert out.read_bytes() == encoded
     assert fake.state.objects == {}
 
 

@@ -1,5 +1,7 @@
 import os
+import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -71,6 +73,14 @@ def test_room(tmp_path: Path) -> None:
     check_room(tmp_path, 1, what="x")
     with pytest.raises(DiskFullError, match="no room for x"):
         check_room(tmp_path, 1 << 60, what="x")
+
+
+def test_a_full_disk_is_told_without_a_need_that_nobody_knows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1234))
+    with pytest.raises(DiskFullError, match=r"is full \(1,234 bytes free\);"):
+        check_output(tmp_path / "out.mp4", overwrite=False)
 
 
 @pytest.mark.parametrize(

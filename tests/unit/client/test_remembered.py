@@ -1,3 +1,4 @@
+import errno
 import os
 from pathlib import Path
 
@@ -69,6 +70,36 @@ def test_without_a_place_it_remembers_nothing_and_harms_nothing(source: Path) ->
     with remembered(source, source / "no folder") as memory:
         memory.remember("objects/one")
         assert memory.object == "objects/one"
+
+
+@pytest.mark.parametrize("call", ["ftruncate", "pwrite"])
+def test_a_place_that_takes_nothing_harms_nothing(
+    call: str, source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with remembered(source, folder) as memory:
+        memory.remember("objects/one")
+        with monkeypatch.context() as full:
+            full.setattr(os, call, refuse)
+            memory.remember("objects/two")
+        assert memory.object == "objects/two"
+    # What was there before would be another upload's.
+    with remembered(source, folder) as memory:
+        assert memory.object == ""
+
+
+def test_a_memory_that_cannot_be_removed_harms_nothing(
+    source: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with remembered(source, folder) as memory:
+        memory.remember("objects/one")
+        memory.forget()
+        monkeypatch.setattr(Path, "unlink", refuse)
 
 
 def test_what_is_old_is_swept_away(source: Path, folder: Path) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from distconv.core.errors import InvalidProfileError, UnknownProfileError
 from distconv.core.profile import AudioCodec, Container, VideoCodec
-from distconv.core.profiles import load_catalogue, with_container
+from distconv.core.profiles import load_catalogue, load_profile_file, with_container
 
 _CODECS = {
     "h264": VideoCodec.H264,
@@ -126,6 +126,18 @@ def test_the_same_name_in_two_files_is_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_text('[x]\nextends = "h264"\n')
     with pytest.raises(InvalidProfileError, match=r"b\.toml: profile 'x' stands in a\.toml"):
         load_catalogue(tmp_path)
+
+
+def test_a_file_that_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").mkdir()
+    (tmp_path / "b.toml").write_bytes(b"[\xe4]")
+    for name, why in (
+        ("no", "there is no such file"),
+        ("a", "cannot be read: Is a directory"),
+        ("b", "is no text in UTF-8: its byte 2 is none"),
+    ):
+        with pytest.raises(InvalidProfileError, match=rf"^{name}\.toml: {why}$"):
+            load_profile_file(tmp_path / f"{name}.toml")
 
 
 def test_a_missing_directory_counts_as_empty(tmp_path: Path) -> None:

@@ -100,31 +100,51 @@ def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> 
         raise OutputDeniedError(
             f"cannot write into the output's folder '{folder}': permission denied"
         )
-    check_room(folder, _LEAST_ROOM_BYTES, what=f"the output '{path}'")
+    free = _free_bytes(folder)
+    if free is not None and free < _LEAST_ROOM_BYTES:
+        raise disk_full(f"the output '{path}'", folder, free_bytes=free)
 
 
 def check_room(folder: Path, size_bytes: int, *, what: str) -> None:
     """Raise DiskFullError when `folder`'s disk has less than `size_bytes` free."""
-    try:
-        free = shutil.disk_usage(folder).free
-    except OSError:
-        return  # what cannot be measured is found out by writing
-    if free < size_bytes:
+    free = _free_bytes(folder)
+    if free is not None and free < size_bytes:
         raise disk_full(what, folder, free_bytes=free, needed_bytes=size_bytes)
+
+
+def with_need(error: DiskFullError, what: str, folder: Path, size_bytes: int) -> DiskFullError:
+    """Return the error of a disk that was full for every purpose, now that the need is known.
+
+    Any other is returned as it is.
+    """
+    free = error.metadata.get("free_bytes")
+    if free is None or "needed_bytes" in error.metadata:
+        return error
+    return disk_full(what, folder, free_bytes=int(free), needed_bytes=size_bytes)
 
 
 def disk_full(
     what: str, folder: Path, *, free_bytes: int | None = None, needed_bytes: int | None = None
 ) -> DiskFullError:
     """Make the error that says that there is no room for `what`."""
-    room = (
-        f" ({free_bytes:,} bytes free, {needed_bytes:,} needed)"
-        if free_bytes is not None and needed_bytes is not None
-        else ""
-    )
+    metadata, room = {}, ""
+    if free_bytes is not None:
+        metadata["free_bytes"] = str(free_bytes)
+        room = f" ({free_bytes:,} bytes free)"
+        if needed_bytes is not None:
+            metadata["needed_bytes"] = str(needed_bytes)
+            room = f" ({free_bytes:,} bytes free, {needed_bytes:,} needed)"
     return DiskFullError(
-        f"no room for {what}: the disk of '{folder}' is full{room}; free some, or choose another"
+        f"no room for {what}: the disk of '{folder}' is full{room}; free some, or choose another",
+        metadata=metadata,
     )
+
+
+def _free_bytes(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None  # what cannot be measured is found out by writing
 
 
 def _why(error: OSError) -> str:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 from distconv.client.followed import FollowedFile
 from distconv.client.job import Job, JobOutput
+from distconv.client.local import with_need
 from distconv.client.stored import StoredObject, Transfer
-from distconv.core.errors import DistconvError
+from distconv.core.errors import DiskFullError, DistconvError
 from distconv.core.states import JobState
 from distconv.core.task_states import TaskKind
 
@@ -57,6 +58,16 @@ class OutputFollower:
 
     async def place(self, output: JobOutput) -> None:
         """Put the published output at its path. Raises what `Client.download` does."""
+        try:
+            await self._place(output)
+        except DiskFullError as error:
+            raise self._told(error, output.size_bytes) from error.__cause__
+
+    def _told(self, error: DiskFullError, size_bytes: int) -> DiskFullError:
+        folder = self._path.resolve().parent
+        return with_need(error, f"the output '{self._path}'", folder, size_bytes)
+
+    async def _place(self, output: JobOutput) -> None:
         if self._following is not None:
             await asyncio.wait([self._following])
         if self._followed is None or self._followed.name != output.object:

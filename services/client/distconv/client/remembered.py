@@ -70,20 +70,29 @@ class RememberedUpload:
     ) -> None:
         if self._descriptor >= 0:
             if not self.object:
-                self._path.unlink(missing_ok=True)
-            os.close(self._descriptor)  # last: it holds the lock
+                self._remove()
+            with contextlib.suppress(OSError):  # a network's file system may refuse here only
+                os.close(self._descriptor)  # last: it holds the lock
             self._descriptor = -1
 
     def remember(self, name: str) -> None:
-        """Remember which object the file becomes."""
+        """Remember which object the file becomes; on a disk that takes nothing, while it lasts."""
         self.object = name
-        if self._descriptor >= 0:
+        if self._descriptor < 0:
+            return
+        try:
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, name.encode(), 0)
+        except OSError:
+            self._remove()  # it may name another by now, or half of one
 
     def forget(self) -> None:
         """Remember none: it is committed, or of no use."""
         self.object = ""
+
+    def _remove(self) -> None:
+        with contextlib.suppress(OSError):  # gone with its disk, or read-only: nothing is lost
+            self._path.unlink()
 
     def _open(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)

@@ -158,6 +158,7 @@ class Upload:
         self._on_progress = on_progress
         self._patience = connection.patience()
         self._received = RangeSet()
+        self._reported_bytes = -1
         self._uncertain = False
         self._careful = False
         self._damaged = 0
@@ -325,11 +326,12 @@ class Upload:
         return to_stored(response.object)
 
     def _report(self) -> None:
-        if self._on_progress is not None:
+        before, self._reported_bytes = self._reported_bytes, self._received.size_bytes
+        if self._on_progress is not None and self._reported_bytes != before:
             self._on_progress(
                 Transfer(
                     direction=Direction.UPLOAD,
-                    done_bytes=self._received.size_bytes,
+                    done_bytes=self._reported_bytes,
                     total_bytes=self._source.size_bytes,
                 )
             )

@@ -157,7 +157,15 @@ def _read(path: Path) -> str:
             )
         return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidProfileError(f"{path.name}: cannot be read: {error}", field="file") from error
+        raise InvalidProfileError(f"{path.name}: {_why(error)}", field="file") from error
+
+
+def _why(error: OSError | UnicodeDecodeError) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, UnicodeDecodeError):
+        return f"is no text in UTF-8: its byte {error.start + 1} is none"
+    return f"cannot be read: {error.strerror or error}"
 
 
 def _build(name: str, layers: Sequence[_Layer]) -> Profile:

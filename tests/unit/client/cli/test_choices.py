@@ -106,7 +106,7 @@ def test_profiles_that_are_wrong_say_what_is_allowed(
 
 
 def test_a_profile_file_that_is_not_there() -> None:
-    with pytest.raises(InvalidProfileError, match="cannot be read"):
+    with pytest.raises(InvalidProfileError, match="there is no such file"):
         from_file("/nowhere/mine.toml")
 
 

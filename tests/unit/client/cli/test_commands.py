@@ -67,6 +67,12 @@ def test_help_lists_the_exit_codes(capsys: pytest.CaptureFixture[str]) -> None:
         (["engines", "maintenance", "off", "x", "--now"], "--now goes with on"),
         (["engines", "revoke", "x"], "Say --yes"),
         (["trnscode"], "there is no command 'trnscode'; did you mean transcode?"),
+        (["profiles", "gte", "x"], "there is no command 'gte'; did you mean get?"),
+        (["profiles", "show", "x"], "there is no command 'show'; see 'dcctl profiles --help'"),
+        (["objects", "lst"], "there is no command 'lst'; did you mean list?"),
+        (["engines", "drian", "x"], "there is no command 'drian'; did you mean drain?"),
+        (["events", "wach"], "there is no command 'wach'"),
+        (["events", "dead", "lst"], "there is no command 'lst'; did you mean list?"),
         (["transcode", "--nope"], "such option '--nope'"),
         (["transcode", "x.mp4", "-p", "h264"], "--output"),
         (["jobs", "get"], "JOB"),
@@ -86,6 +92,37 @@ def test_a_wrong_command_line_is_one_sentence_and_exit_code_2(
     assert err.startswith("error: ")
     assert said in err
     assert len(err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments", [["objects", "get", "x"], ["download", "x"], ["transcode", "x.mp4", "-p", "copy"]]
+)
+def test_an_output_on_stdout_is_refused(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, "-o", "-"]) == 3
+    assert capsys.readouterr().err == (
+        "error: nothing is written to stdout; name a file with --output, './-' for one that is "
+        "called '-'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ("{x}", "it is no JSON: Expecting property name enclosed in double quotes at character 2"),
+        ("[]", "it is not a JSON object"),
+    ],
+)
+def test_a_line_that_is_not_a_job_is_named(
+    line: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    batch = tmp_path / "jobs.jsonl"
+    batch.write_text(f'{{"source": "objects/a", "profile": "copy"}}\n{line}\n')
+    assert main(["jobs", "batch", str(batch)]) == 3
+    assert capsys.readouterr().err == (
+        f"error: line 2 is not a job: {why}; see 'dcctl jobs batch --help'\n"
+    )
 
 
 def test_json_errors_are_objects_too(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ FULL = Path("/dev/full")
 needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
 
 
-def _shell(command: str, redirected: str) -> subprocess.CompletedProcess[str]:
+def _shell(
+    command: str, redirected: str = "", **variables: str
+) -> subprocess.CompletedProcess[str]:
     """Run Python code in dcctl's streams, of which some are redirected."""
     code = (
         "import sys; from distconv.client.cli.standard_streams import usable_streams\n"
@@ -21,6 +23,7 @@ def _shell(command: str, redirected: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, **variables},
     )
 
 
@@ -78,6 +81,17 @@ def test_an_output_on_a_full_disk_is_said_plainly(arguments: str) -> None:
     assert done.stderr == (
         f"error: what dcctl prints could not be written to stdout: {os.strerror(errno.ENOSPC)}\n"
     )
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_what_an_encoding_cannot_hold_is_printed_all_the_same(encoding: str) -> None:
+    done = _shell("print('\\u30d5.mp4')", f"# {encoding}", PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "\\u30d5.mp4\n", "")
+
+
+def test_a_name_in_no_encoding_is_printed_as_its_bytes() -> None:
+    done = _shell("print('\\udcff.mp4')", "| od -An -c", PYTHONIOENCODING="utf-8:surrogateescape")
+    assert done.stdout.split()[0] == "377"
 
 
 def test_a_reader_who_has_gone_is_told_of_quietly() -> None:

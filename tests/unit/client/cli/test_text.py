@@ -24,6 +24,11 @@ def test_sizes(count: int, said: str) -> None:
     assert text.size(count) == said
 
 
+def test_a_size_in_more_digits() -> None:
+    assert text.size(4_012_345_678, more_digits=3) == "4.01235 GB"
+    assert text.size(12, more_digits=3) == "12 bytes"
+
+
 def test_times() -> None:
     assert text.span(59.6) == "0:01:00"
     assert text.span(timedelta(hours=30, seconds=5)) == "30:00:05"

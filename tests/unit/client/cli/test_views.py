@@ -86,6 +86,48 @@ def test_lines_of_what_goes_on_at_once_do_not_chase_one_another(
     ]
 
 
+def test_lines_tell_how_fast_a_transfer_goes_and_how_long_it_takes(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    clock = _Clock()
+    view = LinesView(clock)
+    for second in range(0, 13, 4):
+        clock.at = second
+        done = 2_000_000 * second
+        view.step(Transfer(direction=Direction.UPLOAD, done_bytes=done, total_bytes=40_000_000))
+        view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=done, total_bytes=None))
+    assert capsys.readouterr().err.splitlines() == [
+        "uploading 20 % (8.00 MB of 40.0 MB, 2.00 MB/s, 0:00:16 left)",
+        "downloading while it is written (8.00 MB so far, 2.00 MB/s)",
+        "uploading 40 % (16.0 MB of 40.0 MB, 2.00 MB/s, 0:00:12 left)",
+        "downloading while it is written (16.0 MB so far, 2.00 MB/s)",
+        "uploading 60 % (24.0 MB of 40.0 MB, 2.00 MB/s, 0:00:08 left)",
+        "downloading while it is written (24.0 MB so far, 2.00 MB/s)",
+    ]
+
+
+def test_a_slow_line_shows_that_it_moves(capsys: pytest.CaptureFixture[str]) -> None:
+    clock = _Clock()
+    view = LinesView(clock)
+    begun = 4_000_000_000
+    for second in range(41):
+        clock.at = second
+        done = begun + 50_000 * second
+        view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=done, total_bytes=None))
+    assert capsys.readouterr().err.splitlines() == [
+        "downloading while it is written (4.00 GB so far)",
+        "downloading while it is written (4.00 GB so far, 50.0 kB/s)",
+        "downloading while it is written (4.00065 GB so far, 50.0 kB/s)",
+        *(
+            f"downloading while it is written ({gigabytes} GB so far, 50.0 kB/s)"
+            for gigabytes in (
+                "4.00080", "4.00095", "4.00110", "4.00125", "4.00140", "4.00155", "4.00170",
+                "4.00185", "4.00200",
+            )
+        ),
+    ]  # fmt: skip
+
+
 def test_what_was_fetched_of_a_file_is_told_before_it_is_encoded() -> None:
     fetched = _job(JobState.ASSIGNED, progress=JobProgress(read_bytes=12_000_000))
     fetched = replace(fetched, source=replace(fetched.source, size_bytes=40_000_000))
@@ -101,6 +143,16 @@ def test_json_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert upload == {"event": "upload", "done_bytes": 1, "total_bytes": 2}
     assert job["event"] == "job"
     assert job["job"]["progress"]["eta_s"] == 9.0
+
+
+def test_json_lines_are_not_repeated(capsys: pytest.CaptureFixture[str]) -> None:
+    view = JsonView()
+    for done in (0, 0, 1, 1, 1, 2, 2, 0, 1):
+        view.step(Transfer(direction=Direction.UPLOAD, done_bytes=done, total_bytes=2))
+        view.step(Transfer(direction=Direction.DOWNLOAD, done_bytes=7, total_bytes=None))
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["done_bytes"] for line in lines if line["event"] == "upload"] == [0, 1, 2, 0, 1]
+    assert [line["done_bytes"] for line in lines if line["event"] == "download"] == [7]
 
 
 def _outcome(size: int, *, was_left: bool = False) -> Outcome:

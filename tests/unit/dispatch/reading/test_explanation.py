@@ -94,6 +94,11 @@ def test_the_next_in_line_with_a_free_engine_is_about_to_go() -> None:
     assert found.engines[0].reasons == ["it has what is needed and a free slot"]
 
 
+def test_the_next_in_line_has_nobody_ahead() -> None:
+    found = said(engine("a", AV1), ahead=0)
+    assert found.summary.endswith("; it is next in line")
+
+
 def test_a_deadline_that_has_raised_it_is_named() -> None:
     job = replace(JOB, deadline=NOW + timedelta(hours=1))
     task = replace(TASK, urgency=150)

@@ -67,6 +67,10 @@ def test_all_are_busy() -> None:
     assert wait_reason(JOB, TASK, [load("libsvtav1")], ahead=1) == "its slot is busy; 1 job ahead"
 
 
+def test_the_next_in_line_is_told_so() -> None:
+    assert wait_reason(JOB, TASK, [load("libsvtav1")], ahead=0) == "its slot is busy; it is next"
+
+
 def test_none_takes_work() -> None:
     engines = [load("libsvtav1", free=1, takes_work=False)]
     assert "takes no new work" in wait_reason(JOB, TASK, engines, ahead=0)

@@ -7,41 +7,13 @@ from typing import Self
 from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextColumn
 
 from distconv.client.cli import text
+from distconv.client.cli.rate import Rate
 from distconv.client.cli.tables import console
 from distconv.client.cli.views import progress_detail
 from distconv.client.job import Job
 from distconv.client.stored import Direction, Transfer
 from distconv.core.clock import Clock, SystemClock
 from distconv.core.states import JobState
-
-# A rate over less than this says nothing yet.
-_LEAST_S = 0.2
-
-
-class Rate:
-    """The mean rate of a transfer since it began."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._from: tuple[float, int] | None = None
-
-    def describe(self, transfer: Transfer) -> str:
-        """Say how much has gone, how fast, and how long the rest takes."""
-        now = self._clock.monotonic()
-        if self._from is None or transfer.done_bytes < self._from[1]:
-            self._from = (now, transfer.done_bytes)
-        gone = f"{text.size(transfer.done_bytes)} so far"
-        if transfer.total_bytes is not None:
-            gone = f"{text.size(transfer.done_bytes)} of {text.size(transfer.total_bytes)}"
-        elapsed = now - self._from[0]
-        moved = transfer.done_bytes - self._from[1]
-        if elapsed < _LEAST_S or moved <= 0:
-            return gone
-        rate = moved / elapsed
-        if transfer.total_bytes is None:
-            return f"{gone}, {text.size(rate)}/s"
-        left = (transfer.total_bytes - transfer.done_bytes) / rate
-        return f"{gone}, {text.size(rate)}/s" + (f", {text.span(left)} left" if left else "")
 
 
 class BarsView:

@@ -13,6 +13,7 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.engine_names import engine_id
 from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.lazy import SuggestingGroup
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_fields, print_table
@@ -26,7 +27,7 @@ _LOOK_AGAIN_S = 1.0
 _ORDERS = {"newest": "name desc", "id": "name", "name": "display_name"}
 
 
-@click.group("engines")
+@click.group("engines", cls=SuggestingGroup)
 @common_options
 def group() -> None:
     """List, show and steer engines.

@@ -10,6 +10,7 @@ import click
 from distconv.client.cli import text
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.lazy import SuggestingGroup
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.running import run
 from distconv.client.cli.tables import print_fields, print_table
@@ -19,7 +20,7 @@ from distconv.core.errors import InvalidArgumentError
 _REASON_WIDTH = 60
 
 
-@click.group("events")
+@click.group("events", cls=SuggestingGroup)
 @common_options
 def group() -> None:
     """Follow events, and deal with those that a subscriber gave up on."""
@@ -38,7 +39,7 @@ def watch_command(*, types: tuple[str, ...], job: str, engine: str) -> int:
     return 0
 
 
-@group.group("dead")
+@group.group("dead", cls=SuggestingGroup)
 @common_options
 def dead_group() -> None:
     """Show, replay and discard events that a subscriber gave up on."""

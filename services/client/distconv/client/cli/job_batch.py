@@ -80,10 +80,18 @@ def _job(line: str, number: int) -> NewJob:
         raw = json.loads(line)
         return _read(raw)
     except (ValueError, TypeError, KeyError) as error:
-        why = f"it has no {error}" if isinstance(error, KeyError) else str(error)
         raise InvalidArgumentError(
-            f"line {number} is not a job: {why}; see 'dcctl jobs batch --help'", field="file"
+            f"line {number} is not a job: {_why(error)}; see 'dcctl jobs batch --help'",
+            field="file",
         ) from error
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, KeyError):
+        return f"it has no {error}"
+    if isinstance(error, json.JSONDecodeError):  # it has one line, whose number is said
+        return f"it is no JSON: {error.msg} at character {error.pos + 1}"
+    return str(error)
 
 
 def _at_line(error: DistconvError, numbers: Sequence[int]) -> DistconvError:

@@ -20,7 +20,22 @@ class Lazy:
     help: str
 
 
-class LazyGroup(click.Group):
+class SuggestingGroup(click.Group):
+    """Commands by name; for one that is not there those whose names are near are suggested."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command. Raises UsageError."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            close = difflib.get_close_matches(args[0], known, n=2)
+            hint = f"; did you mean {' or '.join(close)}?" if close else ""
+            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+class LazyGroup(SuggestingGroup):
     """Commands by name, each loaded at its first use."""
 
     def __init__(self, *args: Any, commands_at: Mapping[str, Lazy], **kwargs: Any) -> None:
@@ -39,16 +54,6 @@ class LazyGroup(click.Group):
         module, _, attribute = lazy.place.partition(":")
         command: click.Command = getattr(import_module(module), attribute)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the command, or suggest those whose names are near."""
-        if args and args[0] not in self.commands_at and not args[0].startswith("-"):
-            close = difflib.get_close_matches(args[0], self.commands_at, n=2)
-            hint = f"; did you mean {' or '.join(close)}?" if close else ""
-            raise click.UsageError(f"there is no command '{args[0]}'{hint}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without loading any."""

@@ -12,6 +12,7 @@ from distconv.client.cli.connecting import open_client
 from distconv.client.cli.each import confirm, do_each
 from distconv.client.cli.job_options import progress_option, read_labels
 from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.lazy import SuggestingGroup
 from distconv.client.cli.naming import check_ending, result_container, result_name, within
 from distconv.client.cli.options import Common, OutputPath, common_options
 from distconv.client.cli.resuming import fetch, resumable_steps
@@ -32,7 +33,7 @@ _COLUMNS = ("ID", "STATE", "SIZE", "FILE", "OUTPUT OF", "AGE", "LABELS", "SHA256
 _DISPENSABLE = ("SHA256", "LABELS", "AGE", "STATE")
 
 
-@click.group("objects")
+@click.group("objects", cls=SuggestingGroup)
 @common_options
 def group() -> None:
     """List, send, fetch and delete stored files.

@@ -19,6 +19,12 @@ class OutputPath(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """Return the path. Raises InvalidArgumentError (field `output`)."""
+        if value == "-":
+            raise InvalidArgumentError(
+                "nothing is written to stdout; name a file with --output, './-' for one that is "
+                "called '-'",
+                field="output",
+            )
         if isinstance(value, str) and value.endswith(os.sep) and not Path(value).is_dir():
             raise InvalidArgumentError(
                 f"the output's folder '{value}' does not exist; make it first", field="output"

@@ -6,6 +6,7 @@ import click
 
 from distconv.client.cli.connecting import open_client
 from distconv.client.cli.jsonable import print_json
+from distconv.client.cli.lazy import SuggestingGroup
 from distconv.client.cli.options import Common, common_options
 from distconv.client.cli.profile_choice import from_file
 from distconv.client.cli.running import run
@@ -13,7 +14,7 @@ from distconv.client.cli.tables import print_fields, print_table
 from distconv.core.profile import AudioSettings, Profile, VideoCodec, VideoSettings
 
 
-@click.group("profiles")
+@click.group("profiles", cls=SuggestingGroup)
 @common_options
 def group() -> None:
     """List and show profiles."""

@@ -108,6 +108,7 @@ def _over(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,
-        errors=stream.errors,
+        # Of a name that the encoding does not hold the rest is told, as stderr does it.
+        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
         line_buffering=getattr(stream, "line_buffering", True),
     )

@@ -5,15 +5,15 @@ from datetime import datetime, timedelta
 _UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
-def size(count: float) -> str:
-    """Write a number of bytes with three digits and a decimal unit."""
+def size(count: float, *, more_digits: int = 0) -> str:
+    """Write a number of bytes with three digits, or more, and a decimal unit."""
     value, unit = float(count), 0
     while abs(value) >= 999.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1000, unit + 1
     if unit == 0:
         return "1 byte" if count == 1 else f"{int(count)} bytes"
     digits = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{value:.{digits}f} {_UNITS[unit]}"
+    return f"{value:.{digits + more_digits}f} {_UNITS[unit]}"
 
 
 def span(value: timedelta | float) -> str:

@@ -23,11 +23,12 @@ from distconv.client.cli.system import System
 from distconv.client.cli.views import View, job_line, make_view
 from distconv.client.cli.where import Place, place
 from distconv.client.client import Client
-from distconv.client.job import Job
+from distconv.client.job import Job, JobOutput
 from distconv.client.local import check_output, check_source
 from distconv.client.stored import Direction, Transfer
 from distconv.core.errors import (
     AlreadyExistsError,
+    DiskFullError,
     DistconvError,
     UnavailableError,
 )
@@ -285,9 +286,17 @@ class _Command:
             return
         if job.state is JobState.COMPLETED and job.output is not None:
             error.metadata |= {"job": job.name, "object": job.output.object}
-            self._view.note(
-                f"the result is not lost: it is {job.output.object} at the server; fetch it with "
-                f"'dcctl download {job.id} -o OUTPUT'"
-            )
+            self._view.note(kept(job, job.output, error))
         elif not job.state.is_terminal and isinstance(error, UnavailableError):
             self._view.note(f"the job may go on there: dcctl jobs watch {job.id}")
+
+
+def kept(job: Job, output: JobOutput, error: DistconvError) -> str:
+    """Say where the result of a job lies that could not be put in its place, and how to get it."""
+    again = ""
+    if isinstance(error, DiskFullError):
+        again = "once there is room the same command goes on with it, or "
+    return (
+        f"the result is not lost: it is {output.object} at the server; {again}fetch it with "
+        f"'dcctl download {job.id} -o OUTPUT'"
+    )

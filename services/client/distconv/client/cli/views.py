@@ -9,6 +9,7 @@ from typing import Protocol, Self
 from distconv.client.cli import text
 from distconv.client.cli.jsonable import jsonable
 from distconv.client.cli.nonblocking_stderr import print_sample
+from distconv.client.cli.rate import Rate
 from distconv.client.job import Job
 from distconv.client.stored import Direction, Transfer
 from distconv.core.clock import Clock, SystemClock
@@ -16,6 +17,9 @@ from distconv.core.states import JobState
 
 # Off a terminal, progress is for logs: often enough to see it move, not more.
 _LINE_EVERY_S = 3.0
+# A transfer whose line has read the same for so long is told in more digits from there on.
+_SIGN_OF_LIFE_S = 10.0
+_MORE_DIGITS = 3
 
 
 class Progress(StrEnum):
@@ -117,12 +121,16 @@ class JsonView(SilentView):
 
     def __init__(self) -> None:
         self._milestones = _Milestones()
+        self._transfers: dict[Direction, Transfer] = {}
 
     def step(self, step: Transfer | Job) -> None:
-        """Print the step."""
+        """Print the step, unless it is a transfer's that has not moved."""
         if isinstance(step, Job):
             line = _json_line("job", job=jsonable(step))
         else:
+            if step == self._transfers.get(step.direction):
+                return
+            self._transfers[step.direction] = step
             line = _json_line(
                 step.direction.value, done_bytes=step.done_bytes, total_bytes=step.total_bytes
             )
@@ -154,30 +162,51 @@ class LinesView(SilentView):
         self._clock = clock or SystemClock()
         # Of each thing that goes on, since several do at once: its phase, what was said, and when.
         self._last: dict[str, tuple[str, str, float]] = {}
+        self._rates: dict[Direction, Rate] = {}
+        self._more_digits: dict[Direction, int] = {}
         self._milestones = _Milestones()
 
     def step(self, step: Transfer | Job) -> None:
         """Print the step if it is new enough."""
         milestone = self._milestones.is_milestone(step)
-        if isinstance(step, Job):
-            if not step.state.is_terminal:
-                self._say(
-                    "job", f"{step.state} {step.wait_reason}", job_line(step), milestone=milestone
-                )
-        elif step.done_bytes:
-            self._say(
-                step.direction, "", transfer_line(step), milestone=milestone, over=is_over(step)
-            )
+        if isinstance(step, Transfer):
+            self._transfer(step, milestone=milestone)
+        elif not step.state.is_terminal:
+            phase = f"{step.state} {step.wait_reason}"
+            if self._is_due("job", phase):
+                self._say("job", phase, job_line(step), milestone=milestone)
 
-    def _say(
-        self, what: str, phase: str, line: str, *, milestone: bool, over: bool = False
-    ) -> None:
-        now = self._clock.monotonic()
-        last_phase, said, said_at = self._last.get(what, (None, "", 0.0))
-        due = phase != last_phase or over or now - said_at >= _LINE_EVERY_S
-        if due and line != said:
-            _print_step(text.printable(line), milestone=milestone)
-            self._last[what] = phase, line, now
+    def _transfer(self, step: Transfer, *, milestone: bool) -> None:
+        rate = self._rates.setdefault(step.direction, Rate(self._clock))
+        rate.note(step)
+        if not step.done_bytes or not (is_over(step) or self._is_due(step.direction, "")):
+            return
+        if not self._say_transfer(step, rate, milestone=milestone) and (
+            self._since(self._last[step.direction][2]) >= _SIGN_OF_LIFE_S
+        ):
+            self._more_digits[step.direction] = _MORE_DIGITS
+            self._say_transfer(step, rate, milestone=milestone)
+
+    def _say_transfer(self, step: Transfer, rate: Rate, *, milestone: bool) -> bool:
+        digits = self._more_digits.get(step.direction, 0)
+        line = transfer_line(step, rate.describe(step, more_digits=digits))
+        return self._say(step.direction, "", line, milestone=milestone)
+
+    def _is_due(self, what: str, phase: str) -> bool:
+        last = self._last.get(what)
+        return last is None or phase != last[0] or self._since(last[2]) >= _LINE_EVERY_S
+
+    def _since(self, at: float) -> float:
+        return self._clock.monotonic() - at
+
+    def _say(self, what: str, phase: str, line: str, *, milestone: bool) -> bool:
+        """Print a line, unless it was the last; return whether it was printed."""
+        last = self._last.get(what)
+        if last is not None and last[1] == line:
+            return False
+        _print_step(text.printable(line), milestone=milestone)
+        self._last[what] = phase, line, self._clock.monotonic()
+        return True
 
 
 def is_over(transfer: Transfer) -> bool:
@@ -185,16 +214,15 @@ def is_over(transfer: Transfer) -> bool:
     return transfer.fraction is not None and transfer.fraction >= 1.0
 
 
-def transfer_line(transfer: Transfer) -> str:
-    """Say how far a transfer has come."""
+def transfer_line(transfer: Transfer, detail: str) -> str:
+    """Say how far a transfer has come; `detail` says how much has gone, and how fast."""
     verb = "uploading" if transfer.direction is Direction.UPLOAD else "downloading"
-    done = text.size(transfer.done_bytes)
     if transfer.total_bytes is None or transfer.fraction is None:
-        return f"{verb} while it is written ({done} so far)"
-    total = text.size(transfer.total_bytes)
+        return f"{verb} while it is written ({detail})"
     if transfer.fraction >= 1.0:
-        return f"{'uploaded' if verb == 'uploading' else 'downloaded'} {total}"
-    return f"{verb} {text.percent(transfer.fraction)} ({done} of {total})"
+        done = "uploaded" if transfer.direction is Direction.UPLOAD else "downloaded"
+        return f"{done} {text.size(transfer.total_bytes)}"
+    return f"{verb} {text.percent(transfer.fraction)} ({detail})"
 
 
 def job_line(job: Job) -> str:

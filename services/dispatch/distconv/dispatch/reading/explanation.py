@@ -243,11 +243,7 @@ def _with_free_slots(facts: JobFacts, task: TaskRecord, free: Sequence[EngineFac
 
 
 def _ahead(number: int) -> str:
-    return (
-        f"; it is next in line, with {count(number, 'task')} ahead"
-        if not number
-        else (f"; {count(number, 'task')} ahead of it in line")
-    )
+    return f"; {count(number, 'task')} ahead of it in line" if number else "; it is next in line"
 
 
 def _why_file(job: JobRecord, task: TaskRecord) -> str:

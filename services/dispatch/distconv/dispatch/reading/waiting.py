@@ -70,6 +70,8 @@ def _of_engines(task: TaskRecord, engines: Sequence[EngineLoad], ahead: int | No
     busy = "its slot is busy" if slots == 1 else f"all {slots} slots are busy"
     if ahead is None:
         return busy
+    if not ahead:
+        return f"{busy}; it is next"
     return f"{busy}; {_count(ahead, 'job')} ahead"
 
 
