@@ -1,4 +1,5 @@
 import errno
+import json
 import os
 import subprocess
 import sys
@@ -87,6 +88,19 @@ def test_an_output_on_a_full_disk_is_said_plainly(arguments: str) -> None:
 def test_what_an_encoding_cannot_hold_is_printed_all_the_same(encoding: str) -> None:
     done = _shell("print('\\u30d5.mp4')", f"# {encoding}", PYTHONIOENCODING=encoding)
     assert (done.returncode, done.stdout, done.stderr) == (0, "\\u30d5.mp4\n", "")
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_json_is_json_in_every_encoding(stream: str, tmp_path: Path) -> None:
+    file = tmp_path / "document"
+    name = "caf\u00e9 \u30d5 \U0001f3ac \udcff"
+    done = _shell(
+        f"import json; print(json.dumps({name!a}, ensure_ascii=False), file=sys.{stream})",
+        f"{'2' if stream == 'stderr' else ''}>'{file}'",
+        PYTHONIOENCODING="ascii",
+    )
+    assert done.returncode == 0
+    assert json.loads(file.read_text()) == name
 
 
 def test_a_name_in_no_encoding_is_printed_as_its_bytes() -> None:

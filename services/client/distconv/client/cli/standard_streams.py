@@ -1,5 +1,6 @@
 """The standard streams, whatever they were left as: closed, full, or on a device that is gone."""
 
+import codecs
 import errno
 import io
 import os
@@ -13,6 +14,7 @@ from distconv.core.errors import DiskFullError, DistconvError, InvalidArgumentEr
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+_ESCAPED = "distconv-escaped"
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
@@ -108,7 +110,18 @@ def _over(stream: TextIO, kind: type[io.FileIO]) -> TextIO:
     return io.TextIOWrapper(
         io.BufferedWriter(raw),
         encoding=stream.encoding,
-        # Of a name that the encoding does not hold the rest is told, as stderr does it.
-        errors="backslashreplace" if stream.errors == "strict" else stream.errors,
+        errors=stream.errors if stream.errors not in ("strict", "backslashreplace") else _ESCAPED,
         line_buffering=getattr(stream, "line_buffering", True),
     )
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    """Replace what an encoding does not hold by the escapes of JSON, whose documents stay valid."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    units = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
+    pairs = zip(units[::2], units[1::2], strict=True)
+    return "".join(f"\\u{high:02x}{low:02x}" for high, low in pairs), error.end
+
+
+codecs.register_error(_ESCAPED, _escaped)
