@@ -34,7 +34,8 @@ from distconv.core.errors import (
     UnavailableError,
     UnknownProfileError,
 )
-from distconv.rpc.limits import CHUNK_BYTES, MAX_CHUNK_BYTES
+from distconv.rpc.limits import MAX_CHUNK_BYTES
+from distconv.rpc.pacing import Grant, Pacer
 from distconv.v1 import job_pb2
 from distconv.v1 import storage_service_pb2 as storage
 
@@ -59,29 +60,35 @@ async def test_upload_arrives_whole_with_progress(
     )
 
 
-@pytest.fixture
-def fast_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Take every line for a fast one: the machine may be busy."""
-    monkeypatch.setattr("distconv.core.credit._SHORT_CHUNK_S", 3600.0)
-
-
-@pytest.mark.usefixtures("fast_line")
 async def test_an_upload_over_a_fast_line_ends_in_long_chunks(
-    fake: FakeSystem, client: Client
+    fake: FakeSystem, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Every line is a fast one: the machine may be busy.
+    monkeypatch.setattr("distconv.core.credit._SHORT_CHUNK_S", 3600.0)
     await client.upload(io.BytesIO(bytes(20 * MAX_CHUNK_BYTES)))
     [upload] = fake.state.uploads.values()
     assert upload.longest_chunk_bytes == MAX_CHUNK_BYTES
 
 
-@pytest.mark.usefixtures("fast_line")
-async def test_a_download_over_a_fast_line_asks_for_long_chunks(
-    fake: FakeSystem, client: Client, tmp_path: Path
+class _FastLine(Pacer):
+    """Takes a line for a fast one from its first grant on."""
+
+    def grant(self) -> Grant:
+        grant = super().grant()
+        return Grant(credit_bytes=grant.credit_bytes, chunk_bytes=MAX_CHUNK_BYTES)
+
+
+async def test_a_download_tells_with_its_credit_how_long_chunks_are_to_be(
+    fake: FakeSystem,
+    client: Client,
+    video: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    name = fake.state.store(bytes(100 * MAX_CHUNK_BYTES))
-    await client.download(name, tmp_path / "out.mp4")
-    assert fake.state.named_chunks[0] == CHUNK_BYTES
-    assert fake.state.named_chunks[-1] > CHUNK_BYTES
+    monkeypatch.setattr("distconv.client.reading.Pacer", _FastLine)
+    await client.download(fake.state.store(video.read_bytes()), tmp_path / "out.mp4")
+    assert len(fake.state.named_chunks) > 1
+    assert set(fake.state.named_chunks) == {MAX_CHUNK_BYTES}
 
 
 async def test_upload_takes_an_open_file(fake: FakeSystem, client: Client) -> None:
