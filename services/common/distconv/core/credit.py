@@ -130,9 +130,9 @@ class Credit:
         return self.chunk_bytes
 
     def _cut_by(self, chunk_bytes: int) -> None:
-        if chunk_bytes < self.chunk_bytes:  # the line holds less, too
-            self.limit_bytes //= 2
-        self.limit_bytes = max(self.limit_bytes, 2 * chunk_bytes)
+        # A line that has become slow holds less, too.
+        grown_bytes = self.limit_bytes if chunk_bytes > self.chunk_bytes else 0
+        self.limit_bytes = max(grown_bytes, 2 * chunk_bytes)
         self.chunk_bytes = chunk_bytes
         self._speeds.clear()  # those of other chunks say nothing of these
         self._settle()
