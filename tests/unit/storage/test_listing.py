@@ -1,6 +1,7 @@
 """Pages of objects, and what is asked of those on them."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
@@ -12,12 +13,30 @@ from distconv.storage.names import Place
 from distconv.storage.objects import Objects
 from distconv.storage.providers.memory import MemoryProvider
 from distconv.storage.quotas import Quotas
-from distconv.storage.records import Description, ObjectRecord
+from distconv.storage.records import Description, ObjectRecord, UploadRecord
 from distconv.storage.testing import FakeFinisher, SteppedClock
 from distconv.storage.threads import Threads
 from distconv.storage.uploads import Uploads
 
 COUNT = 40
+_TIME = datetime(2030, 1, 1, tzinfo=UTC)
+
+
+def _record(
+    object_id: str, time: datetime = _TIME, description: Description | None = None
+) -> ObjectRecord:
+    return ObjectRecord(
+        object_id=object_id,
+        tenant="t1",
+        nonce="0" * 12,
+        size_bytes=1,
+        sha256="",
+        received_size_bytes=1,
+        received_sha256="",
+        create_time=time,
+        commit_time=time,
+        description=description or Description(),
+    )
 
 
 @pytest.fixture
@@ -25,21 +44,11 @@ async def listing(provider: MemoryProvider, clock: SteppedClock, threads: Thread
     """Forty objects, one a minute: `o00` to `o39`, of two shows, under two names."""
     objects = Objects(provider)
     for number in range(COUNT):
-        record = ObjectRecord(
-            object_id=f"o{number:02}",
-            tenant="t1",
-            nonce="0" * 12,
-            size_bytes=1,
-            sha256="",
-            received_size_bytes=1,
-            received_sha256="",
-            create_time=clock.now(),
-            commit_time=clock.now(),
-            description=Description(
-                file_name=f"{'abc' if number < 10 else 'abd'}{number}.mp4",
-                labels={"show": "even" if number % 2 == 0 else "odd", "all": ""},
-            ),
+        description = Description(
+            file_name=f"{'abc' if number < 10 else 'abd'}{number}.mp4",
+            labels={"show": "even" if number % 2 == 0 else "odd", "all": ""},
         )
+        record = _record(f"o{number:02}", clock.now(), description)
         await objects.commit(Place(tenant="t1", object_id=record.object_id), record)
         clock.step(timedelta(minutes=1))
     completion = Completion(
@@ -90,6 +99,41 @@ async def test_what_is_asked_for_holds_of_all(listing: Listing, clock: SteppedCl
     assert await _ids(listing, since) == ["o39", "o38"]
     both = Wanted(before_time=begin + timedelta(minutes=2), labels={"show": "even"})
     assert await _ids(listing, both) == ["o00"]
+
+
+class _Committing:
+    """Uploads, the last of which is committed while one looks at them."""
+
+    def __init__(self, objects: Objects, record: ObjectRecord) -> None:
+        self._objects = objects
+        self._record: ObjectRecord | None = record
+
+    async def ids(self, tenant: str) -> list[str]:
+        await self._commit(tenant)
+        return []
+
+    async def find(self, place: Place) -> UploadRecord | None:
+        await self._commit(place.tenant)
+        return None
+
+    async def _commit(self, tenant: str) -> None:
+        record, self._record = self._record, None
+        if record is not None:
+            await self._objects.commit(Place(tenant=tenant, object_id=record.object_id), record)
+
+
+@pytest.mark.parametrize("how", ["described", "listed"])
+async def test_what_is_committed_between_two_looks_is_there(
+    provider: MemoryProvider, how: str
+) -> None:
+    objects = Objects(provider)
+    uploads = cast("Uploads", _Committing(objects, _record("o1")))
+    listing = Listing(objects, uploads)
+    if how == "described":
+        found = await listing.describe(Place(tenant="t1", object_id="o1"))
+    else:
+        [found], _ = await listing.page("t1", size=0, token="", wanted=ALL)
+    assert isinstance(found, ObjectRecord)
 
 
 @pytest.mark.parametrize("prefix", ["../x", "O", "a" * 65, "\0"])

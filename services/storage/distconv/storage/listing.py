@@ -10,7 +10,7 @@ from datetime import datetime
 
 import structlog
 
-from distconv.core.errors import DamagedObjectError, InvalidArgumentError, NotFoundError
+from distconv.core.errors import DamagedObjectError, InvalidArgumentError
 from distconv.storage.names import Place, shown
 from distconv.storage.objects import Objects
 from distconv.storage.records import ObjectRecord, UploadRecord
@@ -92,7 +92,8 @@ class Listing:
         return found, _make_token(last) if last and last != left[-1] else ""
 
     async def _ids(self, tenant: str, prefix: str, *, after: str) -> list[str]:
-        ids = {*await self._objects.ids(tenant), *await self._uploads.ids(tenant)}
+        # In this order: an upload that is committed meanwhile is among the objects then.
+        ids = {*await self._uploads.ids(tenant), *await self._objects.ids(tenant)}
         left = (i for i in ids if i.startswith(prefix) and (not after or i < after))
         return sorted(left, reverse=True)
 
@@ -111,10 +112,12 @@ class Listing:
 
     async def describe(self, place: Place) -> ObjectRecord | UploadRecord | None:
         """Return what is known of an object: committed, being uploaded, or nothing."""
-        try:
-            return await self._objects.get(place)
-        except NotFoundError:
-            return await self._uploads.find(place)
+        return (
+            await self._objects.find(place)
+            or await self._uploads.find(place)
+            # It may have been committed between the two looks.
+            or await self._objects.find(place)
+        )
 
 
 def _make_token(last_id: str) -> str:
