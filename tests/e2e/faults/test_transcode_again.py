@@ -14,6 +14,9 @@ from tests.e2e.conftest import leftovers
 from benchmarks.clips import bulk
 from benchmarks.load.media_plane import Daemon, MediaPlane, finished, media_plane
 from benchmarks.load.relay import Relay, Way
+from distconv.client import Client, Transfer
+from distconv.client.partial import PartialFile, stream_key
+from distconv.core.names import bare
 
 _REACHED_S = 60.0
 _HEAVY_BYTES = 120_000_000
@@ -180,3 +183,27 @@ def test_an_upload_that_was_killed_before_there_was_a_job_goes_on(
     assert uploads[0]["done_bytes"] > size // 3
     assert leftovers(out) == ["a.mkv"]
     assert plane.dcctl("objects", "list")["objects"] == []
+
+
+async def test_what_was_followed_of_a_result_is_spared_though_that_is_finished_by_now(
+    plane: MediaPlane, heavy: Path, out: Path
+) -> None:
+    seen: list[Transfer] = []
+    async with Client(plane.address) as client:
+        stored = await client.upload(heavy)
+        key = stream_key(bare(stored.name, "objects"))
+        async with PartialFile(out / "a.mkv", overwrite=False, resume_key=key) as left:
+            with heavy.open("rb") as file:  # a follower that was killed
+                await left.append([file.read(stored.size_bytes // 3)])
+        relay_of(plane).reset()
+        following = client.followed(
+            stored.name, out / "a.mkv", resume=True, on_progress=seen.append
+        )
+        async with following as followed:
+            assert followed.followed_bytes == stored.size_bytes // 3
+            await followed.place(stored)
+    assert (out / "a.mkv").read_bytes() == heavy.read_bytes()
+    assert relay_of(plane).count(Way.DOWN) < stored.size_bytes * 2 // 3 + (1 << 20)
+    done = [transfer.done_bytes for transfer in seen]
+    assert len(set(done)) > 2
+    assert done == sorted(done)  # what was spared is not taken back

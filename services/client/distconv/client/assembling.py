@@ -31,14 +31,13 @@ async def assemble(
     *,
     is_whole: bool,
     on_written: Callable[[], None],
-) -> int:
+) -> None:
     """Write the object `stored` to `target`, of the stream `followed` that it was finished from.
 
     `is_whole` says that the stream was followed to its end; what comes behind one that was not is
-    read like any object. `on_written` is called as that is written. Returns how many bytes were
-    fetched. It is not looked at whether it is the object: `target.commit` does. Raises
-    UnsupportedSourceError or CorruptSourceError when the two do not fit together, and what
-    `Reading.run` does.
+    read like any object. `on_written` is called when what is here is written, and as more is. It
+    is not looked at whether it is the object: `target.commit` does. Raises UnsupportedSourceError
+    or CorruptSourceError when the two do not fit together, and what `Reading.run` does.
     """
     access = await ObjectAccess.grant(connection, pb.MEDIA_ACTION_READ, stored.name)
     remote = _RemoteSource(connection, access, stored.size_bytes)
@@ -48,11 +47,10 @@ async def assemble(
             raise UnsupportedSourceError("too little of the finished file is in its stream")
         await target.reserve(stored.size_bytes)
         await _write(assembly, local, remote, target)
-    rest_bytes = stored.size_bytes - target.written_bytes
-    if rest_bytes:
+    on_written()
+    if target.written_bytes < stored.size_bytes:
         patience = connection.patience()
         await Reading(access, patience, target, follow=False, on_written=on_written).run()
-    return remote.fetched_bytes + rest_bytes
 
 
 async def _write(
@@ -92,7 +90,7 @@ class _RemoteSource:
 
     def __init__(self, connection: Connection, access: ObjectAccess, size_bytes: int) -> None:
         self.size_bytes = size_bytes
-        self.fetched_bytes = 0
+        self._fetched_bytes = 0
         self._access = access
         self._patience = connection.patience()
         self._blocks: dict[int, bytes] = {}
@@ -114,8 +112,8 @@ class _RemoteSource:
 
     async def _fetch(self, first: int, last: int) -> None:
         start, end = first * _BLOCK_BYTES, min((last + 1) * _BLOCK_BYTES, self.size_bytes)
-        self.fetched_bytes += end - start
-        if self.fetched_bytes > _MAX_FETCHED_BYTES:
+        self._fetched_bytes += end - start
+        if self._fetched_bytes > _MAX_FETCHED_BYTES:
             raise UnsupportedSourceError("too much of the finished file is not in its stream")
         data = await persistently(self._access, self._patience, lambda: self._range(start, end))
         for at in range(0, len(data), _BLOCK_BYTES):

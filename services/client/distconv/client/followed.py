@@ -99,7 +99,7 @@ class FollowedFile:
             return False
         try:
             async with PartialFile(self._path, overwrite=self._overwrite) as target:
-                fetched = await assemble(
+                await assemble(
                     self._connection,
                     stored,
                     self._stream,
@@ -107,7 +107,6 @@ class FollowedFile:
                     is_whole=self._is_whole,
                     on_written=lambda: self._report(target.written_bytes, stored.size_bytes),
                 )
-                self._report(stored.size_bytes - fetched, stored.size_bytes)
                 await target.commit(size_bytes=stored.size_bytes, sha256=stored.sha256)
         except (MediaError, DataLossError):
             return False
